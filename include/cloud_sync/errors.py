@@ -1,0 +1,52 @@
+"""The errors of the project: what went wrong, where, what to do, and whether trying again can help."""
+
+from __future__ import annotations
+
+
+class CloudSyncError(Exception):
+    """An error that a person can act on.
+
+    Args:
+        message: What went wrong, in one sentence, without secrets or URLs that carry a query.
+        where: The place: a file with its line, a bucket, a connection, a dataset.
+        remedy: What to do about it, in the imperative.
+        transient: True if the same call may succeed later; False if a person must change something.
+        retry_after_s: Seconds that the remote side asked to be left alone, if it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        remedy: str | None = None,
+        transient: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.remedy = remedy
+        self.transient = transient
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        """One line: place, message, remedy."""
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text} {self.remedy}" if self.remedy else text
+
+
+class ConfigError(CloudSyncError):
+    """An integration file, connection or setting is wrong."""
+
+
+class ManifestError(CloudSyncError):
+    """A manifest cannot be read or written."""
+
+
+class StorageError(CloudSyncError):
+    """Object storage or the run folder refused or failed."""
+
+
+class EncordError(CloudSyncError):
+    """Encord refused or failed."""

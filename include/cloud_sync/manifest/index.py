@@ -1,0 +1,64 @@
+"""The index of a run's manifests: which there are, and which register task handles which."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from cloud_sync.run_folder import FileRef, RunFolder
+
+INDEX_NAME = "manifests/index.json"
+
+# A list of 200 numbers is what fits into an XCom of 1 KB; each number is one mapped register task.
+MAX_SHARDS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestEntry:
+    """One manifest file.
+
+    Attributes:
+        number: Its number in the run, from 0.
+        name: Path in the run folder, `manifests/<nnnn>-<sha256 prefix>.json`.
+        items: Number of items in it.
+        sha256: Hex digest of its bytes.
+    """
+
+    number: int
+    name: str
+    items: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestIndex:
+    """All manifests of a run, dealt out to `shards` register tasks."""
+
+    manifests: tuple[ManifestEntry, ...]
+
+    @property
+    def shards(self) -> int:
+        """Number of register tasks: one a manifest until there are too many manifests for that."""
+        return min(len(self.manifests), MAX_SHARDS)
+
+    @property
+    def items(self) -> int:
+        """Number of items in all manifests."""
+        return sum(entry.items for entry in self.manifests)
+
+    def of_shard(self, shard: int) -> list[ManifestEntry]:
+        """Return the manifests that one register task handles, in order."""
+        return list(self.manifests[shard :: self.shards]) if self.shards else []
+
+
+def write_index(folder: RunFolder, index: ManifestIndex) -> FileRef:
+    """Write the index into the run folder and return a reference to it."""
+    folder.write_json(INDEX_NAME, {"manifests": [asdict(entry) for entry in index.manifests]})
+    return folder.ref(INDEX_NAME, manifests=len(index.manifests), items=index.items)
+
+
+def read_index(folder: RunFolder) -> ManifestIndex:
+    """Read the index that the build stage wrote; an index that was never written is empty."""
+    if not folder.exists(INDEX_NAME):
+        return ManifestIndex(manifests=())
+    data = folder.read_json(INDEX_NAME)
+    return ManifestIndex(manifests=tuple(ManifestEntry(**entry) for entry in data["manifests"]))

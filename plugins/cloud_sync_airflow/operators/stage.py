@@ -1,0 +1,60 @@
+"""What the operators of all stages share: the integration, and the run folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from cloud_sync.integration import Integration
+    from cloud_sync.run_folder import RunFolder
+
+FROZEN_NAME = "integration.json"
+
+
+def state_folder() -> Path:
+    """Return the folder of run folders and ledgers: `[cloud_sync] state_folder`."""
+    from airflow.configuration import conf
+
+    home = os.environ.get("AIRFLOW_HOME", "~/airflow")
+    configured = conf.get("cloud_sync", "state_folder", fallback=None) or f"{home}/cloud_sync"
+    return Path(configured).expanduser()
+
+
+class StageOperator(BaseOperator):
+    """Base of the stage operators. An operator adapts: the work is done by the core.
+
+    Args:
+        integration: The integration, as `Integration.model_dump(mode="json")`.
+    """
+
+    def __init__(self, *, integration: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.integration = integration
+
+    def run_folder(self, context: Context) -> RunFolder:
+        """Return the folder of this DAG run, the same for all its tasks."""
+        from cloud_sync.run_folder import RunFolder, safe_name
+
+        run_id = context["dag_run"].run_id
+        return RunFolder(state_folder() / "runs" / self.integration["name"] / safe_name(run_id))
+
+    def freeze_integration(self, folder: RunFolder) -> Integration:
+        """Keep the integration as it is now for the whole run; only the first stage calls this."""
+        from cloud_sync.integration import Integration
+
+        integration = Integration.model_validate(dict(self.integration))
+        folder.write_json(FROZEN_NAME, integration.model_dump(mode="json"))
+        return integration
+
+    def frozen_integration(self, folder: RunFolder) -> Integration:
+        """Return the integration as it was when the run began, whatever its file says by now."""
+        from cloud_sync.integration import Integration
+
+        return Integration.model_validate(folder.read_json(FROZEN_NAME))

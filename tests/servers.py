@@ -1,0 +1,249 @@
+"""Real servers for tests, on loopback and free ports, each ended by its own process id.
+
+with running_s3(tmp_path) as s3, running_dataset_service(tmp_path, s3, buckets=["media"]) as service:
+    s3.client().put_object(Bucket="media", Key="a.jpg", Body=...)
+    EncordUserClient.create_with_ssh_private_key(service.private_key, domain=service.url)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+LOOPBACK = "127.0.0.1"
+USER_EMAIL = "engineer@example.com"
+ENCORD_INTEGRATION_TITLE = "test storage"
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nothing listens on now; all differ."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((LOOPBACK, 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def program(name: str) -> str:
+    """Return the path of a program that a package installed beside this Python."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if not found:
+        raise FileNotFoundError(f"{name} is not installed: pip install -r requirements-dev.txt")
+    return found
+
+
+def wait_until_answers(url: str, process: subprocess.Popen[bytes], log: Path, timeout_s: float = 30) -> None:
+    """Wait until a server answers anything at all at `url`; fail with its log if it ends or is late."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"ended with {process.returncode}:\n{log.read_text()[-4000:]}")
+        try:
+            urllib.request.urlopen(url, timeout=2).close()  # noqa: S310 (loopback)
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError(f"{url} did not answer in {timeout_s} s:\n{log.read_text()[-4000:]}")
+
+
+def end(process: subprocess.Popen[bytes], grace_s: float = 5) -> None:
+    """End a process by its id: politely, then surely."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(grace_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A SeaweedFS that verifies signatures."""
+
+    endpoint_url: str
+    access_key_id: str
+    secret_access_key: str
+
+    def client(self) -> Any:
+        """Return a boto3 S3 client (path style)."""
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id=self.access_key_id,
+            aws_secret_access_key=self.secret_access_key,
+            region_name="us-east-1",
+            config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}),
+        )
+
+    def url(self, bucket: str, key: str) -> str:
+        """Return a path-style object URL; the key is taken as it is."""
+        return f"{self.endpoint_url}/{bucket}/{key}"
+
+
+@contextlib.contextmanager
+def running_s3(directory: Path, buckets: Sequence[str] = ()) -> Iterator[S3Server]:
+    """Run SeaweedFS with its data under `directory`, ready with the given buckets."""
+    data = directory / "s3"
+    data.mkdir(parents=True, exist_ok=True)
+    names = ["s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc"]
+    names += ["filer.port", "filer.port.grpc", "admin.port", "admin.port.grpc"]
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    server = S3Server(f"http://{LOOPBACK}:{ports['s3.port']}", "test-access-key", "test-secret-key")
+    command = [program("weed"), "mini", f"-dir={data}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}"]
+    command += [f"-{name}={port}" for name, port in ports.items()]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false"]
+    command += ["-admin.ui=false", "-master.telemetry=false"]
+    if buckets:
+        command.append(f"-bucket={','.join(buckets)}")
+    environment = {
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": server.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": server.secret_access_key,
+    }
+    log = directory / "s3.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=data, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            wait_until_answers(f"{server.endpoint_url}/status", process, log)
+            _wait_for_buckets(server, buckets)
+            yield server
+        finally:
+            end(process)
+
+
+def _wait_for_buckets(server: S3Server, buckets: Sequence[str], timeout_s: float = 20) -> None:
+    # The S3 port answers before the buckets are made and before a volume takes writes.
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = server.client()
+    deadline = time.monotonic() + timeout_s
+    for bucket in buckets:
+        while True:
+            try:
+                client.put_object(Bucket=bucket, Key=".ready", Body=b"ready")
+                client.delete_object(Bucket=bucket, Key=".ready")
+                break
+            except (BotoCoreError, ClientError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+
+@dataclass
+class DatasetService:
+    """The dataset service as a real process; a test may kill it and start it again."""
+
+    url: str
+    config: Path
+    log: Path
+    private_key: str
+    environment: Mapping[str, str] = field(repr=False)
+    encord_integration: str = ENCORD_INTEGRATION_TITLE
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process and wait until it is healthy."""
+        port = self.url.rsplit(":", 1)[1]
+        command = [sys.executable, "-m", "cloud_sync.dataset_service", "serve"]
+        command += ["--config", str(self.config), "--host", LOOPBACK, "--port", port]
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                command, env=self.environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        wait_until_answers(f"{self.url}/healthz", self.process, self.log)
+
+    def kill(self) -> None:
+        """End the process without any chance to clean up."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self, grace_s: float = 5) -> None:
+        """End the process politely."""
+        if self.process is not None:
+            end(self.process, grace_s)
+
+    def client(self, **settings: Any) -> Any:
+        """Return the SDK's user client, signed in with this service's key."""
+        from encord import EncordUserClient
+
+        return EncordUserClient.create_with_ssh_private_key(self.private_key, domain=self.url, **settings)
+
+
+@contextlib.contextmanager
+def running_dataset_service(
+    directory: Path, s3: S3Server, buckets: Sequence[str], **settings: Any
+) -> Iterator[DatasetService]:
+    """Run the dataset service against a store, its database and key under `directory`.
+
+    `settings` are further keys of the service's configuration file (`faults=[...]`, `hold_s=2`).
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    key, config = directory / "key", directory / "dataset-service.yaml"
+    if not key.exists():
+        _create_key(key)
+    integration = {
+        "title": ENCORD_INTEGRATION_TITLE,
+        "provider": "s3",
+        "endpoint_url": s3.endpoint_url,
+        "region": "us-east-1",
+        "buckets": list(buckets),
+        "access_key_id_env": "TEST_S3_ACCESS_KEY_ID",
+        "secret_access_key_env": "TEST_S3_SECRET_ACCESS_KEY",
+    }
+    content = {
+        "database_url": f"sqlite:///{directory / 'dataset-service.sqlite'}",
+        "public_keys": [key.with_suffix(".pub").read_text().strip()],
+        "encord_integrations": [integration],
+        **settings,
+    }
+    config.write_text(yaml.safe_dump(content))
+    service = DatasetService(
+        url=f"http://{LOOPBACK}:{free_ports(1)[0]}",
+        config=config,
+        log=directory / "dataset-service.log",
+        private_key=key.read_text(),
+        environment={
+            **os.environ,
+            "TEST_S3_ACCESS_KEY_ID": s3.access_key_id,
+            "TEST_S3_SECRET_ACCESS_KEY": s3.secret_access_key,
+        },
+    )
+    try:
+        service.start()
+        yield service
+    finally:
+        service.stop()
+
+
+def _create_key(path: Path) -> None:
+    command = [sys.executable, "-m", "cloud_sync.dataset_service", "create-key", str(path)]
+    done = subprocess.run([*command, "--email", USER_EMAIL], capture_output=True, text=True, check=True)
+    path.with_suffix(".pub").write_text(done.stdout)

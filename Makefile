@@ -1,0 +1,72 @@
+# Everything needed is python3 (3.11 to 3.13, with venv), make and git. `make` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PINS := requirements.txt requirements-dev.txt
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+# Cheap suites first, so that a broken build says so early; one pytest run, so one summary line.
+SUITES := $(wildcard tests/unit tests/integration tests/faults tests/e2e)
+
+# Airflow imports thousands of modules: without bytecode on disk each process pays 5 s for it.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv lint types imports test unit demo up down bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(INSTALLED) ## Create .venv and install the pinned requirements and the project
+
+# The shell asks python3 for its version before anything is created with it.
+$(INSTALLED): $(PINS) requirements.in pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1 || true); Python 3.11, 3.12 or 3.13 is needed."; \
+	  echo "Name one that is installed: make $(or $(MAKECMDGOALS),venv) PYTHON=/path/to/python3.12"; \
+	  exit 1; } >&2
+	$(PYTHON) -m venv $(VENV)
+	@awk '/^[^ ]/ {keep = /^uv==/} keep' requirements-dev.txt > $(VENV)/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes $(PINS:%=-r %)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps -e .
+	@touch $@
+
+lint: $(INSTALLED) ## Check style and format (ruff)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(INSTALLED) ## Check types (mypy --strict on the core)
+	$(BIN)/mypy
+
+imports: $(INSTALLED) ## Check who imports whom (import-linter)
+	PYTHONPATH=. $(BIN)/lint-imports
+
+test: $(INSTALLED) ## Run all tests: unit, integration, end to end
+	$(BIN)/pytest $(SUITES)
+
+unit: $(INSTALLED) ## Run the unit tests
+	$(BIN)/pytest tests/unit
+
+demo: $(INSTALLED) ## Run the demo and end everything it started
+	$(BIN)/python -m demo run
+
+up: $(INSTALLED) ## Run the demo and leave everything running
+	$(BIN)/python -m demo up
+
+down: $(INSTALLED) ## End what `make up` left running
+	$(BIN)/python -m demo down
+
+bench: $(INSTALLED) ## Run the benchmarks and write docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+lock: $(INSTALLED) ## Resolve requirements*.in into requirements*.txt (ARGS=--upgrade for new versions)
+	$(COMPILE) $(ARGS) requirements.in -o requirements.txt
+	$(COMPILE) $(ARGS) requirements-dev.in -o requirements-dev.txt
+
+clean: ## Remove .venv, caches and what the demo wrote
+	@[ ! -d .demo ] || $(BIN)/python -m demo down
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

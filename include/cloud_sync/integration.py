@@ -62,7 +62,9 @@ def _extension(value: str) -> str:
 
 def _pattern(value: str) -> str:
     if not value.strip() or value.startswith(("!", "#")):
-        raise ValueError("write a pattern such as '*.mp4' or 'raw/**'; to leave objects out use select.exclude")
+        raise ValueError(
+            "write a pattern such as '*.mp4' or 'raw/**'; to leave objects out use select.exclude"
+        )
     return value
 
 
@@ -153,7 +155,9 @@ class Types(_Section):
     @model_validator(mode="after")
     def _one_type_each(self) -> Self:
         if both := sorted(set(self.videos) & set(self.images)):
-            raise ValueError(f"extension {both[0]} stands under videos and under images: leave it in one of them")
+            raise ValueError(
+                f"extension {both[0]} stands under videos and under images: leave it in one of them"
+            )
         return self
 
 
@@ -365,8 +369,9 @@ def _explain(detail: Any) -> str:
     if kind == "extra_forbidden":
         known = _fields_at(loc[:-1])
         near = difflib.get_close_matches(str(loc[-1]), known, n=1)
-        return f"is not a field. {f'Did you mean {near[0]}?' if near else 'Fields here: ' + ', '.join(known) + '.'}"
-    if kind == "model_type" or kind == "dict_type":
+        hint = f"Did you mean {near[0]}?" if near else f"Fields here: {', '.join(known)}."
+        return f"is not a field. {hint}"
+    if kind in {"model_type", "dict_type"}:
         return f"must hold fields, one a line, indented. Fields here: {', '.join(_fields_at(loc))}."
     message = detail["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]

@@ -1,0 +1,312 @@
+"""The ledger: what this project knows to be registered, and what is quarantined.
+
+One ledger belongs to one dataset and one integration. Each run writes a new version as Parquet and then
+moves the pointer `current.json` to it, so a killed run leaves the old version in force. The ledger saves
+work and is never the guarantee: that is `skip_duplicate_urls`. A lost ledger costs one full pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloud_sync.errors import ConfigError, StorageError
+from cloud_sync.run_folder import FileRef, RunFolder
+
+if TYPE_CHECKING:
+    import duckdb
+
+POINTER_NAME = "current.json"
+
+# DuckDB spills to disk beyond this; a million objects fit.
+MEMORY_LIMIT = "200MB"
+THREADS = 2
+
+
+class LedgerState(StrEnum):
+    """What is known of an object."""
+
+    REGISTERED = "registered"
+    FAILED = "failed"  # for a passing reason: a later run tries again
+    QUARANTINED = "quarantined"  # not sent again until the object changes or a person asks
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerVersion:
+    """One version of a ledger, as the pointer names it.
+
+    Attributes:
+        number: Counts up from 1.
+        previous: The version that it was made from; None for the first.
+        run_id: The DAG run that wrote it.
+        url_base: How object URLs began; Encord tells duplicates by the exact URL.
+        counts: Objects by state.
+        path: Local path of the Parquet file.
+    """
+
+    number: int
+    previous: int | None
+    run_id: str
+    url_base: str
+    counts: Mapping[str, int]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SettledManifest:
+    """A manifest whose upload job has ended: all its items go into the ledger."""
+
+    number: int
+    name: str
+    upload_job_id: str
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SettledFailure:
+    """A file that was not registered, by its object URL."""
+
+    url: str
+    failure_class: str
+    state: LedgerState
+
+
+@dataclass(frozen=True, slots=True)
+class FailureHistory:
+    """What the ledger knows of earlier failures of one object."""
+
+    attempts: int
+    first_failed_at: datetime | None
+
+
+class Ledger:
+    """The versions of one ledger in a folder.
+
+    Raises:
+        StorageError: The pointer or the version it names is missing, torn or not ours.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.files = RunFolder(folder)
+
+    def current(self) -> LedgerVersion | None:
+        """Return the version in force, or None if nothing was ever settled."""
+        if not self.files.exists(POINTER_NAME):
+            if versions := self.files.names("v*.parquet"):
+                raise self._damaged(f"the pointer {POINTER_NAME} is missing beside {versions[-1]}")
+            return None
+        pointer = self.files.read_json(POINTER_NAME)
+        try:
+            self.files.verified(FileRef(_file_name(pointer["number"]), pointer["sha256"], {}))
+            return self._version(pointer)
+        except (KeyError, TypeError) as error:
+            raise self._damaged(f"{POINTER_NAME} lacks {error}") from None
+        except StorageError as error:
+            raise self._damaged(f"{Path(error.where or '').name} {error.message.rstrip('.')}") from None
+
+    def before(self, run_id: str) -> LedgerVersion | None:
+        """Return the version that a run starts from, also when the run has settled once already."""
+        version = self.current()
+        if version is None or version.run_id != run_id:
+            return version
+        if version.previous is None:
+            return None
+        path = self.files.path(_file_name(version.previous))
+        if not path.is_file():
+            raise self._damaged(f"{path.name}, on which this run builds, is missing")
+        return LedgerVersion(version.previous, None, "", version.url_base, {}, path)
+
+    def check_url_base(self, url_base: str) -> None:
+        """Refuse object URLs that begin otherwise than those already registered.
+
+        Raises:
+            ConfigError: Every object would be registered a second time under its new URL.
+        """
+        version = self.current()
+        if version is not None and version.url_base != url_base:
+            raise ConfigError(
+                f"object URLs would begin with {url_base}, but this dataset holds objects registered under "
+                f"{version.url_base}, and Encord would register all of them a second time.",
+                where=str(self.files.root),
+                remedy="Restore bucket, endpoint, region and url_style, or give the integration a new name.",
+            )
+
+    def histories(self, run_id: str, urls: Iterable[str]) -> dict[str, FailureHistory]:
+        """Return the earlier attempts of some object URLs, as known before this run."""
+        version = self.before(run_id)
+        if version is None:
+            return {}
+        with sql_engine(self.files.root) as engine:
+            engine.execute("CREATE TEMP TABLE wanted AS SELECT unnest($1::VARCHAR[]) AS url", [list(urls)])
+            rows = engine.execute(
+                "SELECT url, attempts, first_failed_at FROM read_parquet($1) SEMI JOIN wanted USING (url)",
+                [str(version.path)],
+            ).fetchall()
+        return {url: FailureHistory(attempts, first) for url, attempts, first in rows}
+
+    def commit(
+        self,
+        *,
+        run_id: str,
+        url_base: str,
+        items_path: Path,
+        manifests: Iterable[SettledManifest],
+        failures: Iterable[SettledFailure],
+    ) -> LedgerVersion:
+        """Write the next version from the one before this run, and make it the one in force.
+
+        Args:
+            run_id: The DAG run; a second commit of one run replaces the first.
+            url_base: How this run's object URLs begin.
+            items_path: Parquet with key, url, size_bytes, etag, last_modified, item_type, manifest.
+            manifests: The manifests whose upload jobs have ended.
+            failures: Those of their files that were not registered.
+        """
+        base = self.before(run_id)
+        number = base.number + 1 if base else 1
+        with self.files.writing(_file_name(number)) as temporary, sql_engine(self.files.root) as engine:
+            _load(engine, manifests, failures)
+            before = base.path if base else None
+            counts = _write_version(engine, before, items_path, temporary)
+        pointer = {
+            "number": number,
+            "previous": base.number if base else None,
+            "run_id": run_id,
+            "url_base": url_base,
+            "counts": counts,
+            "sha256": self.files.ref(_file_name(number)).sha256,
+        }
+        self.files.write_json(POINTER_NAME, pointer)
+        return self._version(pointer)
+
+    def _version(self, pointer: Mapping[str, Any]) -> LedgerVersion:
+        return LedgerVersion(
+            number=pointer["number"],
+            previous=pointer["previous"],
+            run_id=pointer["run_id"],
+            url_base=pointer["url_base"],
+            counts=pointer["counts"],
+            path=self.files.path(_file_name(pointer["number"])),
+        )
+
+    def _damaged(self, what: str) -> StorageError:
+        return StorageError(
+            f"the ledger is damaged: {what}.",
+            where=str(self.files.root),
+            remedy="Move this folder away; the next run makes one full pass and registers nothing twice.",
+        )
+
+
+@contextmanager
+def sql_engine(temporary_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB of bounded memory that spills into a folder beside its data."""
+    import duckdb
+
+    temporary_folder.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect() as engine:
+        engine.execute("SET TimeZone = 'UTC'")
+        engine.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        engine.execute(f"SET threads = {THREADS}")
+        engine.execute("SET VARIABLE spill = $1", [str(temporary_folder / ".spill")])
+        engine.execute("SET temp_directory = getvariable('spill')")
+        yield engine
+
+
+def _file_name(number: int) -> str:
+    return f"v{number:06d}.parquet"
+
+
+def _load(
+    engine: duckdb.DuckDBPyConnection,
+    manifests: Iterable[SettledManifest],
+    failures: Iterable[SettledFailure],
+) -> None:
+    """Put the small tables of a commit into the engine."""
+    _load_table(
+        engine,
+        "ended",
+        "number INTEGER, name VARCHAR, upload_job_id VARCHAR, finished_at TIMESTAMPTZ",
+        [asdict(manifest) for manifest in manifests],
+    )
+    _load_table(
+        engine,
+        "failures",
+        "url VARCHAR, failure_class VARCHAR, state VARCHAR",
+        [asdict(failure) for failure in failures],
+    )
+
+
+def _load_table(
+    engine: duckdb.DuckDBPyConnection, name: str, columns: str, rows: list[dict[str, Any]]
+) -> None:
+    import pyarrow as pa
+
+    engine.execute(f"CREATE TEMP TABLE {name} ({columns})")
+    if rows:
+        engine.register("arrow_rows", pa.Table.from_pylist(rows))
+        engine.execute(f"INSERT INTO {name} BY NAME SELECT * FROM arrow_rows")  # noqa: S608 (fixed names)
+        engine.unregister("arrow_rows")
+
+
+EMPTY_VERSION = """
+    CREATE TEMP VIEW known AS SELECT * FROM (VALUES (
+        NULL::VARCHAR, NULL::VARCHAR, NULL::BIGINT, NULL::VARCHAR, NULL::TIMESTAMPTZ, NULL::VARCHAR,
+        NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR, NULL::INTEGER, NULL::VARCHAR,
+        NULL::TIMESTAMPTZ, NULL::TIMESTAMPTZ, NULL::TIMESTAMPTZ
+    )) AS t (
+        key, url, size_bytes, etag, last_modified, item_key, item_type, state, manifest, upload_job_id,
+        attempts, failure_class, first_failed_at, last_failed_at, registered_at
+    ) WHERE false
+"""
+
+NEXT_VERSION = """
+    WITH sent AS (
+        SELECT
+            item.key, item.url, item.size_bytes, item.etag, item.last_modified,
+            item.key AS item_key,
+            item.item_type,
+            coalesce(failure.state, 'registered') AS state,
+            ended.name AS manifest,
+            ended.upload_job_id,
+            (coalesce(known.attempts, 0) + 1)::INTEGER AS attempts,
+            failure.failure_class,
+            CASE WHEN failure.url IS NULL THEN known.first_failed_at
+                 ELSE coalesce(known.first_failed_at, ended.finished_at) END AS first_failed_at,
+            CASE WHEN failure.url IS NULL THEN known.last_failed_at
+                 ELSE ended.finished_at END AS last_failed_at,
+            CASE WHEN failure.url IS NULL
+                 THEN coalesce(known.registered_at, ended.finished_at) END AS registered_at
+        FROM items AS item
+        JOIN ended ON ended.number = item.manifest
+        LEFT JOIN failures AS failure ON failure.url = item.url
+        LEFT JOIN known ON known.key = item.key
+    )
+    SELECT * FROM known ANTI JOIN sent USING (key)
+    UNION ALL BY NAME
+    SELECT * FROM sent
+"""
+
+
+def _write_version(
+    engine: duckdb.DuckDBPyConnection, before: Path | None, items_path: Path, target: Path
+) -> dict[str, int]:
+    if before is None:
+        engine.execute(EMPTY_VERSION)
+    else:
+        engine.execute(f"CREATE TEMP VIEW known AS FROM read_parquet({sql_text(before)})")
+    engine.execute(f"CREATE TEMP VIEW items AS FROM read_parquet({sql_text(items_path)})")
+    engine.execute(f"COPY ({NEXT_VERSION}) TO {sql_text(target)} (FORMAT parquet, COMPRESSION zstd)")
+    rows = engine.execute(
+        "SELECT state, count(*) FROM read_parquet($1) GROUP BY state ORDER BY state", [str(target)]
+    ).fetchall()
+    return dict(rows)
+
+
+def sql_text(value: Path | str) -> str:
+    """Quote a value as an SQL string, for the places where DuckDB takes no parameter."""
+    return "'" + str(value).replace("'", "''") + "'"

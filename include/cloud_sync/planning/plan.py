@@ -1,0 +1,245 @@
+"""The plan: what to do with each listed object and why, as SQL over the listing and the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloud_sync.integration import Integration
+from cloud_sync.ledger import EMPTY_VERSION, LedgerVersion, sql_engine, sql_text
+from cloud_sync.manifest.items import ItemType
+from cloud_sync.planning.patterns import patterns_to_regex
+from cloud_sync.run_folder import FileRef, RunFolder
+
+if TYPE_CHECKING:
+    import duckdb
+
+PLAN_NAME = "plan.parquet"
+REGISTER_NAME = "register.parquet"
+SUMMARY_NAME = "plan.json"
+EXAMPLES = 3
+
+# What a person reads for each reason in the plan.
+REASONS: Mapping[str, str] = {
+    "new": "new since the last run",
+    "failed_before": "failed before for a passing reason",
+    "changed_since_failure": "failed before, and the object has changed since",
+    "full_pass": "a full pass was asked for",
+    "registered": "registered already",
+    "not_included": "matches no pattern of select.include",
+    "excluded": "matches a pattern of select.exclude",
+    "unknown_type": "its extension stands under no type",
+    "too_large": "larger than select.maximum_size",
+    "quarantined": "failed before for a lasting reason, and has not changed since",
+    "too_young": "younger than select.minimum_age",
+    "changed": "registered already, but the object has changed since",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """One line of the plan's summary.
+
+    Attributes:
+        action: `register`, `retry`, `hold`, `skip` or `report`.
+        item_type: `video` or `image`; None if the extension is unknown.
+        reason: A key of `REASONS`.
+        objects: How many objects.
+        total_bytes: Their size together.
+        examples: A few of their keys.
+    """
+
+    action: str
+    item_type: str | None
+    reason: str
+    objects: int
+    total_bytes: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A written plan.
+
+    Attributes:
+        ref: `plan.json`, with the number of objects to register.
+        rows: The summary, the largest first within an action.
+    """
+
+    ref: FileRef
+    rows: tuple[PlanRow, ...]
+
+    @property
+    def to_register(self) -> int:
+        """Objects that will stand in manifests."""
+        return self.ref.counts["to_register"]
+
+
+def make_plan(
+    folder: RunFolder,
+    *,
+    listing_parts: Sequence[Path],
+    integration: Integration,
+    ledger: LedgerVersion | None,
+    now: datetime,
+    full_pass: bool = False,
+) -> Plan:
+    """Give each listed object an action with a reason.
+
+    Writes `plan.parquet` (every object: key, size_bytes, last_modified, etag, item_type, action, reason),
+    `register.parquet` (those to send, ordered by key) and `plan.json` (the summary).
+
+    Args:
+        folder: The run folder.
+        listing_parts: Parquet files of the listing; none for an empty listing.
+        integration: Its select, types and name.
+        ledger: What is known; None plans everything as new.
+        now: Against which `select.minimum_age` is measured; the start of the run, so that a second try
+            plans the same.
+        full_pass: Send also what the ledger says is registered or quarantined.
+
+    Raises:
+        ConfigError: A pattern of the integration is malformed.
+    """
+    with sql_engine(folder.root) as engine:
+        _load_listing(engine, listing_parts)
+        _load_ledger(engine, ledger)
+        _load_rules(engine, integration, now, full_pass)
+        with folder.writing(PLAN_NAME) as path:
+            _copy(engine, PLAN_SQL, path)
+        plan = sql_text(folder.path(PLAN_NAME))
+        with folder.writing(REGISTER_NAME) as path:
+            _copy(engine, REGISTER_SQL.format(plan=plan), path)
+        rows = _summary(engine, plan)
+    folder.write_json(SUMMARY_NAME, [asdict(row) for row in rows])
+    counts = {"objects": sum(row.objects for row in rows), "to_register": _to_register(rows)}
+    return Plan(ref=folder.ref(SUMMARY_NAME, **counts), rows=rows)
+
+
+def read_plan_rows(folder: RunFolder) -> tuple[PlanRow, ...]:
+    """Read the summary that `make_plan` wrote."""
+    rows: list[dict[str, Any]] = folder.read_json(SUMMARY_NAME)
+    return tuple(PlanRow(**{**row, "examples": tuple(row["examples"])}) for row in rows)
+
+
+def _to_register(rows: Sequence[PlanRow]) -> int:
+    return sum(row.objects for row in rows if row.action in {"register", "retry"})
+
+
+def _load_listing(engine: duckdb.DuckDBPyConnection, parts: Sequence[Path]) -> None:
+    if parts:
+        files = ", ".join(sql_text(part) for part in parts)
+        engine.execute(f"CREATE TEMP VIEW listing AS FROM read_parquet([{files}])")
+    else:
+        engine.execute(EMPTY_LISTING)
+
+
+def _load_ledger(engine: duckdb.DuckDBPyConnection, ledger: LedgerVersion | None) -> None:
+    if ledger is None:
+        engine.execute(EMPTY_VERSION)
+    else:
+        engine.execute(f"CREATE TEMP VIEW known AS FROM read_parquet({sql_text(ledger.path)})")
+
+
+def _load_rules(
+    engine: duckdb.DuckDBPyConnection, integration: Integration, now: datetime, full_pass: bool
+) -> None:
+    """Set the rules as variables, which DuckDB folds into constants."""
+    select, file = integration.select, f"integration {integration.name}"
+    extensions = {
+        **dict.fromkeys(integration.types.videos, ItemType.VIDEO.value),
+        **dict.fromkeys(integration.types.images, ItemType.IMAGE.value),
+    }
+    # The longest first, so that an extension such as nii.gz wins over gz.
+    any_extension = "|".join(e.replace(".", r"\.") for e in sorted(extensions, key=len, reverse=True))
+    variables = {
+        "include": patterns_to_regex(select.include, where=f"{file}, select.include"),
+        "exclude": patterns_to_regex(select.exclude, where=f"{file}, select.exclude"),
+        "extension": rf"\.({any_extension})$" if extensions else "a^",
+        "maximum_size": int(select.maximum_size) if select.maximum_size is not None else None,
+        "newest": now - select.minimum_age,
+        "full_pass": full_pass,
+    }
+    for name, value in variables.items():
+        engine.execute(f"SET VARIABLE {name} = $1", [value])
+    engine.execute("CREATE TEMP TABLE types (extension VARCHAR, item_type VARCHAR)")
+    if extensions:
+        engine.executemany("INSERT INTO types VALUES ($1, $2)", [list(pair) for pair in extensions.items()])
+
+
+def _summary(engine: duckdb.DuckDBPyConnection, plan: str) -> tuple[PlanRow, ...]:
+    rows = engine.execute(SUMMARY_SQL.format(plan=plan)).fetchall()
+    return tuple(
+        PlanRow(action, item_type, reason, objects, total_bytes, tuple(examples))
+        for action, item_type, reason, objects, total_bytes, examples in rows
+    )
+
+
+def _copy(engine: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
+    engine.execute(f"COPY ({query}) TO {sql_text(path)} (FORMAT parquet, COMPRESSION snappy)")
+
+
+EMPTY_LISTING = """
+    CREATE TEMP VIEW listing AS SELECT * FROM (VALUES (
+        NULL::VARCHAR, NULL::BIGINT, NULL::TIMESTAMPTZ, NULL::VARCHAR
+    )) AS t (key, size_bytes, last_modified, etag) WHERE false
+"""
+
+# The first rule that holds decides; the order is from the rules of the file to what is known.
+DECIDE_SQL = """
+    CASE
+        WHEN NOT coalesce(regexp_matches(key, getvariable('include'), 's'), true) THEN 'not_included'
+        WHEN coalesce(regexp_matches(key, getvariable('exclude'), 's'), false) THEN 'excluded'
+        WHEN item_type IS NULL THEN 'unknown_type'
+        WHEN coalesce(size_bytes > getvariable('maximum_size'), false) THEN 'too_large'
+        WHEN last_modified > getvariable('newest') THEN 'too_young'
+        WHEN known_state IS NULL THEN 'new'
+        WHEN getvariable('full_pass') THEN 'full_pass'
+        WHEN known_state = 'registered' AND is_same THEN 'registered'
+        WHEN known_state = 'registered' THEN 'changed'
+        WHEN NOT is_same THEN 'changed_since_failure'
+        WHEN known_state = 'quarantined' THEN 'quarantined'
+        ELSE 'failed_before'
+    END
+"""
+
+PLAN_SQL = f"""
+    WITH joined AS (
+        SELECT
+            listing.key, listing.size_bytes, listing.last_modified, listing.etag, types.item_type,
+            known.state AS known_state,
+            known.size_bytes = listing.size_bytes AND known.etag = listing.etag AS is_same
+        FROM listing
+        LEFT JOIN types
+            ON types.extension = regexp_extract(lower(listing.key), getvariable('extension'), 1)
+        LEFT JOIN known ON known.key = listing.key
+    ), decided AS (
+        SELECT key, size_bytes, last_modified, etag, item_type, {DECIDE_SQL} AS reason FROM joined
+    )
+    SELECT
+        key, size_bytes, last_modified, etag, item_type,
+        CASE
+            WHEN reason IN ('new', 'full_pass', 'changed_since_failure') THEN 'register'
+            WHEN reason = 'failed_before' THEN 'retry'
+            WHEN reason = 'too_young' THEN 'hold'
+            WHEN reason = 'changed' THEN 'report'
+            ELSE 'skip'
+        END AS action,
+        reason
+    FROM decided
+"""  # noqa: S608 (built from constants of this file)
+
+REGISTER_SQL = """
+    SELECT key, size_bytes, last_modified, etag, item_type FROM read_parquet({plan})
+    WHERE action IN ('register', 'retry') ORDER BY key
+"""
+
+SUMMARY_SQL = f"""
+    SELECT action, item_type, reason, count(*)::BIGINT, sum(size_bytes)::BIGINT, min(key, {EXAMPLES})
+    FROM read_parquet({{plan}})
+    GROUP BY action, item_type, reason
+    ORDER BY action, count(*) DESC, reason, item_type
+"""  # noqa: S608 (built from constants of this file)

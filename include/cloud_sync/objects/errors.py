@@ -1,0 +1,239 @@
+"""What an object store's refusal means: the reason, and whether trying again can help."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from cloud_sync.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Reason = Literal["missing", "forbidden", "unreachable", "other"]
+
+HTTP_STATUS = re.compile(r"(?:status code: |\bHTTP )(\d{3})\b")
+XML_CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>")
+XML_REGION = re.compile(r"<Region>\s*([a-z0-9-]+)\s*</Region>|expecting '([a-z0-9-]+)'")
+
+
+class ObjectStoreError(StorageError):
+    """An object store refused or failed.
+
+    Attributes:
+        reason: `missing` (no such bucket or object), `forbidden` (credentials or policy), `unreachable`
+            (no connection, overload, server error) or `other`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: Reason,
+        where: str | None = None,
+        remedy: str | None = None,
+        transient: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(
+            message, where=where, remedy=remedy, transient=transient, retry_after_s=retry_after_s
+        )
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a code of S3 means to a person."""
+
+    reason: Reason
+    message: str
+    remedy: str
+    transient: bool = False
+
+
+MISSING_OBJECT = Meaning(
+    "missing", "the object does not exist.", "Check the key, or that it was not deleted meanwhile."
+)
+FORBIDDEN = Meaning(
+    "forbidden",
+    "the store refused access.",
+    "Give the connection's user or role s3:ListBucket on the bucket and s3:GetObject on its objects.",
+)
+WRONG_REGION = Meaning(
+    "other",
+    "the bucket is in another region than the connection says.",
+    "Set `region_name` in the extras of the connection to the bucket's region.",
+)
+OVERLOADED = Meaning(
+    "unreachable",
+    "the store is overloaded and asks for fewer requests.",
+    "It is tried again; if it stays so, lower the pages in flight.",
+    transient=True,
+)
+SERVER_ERROR = Meaning(
+    "unreachable",
+    "the store answered with a server error.",
+    "It is tried again; if it stays so, look at the store.",
+    transient=True,
+)
+NO_CONNECTION = Meaning(
+    "unreachable",
+    "the store cannot be reached.",
+    "It is tried again; check the endpoint of the connection and the network.",
+    transient=True,
+)
+UNKNOWN = Meaning("other", "the store refused the request.", "Look at the store's access log.")
+
+
+def _refused_credentials(message: str, remedy: str) -> Meaning:
+    return Meaning("forbidden", message, remedy)
+
+
+MEANING_OF_CODE: Mapping[str, Meaning] = {
+    "NoSuchBucket": Meaning(
+        "missing",
+        "the bucket does not exist.",
+        "Check `bucket` in the integration file and the endpoint of the connection.",
+    ),
+    "NoSuchKey": MISSING_OBJECT,
+    "AccessDenied": FORBIDDEN,
+    "AllAccessDisabled": FORBIDDEN,
+    "InvalidAccessKeyId": _refused_credentials(
+        "the store does not know the access key.", "Check the login of the connection."
+    ),
+    "SignatureDoesNotMatch": _refused_credentials(
+        "the secret key does not belong to the access key.", "Check the password of the connection."
+    ),
+    "InvalidToken": _refused_credentials(
+        "the session token is not valid.", "Renew `aws_session_token` in the connection."
+    ),
+    "ExpiredToken": _refused_credentials(
+        "the session token has expired.", "Renew `aws_session_token`, or let the connection assume a role."
+    ),
+    "RequestTimeTooSkewed": _refused_credentials(
+        "this machine's clock is wrong, so the store refuses its signatures.", "Set the clock."
+    ),
+    "PermanentRedirect": WRONG_REGION,
+    "AuthorizationHeaderMalformed": WRONG_REGION,
+    "IllegalLocationConstraintException": WRONG_REGION,
+    "SlowDown": OVERLOADED,
+    "Throttling": OVERLOADED,
+    "ThrottlingException": OVERLOADED,
+    "TooManyRequests": OVERLOADED,
+    "RequestTimeout": SERVER_ERROR,
+}
+
+MEANING_OF_STATUS: Mapping[int, Meaning] = {
+    301: WRONG_REGION,
+    401: FORBIDDEN,
+    403: FORBIDDEN,
+    404: MISSING_OBJECT,
+    408: SERVER_ERROR,
+    429: OVERLOADED,
+    503: OVERLOADED,
+}
+
+STATUS_OF_CLASS: Mapping[str, int] = {
+    "FileNotFoundError": 404,
+    "PermissionDeniedError": 403,
+    "UnauthenticatedError": 401,
+}
+
+
+def from_obstore(error: Exception, where: str) -> ObjectStoreError:
+    """Translate an error of obstore, which carries what it knows in its text only."""
+    text = str(error)
+    code = XML_CODE.search(text)
+    status = HTTP_STATUS.search(text)
+    region = XML_REGION.search(text)
+    return _translated(
+        where=where,
+        code=code[1] if code else None,
+        status=int(status[1]) if status else STATUS_OF_CLASS.get(type(error).__name__),
+        region=(region[1] or region[2]) if region else None,
+        connected=not ("HTTP error" in text or "error sending request" in text),
+        redirected="incorrectly configured region" in text,
+    )
+
+
+def from_botocore(error: Exception, where: str) -> ObjectStoreError:
+    """Translate an error of botocore."""
+    response: Mapping[str, Any] | None = getattr(error, "response", None)
+    if response is None:
+        return _without_answer(error, where)
+    metadata = response.get("ResponseMetadata", {})
+    headers = metadata.get("HTTPHeaders", {})
+    details = response.get("Error", {})
+    return _translated(
+        where=where,
+        code=details.get("Code"),
+        status=metadata.get("HTTPStatusCode"),
+        region=headers.get("x-amz-bucket-region") or details.get("Region"),
+        retry_after_s=_seconds(headers.get("retry-after")),
+    )
+
+
+def _without_answer(error: Exception, where: str) -> ObjectStoreError:
+    """Translate an error of botocore that came before any answer of the store."""
+    name = type(error).__name__
+    if "Credential" in name or "SSO" in name or "Token" in name or name == "ProfileNotFound":
+        meaning = _refused_credentials(
+            f"no credentials could be obtained ({name}).",
+            "Check the login, role or profile of the connection.",
+        )
+    elif "Connect" in name or "Timeout" in name or "HTTP" in name or "SSL" in name or "Response" in name:
+        meaning = NO_CONNECTION
+    else:
+        meaning = UNKNOWN
+    return _made(meaning, where)
+
+
+def _translated(
+    *,
+    where: str,
+    code: str | None,
+    status: int | None,
+    region: str | None = None,
+    connected: bool = True,
+    redirected: bool = False,
+    retry_after_s: float | None = None,
+) -> ObjectStoreError:
+    meaning = MEANING_OF_CODE.get(code or "")
+    if redirected:
+        meaning = WRONG_REGION
+    if meaning is None and status is not None:
+        server_error = SERVER_ERROR if status >= 500 else UNKNOWN  # noqa: PLR2004 (HTTP: 5xx is the server's fault)
+        meaning = MEANING_OF_STATUS.get(status, server_error)
+    if meaning is None:
+        meaning = UNKNOWN if connected else NO_CONNECTION
+    if meaning is WRONG_REGION and region:
+        meaning = Meaning(
+            "other",
+            f"the bucket is in the region {region}, the connection says another one.",
+            f"Set `region_name` in the extras of the connection to {region}.",
+        )
+    if meaning is UNKNOWN and (code or status):
+        meaning = Meaning(
+            "other", f"the store refused the request ({code or f'HTTP {status}'}).", UNKNOWN.remedy
+        )
+    return _made(meaning, where, retry_after_s)
+
+
+def _made(meaning: Meaning, where: str, retry_after_s: float | None = None) -> ObjectStoreError:
+    return ObjectStoreError(
+        meaning.message,
+        reason=meaning.reason,
+        where=where,
+        remedy=meaning.remedy,
+        transient=meaning.transient,
+        retry_after_s=retry_after_s,
+    )
+
+
+def _seconds(header: str | None) -> float | None:
+    """Read a Retry-After header in its seconds form; the date form is not used by S3."""
+    try:
+        return max(float(header), 0.0) if header else None
+    except ValueError:
+        return None

@@ -1,0 +1,31 @@
+"""What all tests share: a home for Airflow that is not the user's, and what each folder may do."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+LOOPBACK = ["127.0.0.1", "::1", "localhost"]
+TESTS = Path(__file__).parent
+MARKERS = {
+    "unit": [pytest.mark.disable_socket],
+    "integration": [pytest.mark.servers, pytest.mark.allow_hosts(LOOPBACK)],
+    "faults": [pytest.mark.servers, pytest.mark.allow_hosts(LOOPBACK)],
+    "e2e": [pytest.mark.servers, pytest.mark.e2e, pytest.mark.allow_hosts(LOOPBACK)],
+}
+
+# Airflow reads these once, when it is first imported: before any test module is. The reference
+# keeps the folder until the last test has ended.
+AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
+os.environ["AIRFLOW_HOME"] = AIRFLOW_HOME.name
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by the folder it stands in."""
+    for item in items:
+        for marker in MARKERS.get(item.path.relative_to(TESTS).parts[0], ()):
+            item.add_marker(marker)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,13 +96,11 @@ class RunFolder:
         On an exception the temporary file is removed and `name` stays as it was.
         """
         target = self.path(name)
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary_name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".tmp")
-            os.close(handle)
         except OSError as error:
             raise _storage_error("cannot be written", target, error) from error
-        temporary = Path(temporary_name)
         try:
             yield temporary
             try:

@@ -56,7 +56,9 @@ def build_manifests(
     entries: list[ManifestEntry] = []
     with pq.ParquetFile(register_path) as rows, folder.writing(ITEMS_NAME) as path:
         size = manifest_size(rows.metadata.num_rows, items_per_manifest)
-        with pq.ParquetWriter(path, ITEMS_SCHEMA, compression="snappy") as writer:
+        with pq.ParquetWriter(
+            path, ITEMS_SCHEMA, compression="snappy", use_dictionary=["item_type", "manifest"]
+        ) as writer:
             for number, table in enumerate(_chunks(rows, size)):
                 urls = build_urls(table["key"].to_pylist())
                 data = encode_manifest(
@@ -94,10 +96,9 @@ def _chunks(rows: pq.ParquetFile, size: int) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(rest)
 
 
-def _items(urls: list[str], item_types: list[str]) -> Iterator[Item]:
-    types = {item_type.value: item_type for item_type in ItemType}
+def _items(urls: list[str], item_types: list[ItemType]) -> Iterator[Item]:
     for url, item_type in zip(urls, item_types, strict=True):
-        yield Item(types[item_type], (url,))
+        yield Item(item_type, (url,))
 
 
 def _items_table(table: pa.Table, urls: list[str], number: int) -> pa.Table:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from cloud_sync.manifest.items import MANIFEST_KEYS, Item
+from cloud_sync.manifest.items import MANIFEST_KEYS, Item, ItemType
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -21,12 +21,12 @@ def encode_manifest(items: Iterable[Item], *, skip_duplicate_urls: bool) -> byte
     Returns:
         UTF-8 JSON without insignificant white space.
     """
-    by_type: dict[str, list[dict[str, Any]]] = {key: [] for key in MANIFEST_KEYS.values()}
+    by_type: dict[ItemType, list[dict[str, Any]]] = {item_type: [] for item_type in MANIFEST_KEYS}
     for item in items:
         entry = {"objectUrl": item.object_urls[0]}
         if item.title is not None:
             entry["title"] = item.title
-        by_type[MANIFEST_KEYS[item.item_type]].append(entry)
-    manifest: dict[str, Any] = {key: entries for key, entries in by_type.items() if entries}
+        by_type[item.item_type].append(entry)
+    manifest: dict[str, Any] = {key: by_type[kind] for kind, key in MANIFEST_KEYS.items() if by_type[kind]}
     manifest["skip_duplicate_urls"] = skip_duplicate_urls
     return _ENCODER.encode(manifest)

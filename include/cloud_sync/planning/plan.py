@@ -149,9 +149,9 @@ def _load_rules(
 ) -> None:
     """Set the rules as variables, which DuckDB folds into constants."""
     select, file = integration.select, f"integration {integration.name}"
-    extensions = {
-        **dict.fromkeys(integration.types.videos, ItemType.VIDEO.value),
-        **dict.fromkeys(integration.types.images, ItemType.IMAGE.value),
+    extensions: dict[str, ItemType] = {
+        **dict.fromkeys(integration.types.videos, "video"),
+        **dict.fromkeys(integration.types.images, "image"),
     }
     # The longest first, so that an extension such as nii.gz wins over gz.
     any_extension = "|".join(e.replace(".", r"\.") for e in sorted(extensions, key=len, reverse=True))
@@ -206,16 +206,19 @@ DECIDE_SQL = """
     END
 """
 
+# One 64-bit number instead of an etag of 34 characters makes the join's table half as large.
 PLAN_SQL = f"""
-    WITH joined AS (
+    WITH compact AS (
+        SELECT key, state, hash(size_bytes, etag) AS content FROM known
+    ), joined AS (
         SELECT
             listing.key, listing.size_bytes, listing.last_modified, listing.etag, types.item_type,
             known.state AS known_state,
-            known.size_bytes = listing.size_bytes AND known.etag = listing.etag AS is_same
+            known.content = hash(listing.size_bytes, listing.etag) AS is_same
         FROM listing
         LEFT JOIN types
             ON types.extension = regexp_extract(lower(listing.key), getvariable('extension'), 1)
-        LEFT JOIN known ON known.key = listing.key
+        LEFT JOIN compact AS known ON known.key = listing.key
     ), decided AS (
         SELECT key, size_bytes, last_modified, etag, item_type, {DECIDE_SQL} AS reason FROM joined
     )

@@ -1,0 +1,377 @@
+"""What this project asks of Encord, through the official SDK and nothing else.
+
+The only module that imports the SDK, inside functions, because the import takes a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from cloud_sync.errors import ConfigError
+from cloud_sync.registration.errors import DOMAIN_RULE, clean_text, the_one, translate
+from cloud_sync.registration.keys import check_ssh_key
+from cloud_sync.registration.model import FolderItem, JobState, UnitError
+
+if TYPE_CHECKING:
+    from encord.dataset import Dataset
+    from encord.orm.storage import UploadLongPollingState
+    from encord.storage import StorageFolder, StorageItem
+    from encord.user_client import EncordUserClient
+
+DEFAULT_DOMAIN = "https://api.encord.com"
+PAGE_ITEMS = 1000  # Encord's longest page
+LINK_BATCH_ITEMS = 1000
+READ_RETRIES = 3
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait for Encord.
+
+    Attributes:
+        connect_s: To open a connection.
+        request_s: For an answer. Starting a job with 10,000 items takes the service a while.
+        poll_s: For the state of a job, which the service has at hand.
+    """
+
+    connect_s: int = 10
+    request_s: int = 120
+    poll_s: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRef:
+    """A dataset as Encord names it; `backing_folder_uuid` is None if it has no folder of its own."""
+
+    uuid: str
+    title: str
+    backing_folder_uuid: str | None
+
+
+class EncordClient:
+    """A connection to Encord for one user. May be shared by threads.
+
+    Args:
+        domain: API domain, `https://api.encord.com` or that of a region or private cloud.
+        ssh_private_key: An Ed25519 private key in OpenSSH format.
+        user_agent_suffix: Names this project in Encord's logs (`product/version`).
+        timeouts: How long to wait.
+
+    Raises:
+        ConfigError: The key or the domain is wrong; here, or in any method if Encord does not accept it.
+        EncordError: In any method: Encord refused (permanent) or failed (transient).
+    """
+
+    def __init__(
+        self,
+        *,
+        domain: str = DEFAULT_DOMAIN,
+        ssh_private_key: str,
+        user_agent_suffix: str | None = None,
+        timeouts: Timeouts = Timeouts(),
+    ) -> None:
+        key = check_ssh_key(ssh_private_key)
+        self.domain = check_domain(domain)
+        connect = partial(_connect, key, self.domain, user_agent_suffix, timeouts.connect_s)
+        # Reads are repeated by the SDK, so that one 503 does not end a listing of a thousand pages.
+        self._sdk: EncordUserClient = connect(answer_s=timeouts.request_s, retries=READ_RETRIES)
+        # Polls are repeated by whoever polls: the SDK would sleep through a long Retry-After.
+        self._polling_sdk: EncordUserClient = connect(answer_s=timeouts.poll_s, retries=0)
+        self._folders: dict[tuple[bool, str], StorageFolder] = {}
+        self._datasets: dict[str, Dataset] = {}
+        self._lock = RLock()
+
+    def check(self) -> int:
+        """Prove that key and domain work; return the number of Encord integrations the user sees."""
+        with _translated(self.domain):
+            return len(self._sdk.get_cloud_integrations())
+
+    def find_encord_integration(self, title_or_uuid: str) -> tuple[str, str]:
+        """Return uuid and title of a cloud credential stored in Encord.
+
+        Raises:
+            ConfigError: There is none of that name, or more than one.
+        """
+        where = f"Encord integration {title_or_uuid!r}"
+        with _translated(where):
+            if _is_uuid(title_or_uuid):
+                found = self._sdk.get_cloud_integrations(filter_integration_uuids=[title_or_uuid])
+            else:
+                found = self._sdk.get_cloud_integrations(filter_integration_titles=[title_or_uuid])
+            known = [] if found else [one.title for one in self._sdk.get_cloud_integrations()]
+        matches = [(str(one.id), one.title) for one in found]
+        return the_one(matches, title_or_uuid, known, where=where)
+
+    def find_dataset(self, title_or_hash: str) -> DatasetRef:
+        """Return a dataset by its title or its hash.
+
+        Raises:
+            ConfigError: There is none of that name, or more than one.
+        """
+        where = f"dataset {title_or_hash!r}"
+        with _translated(where):
+            if _is_uuid(title_or_hash):
+                dataset = self._dataset(title_or_hash)
+                return DatasetRef(title_or_hash, dataset.title, _optional(dataset.backing_folder_uuid))
+            found = [one["dataset"] for one in self._sdk.get_datasets(title_eq=title_or_hash)]
+            known = [] if found else [one["dataset"].title for one in self._sdk.get_datasets()]
+        folders = {str(one.dataset_hash): _optional(one.backing_folder_uuid) for one in found}
+        matches = [(str(one.dataset_hash), one.title) for one in found]
+        uuid, title = the_one(matches, title_or_hash, known, where=where)
+        return DatasetRef(uuid, title, folders[uuid])
+
+    def find_folder(self, name_or_uuid: str) -> str | None:
+        """Return the uuid of a storage folder; None if there is none of that name at the top level.
+
+        Raises:
+            ConfigError: More than one has the name, or there is none with the uuid.
+        """
+        where = f"storage folder {name_or_uuid!r}"
+        with _translated(where):
+            if _is_uuid(name_or_uuid):
+                return str(self._folder(name_or_uuid).uuid)
+            listed = self._sdk.list_storage_folders(search=name_or_uuid, page_size=PAGE_ITEMS)
+            matches = [(str(one.uuid), one.name) for one in listed if one.name == name_or_uuid]
+        return the_one(matches, name_or_uuid, [], where=where)[0] if matches else None
+
+    def ensure_folder(self, name_or_uuid: str) -> str:
+        """Return the uuid of a storage folder, made at the top level if there is none of that name.
+
+        Running it twice makes one folder: a request whose answer was lost is found again by its name.
+        """
+        if found := self.find_folder(name_or_uuid):
+            return found
+        with _translated(f"storage folder {name_or_uuid!r}"):
+            folder = self._sdk.create_storage_folder(
+                name_or_uuid, description="Filled by Encord Cloud Sync. Keep it: it tells what is registered."
+            )
+        return str(folder.uuid)
+
+    def start_upload_job(
+        self,
+        folder_uuid: str,
+        manifest: Path,
+        *,
+        encord_integration_uuid: str | None,
+        ignore_errors: bool,
+    ) -> str:
+        """Have Encord register a manifest; return the id of the upload job. Sent once, never repeated.
+
+        Args:
+            folder_uuid: The storage folder to register to.
+            manifest: The manifest file; Encord shows its name beside the job.
+            encord_integration_uuid: The cloud credential with which Encord reads the objects.
+            ignore_errors: True: a bad file fails alone. False: it fails the job.
+
+        Raises:
+            EncordRefusedError: Encord said no; there is no job.
+            EncordError: Otherwise: there may be a job, whose id is lost.
+        """
+        where = f"storage folder {folder_uuid}, manifest {manifest.name}"
+        with _translated(where, changes_nothing=True):
+            folder = self._folder(folder_uuid)
+        with _translated(where):
+            job = folder.add_private_data_to_folder_start(
+                integration_id=encord_integration_uuid,
+                private_files=manifest,
+                ignore_errors=ignore_errors,
+            )
+            return str(job)
+
+    def poll_upload_job(self, folder_uuid: str, job_id: str, hold_s: float = 0) -> JobState:
+        """Return the state of an upload job, asked for with one request.
+
+        Args:
+            folder_uuid: The folder that the job was started in. The first call looks it up.
+            job_id: The job.
+            hold_s: Ask again, at growing intervals, until the job has finished or this time is over.
+                The SDK's own wait is not used: it asks without a pause if the service does not hold
+                the request, and ends with the first 429.
+        """
+        ends = time.monotonic() + hold_s
+        pause_s = FIRST_PAUSE_S
+        while True:
+            state = self._poll_once(folder_uuid, job_id)
+            left_s = ends - time.monotonic()
+            if state.finished or left_s <= 0:
+                return state
+            time.sleep(min(pause_s, left_s))
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _poll_once(self, folder_uuid: str, job_id: str) -> JobState:
+        with _translated(f"upload job {job_id}"):
+            folder = self._folder(folder_uuid, polling=True)
+            # A timeout of 0 means one request, answered at once.
+            state = folder.add_private_data_to_folder_get_result(UUID(job_id), timeout_seconds=0)
+            return _job_state(state)
+
+    def cancel_upload_job(self, folder_uuid: str, job_id: str) -> int:
+        """Cancel an upload job; return the number of units that will not be processed.
+
+        What was registered before stays. Cancelling a finished job changes nothing.
+        """
+        with _translated(f"upload job {job_id}"):
+            answer = self._folder(folder_uuid).add_data_to_folder_job_cancel(UUID(job_id))
+            return int(answer.units_cancelled_count)
+
+    def folder_items(self, folder_uuid: str, *, unlinked_only: bool = False) -> Iterator[FolderItem]:
+        """Stream the items of a storage folder, 1,000 a request.
+
+        Args:
+            folder_uuid: The folder.
+            unlinked_only: Only items that belong to no dataset.
+        """
+        with _translated(f"storage folder {folder_uuid}"):
+            listed = self._folder(folder_uuid).list_items(
+                is_in_dataset=False if unlinked_only else None,
+                include_client_metadata=False,
+                page_size=PAGE_ITEMS,
+            )
+            for item in listed:
+                yield _folder_item(item)
+
+    def items_by_uuid(self, uuids: Iterable[str]) -> Iterator[FolderItem]:
+        """Stream the items with these ids, in their order, 1,000 a request."""
+        for batch in _batches(uuids, PAGE_ITEMS):
+            with _translated("storage items"):
+                for item in self._sdk.get_storage_items(batch):
+                    yield _folder_item(item)
+
+    def link_items(self, dataset_uuid: str, uuids: Iterable[str]) -> int:
+        """Make items of a storage folder part of a dataset; those that are part of it stay as they are.
+
+        Returns:
+            Number of items that are linked now (new or before).
+        """
+        from encord.orm.dataset import DataLinkDuplicatesBehavior
+
+        count = 0
+        with _translated(f"dataset {dataset_uuid}"):
+            for batch in _batches(uuids, LINK_BATCH_ITEMS):
+                self._dataset(dataset_uuid).link_items(
+                    [UUID(uuid) for uuid in batch], DataLinkDuplicatesBehavior.SKIP
+                )
+                count += len(batch)
+        return count
+
+    def _folder(self, uuid: str, *, polling: bool = False) -> StorageFolder:
+        with self._lock:
+            cached = self._folders.get((polling, uuid))
+        if cached is None:
+            cached = (self._polling_sdk if polling else self._sdk).get_storage_folder(uuid)
+            with self._lock:
+                self._folders[polling, uuid] = cached
+        return cached
+
+    def _dataset(self, uuid: str) -> Dataset:
+        with self._lock:
+            cached = self._datasets.get(uuid)
+        if cached is None:
+            cached = self._sdk.get_dataset(uuid, include_data_rows=False)
+            with self._lock:
+                self._datasets[uuid] = cached
+        return cached
+
+
+def check_domain(domain: str) -> str:
+    """Return an API domain without a slash at its end.
+
+    Raises:
+        ConfigError: It is not `http://host` or `https://host`, with a port at most.
+    """
+    cleaned = domain.strip().rstrip("/")
+    try:
+        parts = urlsplit(cleaned)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or cleaned != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
+        raise ConfigError(f"{DOMAIN_RULE.message}.", where="Encord connection", remedy=DOMAIN_RULE.remedy)
+    return cleaned
+
+
+def _connect(
+    key: str, domain: str, user_agent_suffix: str | None, connect_s: int, *, answer_s: int, retries: int
+) -> EncordUserClient:
+    from encord.http.constants import RequestsSettings
+    from encord.user_client import EncordUserClient
+
+    settings = RequestsSettings(
+        max_retries=retries,
+        connection_retries=retries,
+        connect_timeout=connect_s,
+        read_timeout=answer_s,
+        write_timeout=answer_s,
+    )
+    with _translated(domain):
+        return EncordUserClient.create_with_ssh_private_key(
+            key, requests_settings=settings, domain=domain, user_agent_suffix=user_agent_suffix
+        )
+
+
+@contextmanager
+def _translated(where: str, *, changes_nothing: bool = False) -> Iterator[None]:
+    """Raise what the SDK raises as an error of this project, without a cause that could carry a secret."""
+    from encord.exceptions import EncordException
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except (EncordException, RequestException, ValueError) as error:
+        raise translate(error, where=where, changes_nothing=changes_nothing) from None
+
+
+def _job_state(state: UploadLongPollingState) -> JobState:
+    errors = tuple(
+        UnitError(
+            urls=tuple(one.object_urls),
+            error=clean_text(one.error),
+            unit_id=str(one.subtask_uuid),
+            action=clean_text(one.action_description),
+        )
+        for one in state.unit_errors
+    )
+    return JobState(
+        status=state.status.value,
+        pending=state.units_pending_count,
+        done=state.units_done_count,
+        failed=state.units_error_count,
+        cancelled=state.units_cancelled_count,
+        item_uuids=tuple(str(one.item_uuid) for one in state.items_with_names),
+        unit_errors=errors,
+        job_errors=tuple(clean_text(one) for one in state.errors),
+    )
+
+
+def _folder_item(item: StorageItem) -> FolderItem:
+    return FolderItem(uuid=str(item.uuid), name=item.name, url=item.url)
+
+
+def _batches(values: Iterable[str], size: int) -> Iterator[list[str]]:
+    rest = iter(values)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def _optional(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,174 @@
+"""The nouns of registration: the target, the state of an upload job, and the outcome of a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from cloud_sync.run_folder import RunFolder
+
+TARGET_NAME = "target.json"
+
+# What Encord says of an upload job (encord.orm.dataset.LongPollingStatus).
+PENDING, DONE, ERROR, CANCELLED = "PENDING", "DONE", "ERROR", "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the items of an integration go, as ids.
+
+    Attributes:
+        dataset_uuid: The dataset's hash.
+        dataset_title: Its title.
+        folder_uuid: The storage folder to upload to; None if it must still be made.
+        is_backing_folder: True if the folder is the dataset's own, so that nothing has to be linked.
+        encord_integration_uuid: The cloud credential stored in Encord; None lets Encord read without one.
+        encord_integration_title: Its title.
+    """
+
+    dataset_uuid: str
+    dataset_title: str
+    folder_uuid: str | None
+    is_backing_folder: bool
+    encord_integration_uuid: str | None
+    encord_integration_title: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that is written to `target.json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of `to_json`."""
+        return cls(**data)
+
+
+def read_target(folder: RunFolder) -> Target:
+    """Read the target that an earlier stage resolved."""
+    return Target.from_json(folder.read_json(TARGET_NAME))
+
+
+def write_target(folder: RunFolder, target: Target) -> None:
+    """Write the target for the stages that follow."""
+    folder.write_json(TARGET_NAME, target.to_json())
+
+
+@dataclass(frozen=True, slots=True)
+class FolderItem:
+    """An item as the storage folder holds it. `url` is the object's URL; None for items made in Encord."""
+
+    uuid: str
+    name: str
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnitError:
+    """A part of a manifest that Encord did not register.
+
+    Attributes:
+        urls: The object URLs of the part: one, or all frames of a group or series.
+        error: Encord's text, shortened, without the queries of URLs.
+        unit_id: Encord's id of the part, to be quoted to its support.
+        action: What Encord was doing ("Processing image").
+    """
+
+    urls: tuple[str, ...]
+    error: str
+    unit_id: str
+    action: str
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of `dataclasses.asdict` after a round trip through JSON."""
+        return cls(**{**data, "urls": tuple(data["urls"])})
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """What Encord answers about an upload job at one moment.
+
+    Attributes:
+        status: PENDING, DONE, ERROR or CANCELLED. DONE says nothing about errors: see the counts.
+        pending: Units not processed yet.
+        done: Units registered.
+        failed: Units refused.
+        cancelled: Units not processed because the job was cancelled.
+        item_uuids: The items made.
+        unit_errors: One for each refused unit.
+        job_errors: Errors of the job as a whole.
+    """
+
+    status: str
+    pending: int
+    done: int
+    failed: int
+    cancelled: int
+    item_uuids: tuple[str, ...]
+    unit_errors: tuple[UnitError, ...]
+    job_errors: tuple[str, ...]
+
+    @property
+    def finished(self) -> bool:
+        """True if the job will not change any more."""
+        return self.status != PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one manifest: `outcomes/<nnnn>.json`, read by the settle stage.
+
+    A manifest's URL is refused if a unit error names it. The others are registered if
+    `done + failed == items`; else units were skipped or cancelled and the folder's items tell.
+
+    Attributes:
+        manifest_number: The manifest's number in the run.
+        manifest: Its path in the run folder.
+        job_id: Encord's id of the upload job.
+        status: `done`, `failed` or `cancelled`.
+        items: Items in the manifest.
+        done: Units that Encord registered.
+        failed: Units that Encord refused.
+        cancelled: Units not processed because the job was cancelled.
+        unit_errors: One for each refused unit.
+        job_errors: Errors of the job as a whole.
+        linked: Items linked to the dataset; 0 if the folder is the dataset's own.
+        submitted_at: When the job was made, ISO 8601, UTC.
+        finished_at: When it was found finished, ISO 8601, UTC.
+    """
+
+    manifest_number: int
+    manifest: str
+    job_id: str
+    status: str
+    items: int
+    done: int
+    failed: int
+    cancelled: int
+    unit_errors: tuple[UnitError, ...]
+    job_errors: tuple[str, ...]
+    linked: int
+    submitted_at: str
+    finished_at: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that is written to the run folder."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of `to_json`."""
+        unit_errors = tuple(UnitError.from_json(one) for one in data["unit_errors"])
+        return cls(**{**data, "unit_errors": unit_errors, "job_errors": tuple(data["job_errors"])})
+
+
+def outcome_name(number: int) -> str:
+    """Return the path of a manifest's outcome in the run folder."""
+    return f"outcomes/{number:04}.json"
+
+
+def read_outcome(folder: RunFolder, number: int) -> Outcome | None:
+    """Read the outcome of a manifest; None if its job has not finished."""
+    name = outcome_name(number)
+    return Outcome.from_json(folder.read_json(name)) if folder.exists(name) else None

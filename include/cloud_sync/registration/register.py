@@ -1,0 +1,243 @@
+"""The register stage: send each manifest to Encord once, see its upload job through, say what became of it.
+
+Every step can be repeated. What was done is read from the job record, so a task that was killed anywhere
+goes on where its predecessor stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from cloud_sync.errors import ConfigError, EncordError, ManifestError
+from cloud_sync.registration import jobs
+from cloud_sync.registration.errors import EncordRefusedError
+from cloud_sync.registration.jobs import JobRecord, JobStatus, Manifest
+from cloud_sync.registration.model import (
+    CANCELLED,
+    DONE,
+    ERROR,
+    FolderItem,
+    JobState,
+    Outcome,
+    Target,
+    outcome_name,
+)
+from cloud_sync.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+FINAL_STATUS = {DONE: JobStatus.DONE, ERROR: JobStatus.FAILED, CANCELLED: JobStatus.CANCELLED}
+OBJECT_URL = "objectUrl"
+
+
+class UploadClient(Protocol):
+    """The calls of `EncordClient` that registering needs."""
+
+    def start_upload_job(
+        self, folder_uuid: str, manifest: Path, *, encord_integration_uuid: str | None, ignore_errors: bool
+    ) -> str:
+        """Make an upload job and return its id."""
+
+    def poll_upload_job(self, folder_uuid: str, job_id: str, hold_s: float = 0) -> JobState:
+        """Return the state of a job."""
+
+    def cancel_upload_job(self, folder_uuid: str, job_id: str) -> int:
+        """Cancel a job."""
+
+    def folder_items(self, folder_uuid: str, *, unlinked_only: bool = False) -> Iterator[FolderItem]:
+        """Stream the items of a folder."""
+
+    def link_items(self, dataset_uuid: str, uuids: Iterable[str]) -> int:
+        """Make items part of a dataset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registrar:
+    """Registers the manifests of a run.
+
+    Attributes:
+        client: The connection to Encord.
+        folder: The run folder.
+        target: Where the items go; its folder exists.
+        ignore_errors: As in the integration file.
+        skip_duplicate_urls: As in the integration file. Only with it is a manifest sent again whose
+            first answer was lost.
+    """
+
+    client: UploadClient
+    folder: RunFolder
+    target: Target
+    ignore_errors: bool = True
+    skip_duplicate_urls: bool = True
+
+    def advance(
+        self, manifest: Manifest, *, hold_s: float = 0, resubmit_cancelled: bool = False
+    ) -> JobRecord:
+        """Take one manifest as far as it will go now.
+
+        Sends it if it was not sent, asks for the state of its job, and if that has finished links the
+        items and writes the outcome. A job that Encord calls failed is an outcome, not an error: the
+        settle stage gives the verdict.
+
+        Args:
+            manifest: An entry of the run's manifest index.
+            hold_s: How long to stay with the job if it is pending.
+            resubmit_cancelled: Send the manifest again if its job was cancelled: for a task that comes
+                back to a job which was cancelled when the task before it was ended.
+
+        Returns:
+            The record: `submitted` if the job is pending, else `done`, `failed` or `cancelled`.
+
+        Raises:
+            EncordError: Encord refused or failed, or the record forbids going on.
+            ConfigError: Encord does not accept the key, or its user lacks a right.
+            ManifestError: The manifest file is not the one that the build stage wrote.
+        """
+        record = jobs.open_record(self.folder, manifest)
+        if record.status.final:
+            return record
+        if record.status is not JobStatus.SUBMITTED:
+            record = self._submit(record)
+        state = self._poll(record, hold_s)
+        if state.status == CANCELLED and resubmit_cancelled and self.skip_duplicate_urls:
+            log.info("Upload job %s was cancelled with the task before; sending it again", record.job_id)
+            record = self._submit(record)
+            state = self._poll(record, hold_s)
+        if not state.finished:
+            log.info("Upload job %s: %s of %s units left", record.job_id, state.pending, record.items)
+            return record
+        return self._finish(record, state)
+
+    def cancel(self, manifest: Manifest) -> None:
+        """Cancel the manifest's upload job, if it has one that is not known to have finished."""
+        record = jobs.open_record(self.folder, manifest)
+        if record.status is JobStatus.SUBMITTED:
+            self.client.cancel_upload_job(_folder_of(self.target), _job_of(record))
+
+    def _submit(self, record: JobRecord) -> JobRecord:
+        if record.status is JobStatus.SUBMITTING and not self.skip_duplicate_urls:
+            raise _answer_lost(self.folder, record)
+        folder_uuid = _folder_of(self.target)
+        path = _checked(self.folder, record)
+        record = jobs.submitting(self.folder, record)
+        try:
+            job_id = self.client.start_upload_job(
+                folder_uuid,
+                path,
+                encord_integration_uuid=self.target.encord_integration_uuid,
+                ignore_errors=self.ignore_errors,
+            )
+        except (EncordRefusedError, ConfigError):
+            jobs.refused(self.folder, record)
+            raise
+        record = jobs.submitted(self.folder, record, job_id)
+        log.info("Manifest %s: %s items, upload job %s", record.manifest, record.items, job_id)
+        return record
+
+    def _poll(self, record: JobRecord, hold_s: float) -> JobState:
+        return self.client.poll_upload_job(_folder_of(self.target), _job_of(record), hold_s)
+
+    def _finish(self, record: JobRecord, state: JobState) -> JobRecord:
+        status = FINAL_STATUS[state.status]
+        # What a failed or cancelled job registered before its end is registered, and belongs to the dataset.
+        linked = 0 if self.target.is_backing_folder else self._link(record, state)
+        outcome = _outcome(record, state, status, linked)
+        self.folder.write_json(outcome_name(record.number), outcome.to_json())
+        log.info(
+            "Upload job %s %s: %s registered, %s refused, %s cancelled",
+            record.job_id,
+            status.value,
+            state.done,
+            state.failed,
+            state.cancelled,
+        )
+        return jobs.finished(self.folder, record, status)
+
+    def _link(self, record: JobRecord, state: JobState) -> int:
+        """Make the manifest's items part of the dataset, those included that the job skipped as duplicates.
+
+        Skipped ones are in the folder from an attempt that died before it linked them, so they are found
+        among the folder's items that belong to no dataset.
+        """
+        uuids = set(state.item_uuids)
+        if len(uuids) + state.failed < record.items:
+            urls = set(object_urls(json.loads(self.folder.read(record.manifest))))
+            unlinked = self.client.folder_items(_folder_of(self.target), unlinked_only=True)
+            uuids.update(item.uuid for item in unlinked if item.url in urls)
+        return self.client.link_items(self.target.dataset_uuid, sorted(uuids)) if uuids else 0
+
+
+def _outcome(record: JobRecord, state: JobState, status: JobStatus, linked: int) -> Outcome:
+    return Outcome(
+        manifest_number=record.number,
+        manifest=record.manifest,
+        job_id=_job_of(record),
+        status=status.value,
+        items=record.items,
+        done=state.done,
+        failed=state.failed,
+        cancelled=state.cancelled,
+        unit_errors=state.unit_errors,
+        job_errors=state.job_errors,
+        linked=linked,
+        submitted_at=record.submitted_at or "",
+        finished_at=jobs.now(),
+    )
+
+
+def _answer_lost(folder: RunFolder, record: JobRecord) -> EncordError:
+    return EncordError(
+        "this manifest was sent, but no answer arrived: Encord may be registering it. With "
+        "skip_duplicate_urls: false, sending it again could register every object twice, so it is not sent.",
+        where=str(folder.path(record.name)),
+        remedy=f"Look in Encord for an upload of {Path(record.manifest).name}. If there is none, remove this "
+        "record and clear the task; if there is one, trigger a new run when it has finished.",
+    )
+
+
+def _checked(folder: RunFolder, record: JobRecord) -> Path:
+    """Return the manifest's path if its bytes are those that its name stands for."""
+    digest = hashlib.sha256(folder.read(record.manifest)).hexdigest()
+    path = folder.path(record.manifest)
+    if not digest.startswith(path.stem.partition("-")[2] or "-"):
+        raise ManifestError(
+            "is not the file that the build stage wrote.",
+            where=str(path),
+            remedy="Trigger a new run; manifests are not to be edited.",
+        )
+    return path
+
+
+def object_urls(manifest: Any) -> Iterator[str]:
+    """Stream the object URLs of a manifest: `objectUrl`, and `objectUrl_0` and so on of groups."""
+    if isinstance(manifest, dict):
+        for name, value in manifest.items():
+            if isinstance(value, str):
+                if name == OBJECT_URL or name.startswith(f"{OBJECT_URL}_"):
+                    yield value
+            elif name != "clientMetadata":
+                yield from object_urls(value)
+    elif isinstance(manifest, list):
+        for value in manifest:
+            yield from object_urls(value)
+
+
+def _folder_of(target: Target) -> str:
+    if target.folder_uuid is None:
+        raise EncordError(
+            "the storage folder has not been made yet.",
+            where=f"dataset {target.dataset_title!r}",
+            remedy="Clear the build task, which makes it.",
+        )
+    return target.folder_uuid
+
+
+def _job_of(record: JobRecord) -> str:
+    assert record.job_id is not None  # noqa: S101 (for the type checker: a submitted record has one)
+    return record.job_id

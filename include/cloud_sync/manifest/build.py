@@ -10,12 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cloud_sync.integration import MAX_ITEMS_PER_MANIFEST
-from cloud_sync.manifest.index import MAX_SHARDS, ManifestEntry, ManifestIndex, write_index
 from cloud_sync.manifest.items import Item, ItemType
 from cloud_sync.manifest.json_format import encode_manifest
+from cloud_sync.manifest.model import ITEMS_NAME, MAX_SHARDS, ManifestEntry, ManifestIndex, write_index
 from cloud_sync.run_folder import FileRef, RunFolder
-
-ITEMS_NAME = "items.parquet"
 
 # `register.parquet` of the plan stage, with two columns more.
 ITEMS_SCHEMA = pa.schema(

@@ -2,62 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cloud_sync.integration import Integration
 from cloud_sync.ledger import EMPTY_VERSION, LedgerVersion, sql_engine, sql_text
 from cloud_sync.manifest.items import ItemType
+from cloud_sync.planning.model import PLAN_NAME, REGISTER_NAME, SUMMARY_NAME, PlanRow
 from cloud_sync.planning.patterns import patterns_to_regex
 from cloud_sync.run_folder import FileRef, RunFolder
 
 if TYPE_CHECKING:
     import duckdb
 
-PLAN_NAME = "plan.parquet"
-REGISTER_NAME = "register.parquet"
-SUMMARY_NAME = "plan.json"
 EXAMPLES = 3
-
-# What a person reads for each reason in the plan.
-REASONS: Mapping[str, str] = {
-    "new": "new since the last run",
-    "failed_before": "failed before for a passing reason",
-    "changed_since_failure": "failed before, and the object has changed since",
-    "full_pass": "a full pass was asked for",
-    "registered": "registered already",
-    "not_included": "matches no pattern of select.include",
-    "excluded": "matches a pattern of select.exclude",
-    "unknown_type": "its extension stands under no type",
-    "too_large": "larger than select.maximum_size",
-    "quarantined": "failed before for a lasting reason, and has not changed since",
-    "too_young": "younger than select.minimum_age",
-    "changed": "registered already, but the object has changed since",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRow:
-    """One line of the plan's summary.
-
-    Attributes:
-        action: `register`, `retry`, `hold`, `skip` or `report`.
-        item_type: `video` or `image`; None if the extension is unknown.
-        reason: A key of `REASONS`.
-        objects: How many objects.
-        total_bytes: Their size together.
-        examples: A few of their keys.
-    """
-
-    action: str
-    item_type: str | None
-    reason: str
-    objects: int
-    total_bytes: int
-    examples: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +78,6 @@ def make_plan(
     folder.write_json(SUMMARY_NAME, [asdict(row) for row in rows])
     counts = {"objects": sum(row.objects for row in rows), "to_register": _to_register(rows)}
     return Plan(ref=folder.ref(SUMMARY_NAME, **counts), rows=rows)
-
-
-def read_plan_rows(folder: RunFolder) -> tuple[PlanRow, ...]:
-    """Read the summary that `make_plan` wrote."""
-    rows: list[dict[str, Any]] = folder.read_json(SUMMARY_NAME)
-    return tuple(PlanRow(**{**row, "examples": tuple(row["examples"])}) for row in rows)
 
 
 def _to_register(rows: Sequence[PlanRow]) -> int:

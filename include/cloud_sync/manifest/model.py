@@ -8,6 +8,9 @@ from cloud_sync.run_folder import FileRef, RunFolder
 
 INDEX_NAME = "manifests/index.json"
 
+# Each item of the run with its object URL and the number of its manifest.
+ITEMS_NAME = "items.parquet"
+
 # A list of 200 numbers is what fits into an XCom of 1 KB; each number is one mapped register task.
 MAX_SHARDS = 200
 

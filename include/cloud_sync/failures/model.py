@@ -1,0 +1,49 @@
+"""The noun of this room: one file that was not registered, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FailureClass(StrEnum):
+    """Why a file was not registered, found by asking the store rather than by reading messages."""
+
+    TRANSIENT = "transient"
+    MISSING = "missing"
+    FORBIDDEN = "forbidden"
+    WRONG_TYPE = "wrong_type"
+    UNSUPPORTED = "unsupported"
+    CORRUPT = "corrupt"
+    TOO_LARGE = "too_large"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What is wrong with a file, and what a person can do about it."""
+
+    failure_class: FailureClass
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One row of the failure CSV; the fields are its columns, in order. Times are ISO 8601, UTC."""
+
+    object_url: str
+    item_type: str
+    title: str
+    failure_class: str
+    reason: str
+    remedy: str
+    attempts: int
+    first_failed_at: str
+    last_failed_at: str
+    upload_job_id: str
+    unit_id: str
+    manifest: str
+    integration: str
+    dataset: str
+    run_id: str

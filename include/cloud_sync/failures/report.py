@@ -1,0 +1,152 @@
+"""The run report: one JSON file for machines, one readable text for the task log, one verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from cloud_sync.errors import CloudSyncError
+from cloud_sync.failures.failure_csv import CSV_NAME, JSONL_NAME
+from cloud_sync.failures.model import Failure
+from cloud_sync.failures.settle import Settlement
+from cloud_sync.planning.model import PLAN_NAME, REASONS, PlanRow
+from cloud_sync.run_folder import RunFolder
+
+REPORT_NAME = "report.json"
+EXAMPLES = 5
+FILES = {"failures_csv": CSV_NAME, "failures_jsonl": JSONL_NAME, "plan": PLAN_NAME}
+
+
+class Verdict(StrEnum):
+    """The project's word on a run; Encord calls a job done even when every unit failed."""
+
+    OK = "ok"
+    OK_WITH_QUARANTINE = "ok_with_quarantine"
+    FAILED = "failed"
+
+
+class RunFailed(CloudSyncError):  # noqa: N818 (a verdict, not an accident)
+    """The run ended, and a person has to look at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the report says of a run besides its settlement. Times are ISO 8601, UTC."""
+
+    integration: str
+    dag_id: str
+    run_id: str
+    mode: str
+    dataset: Mapping[str, str]
+    listed: Mapping[str, int]
+    plan: Sequence[PlanRow]
+    started_at: str
+    finished_at: str
+
+
+def verdict_of(plan: Sequence[PlanRow], settlement: Settlement) -> Verdict:
+    """Judge a run by its counts.
+
+    Failed: a manifest never got an outcome, an upload job was refused or cancelled, or of all that was
+    sent nothing is registered.
+    """
+    sent = sum(entry.items for entry, _ in settlement.ended)
+    nothing_registered = sent > 0 and not settlement.registered and not settlement.already_registered
+    bad_job = any(outcome.status != "done" for _, outcome in settlement.ended)
+    if settlement.waiting or bad_job or nothing_registered:
+        return Verdict.FAILED
+    quarantined_before = any(row.reason == "quarantined" for row in plan)
+    return Verdict.OK_WITH_QUARANTINE if settlement.failures or quarantined_before else Verdict.OK
+
+
+def make_report(folder: RunFolder, facts: RunFacts, settlement: Settlement) -> dict[str, Any]:
+    """Write `report.json` and return it."""
+    jobs = [outcome.status for _, outcome in settlement.ended]
+    report = {
+        **asdict(facts),
+        "verdict": verdict_of(facts.plan, settlement).value,
+        "planned": [asdict(row) for row in facts.plan],
+        "manifests": len(settlement.ended) + len(settlement.waiting),
+        "jobs": {status: jobs.count(status) for status in ("done", "failed", "cancelled")},
+        "registered": settlement.registered,
+        "already_registered": settlement.already_registered,
+        "failed": len(settlement.failures),
+        "waiting": settlement.waiting_items,
+        "failures_by_cause": failures_by_cause(settlement.failures),
+        "files": {
+            name: str(folder.path(file))
+            for name, file in {
+                "failures_csv": CSV_NAME,
+                "failures_jsonl": JSONL_NAME,
+                "plan": PLAN_NAME,
+            }.items()
+        },
+    }
+    del report["plan"]
+    folder.write_json(REPORT_NAME, report)
+    return report
+
+
+def failures_by_cause(failures: Sequence[Failure]) -> list[dict[str, Any]]:
+    """Count failures by class and reason, the most frequent first, with a few examples each."""
+    if not failures:
+        return []
+    import pandas as pd
+
+    table = pd.DataFrame([asdict(failure) for failure in failures])
+    causes = table.groupby(["failure_class", "reason", "remedy"], as_index=False).agg(
+        count=("object_url", "size"), examples=("object_url", lambda urls: list(urls[:EXAMPLES]))
+    )
+    ordered = causes.sort_values(["count", "failure_class", "reason"], ascending=[False, True, True])
+    return [{str(name): value for name, value in row.items()} for row in ordered.to_dict("records")]
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """Return the report as text that fits a task log: what happened, why, and what to do."""
+    lines = [
+        f"Integration {report['integration']}, run {report['run_id']}: {report['verdict']}",
+        f"  dataset             {report['dataset']['title']} ({report['dataset']['uuid']})",
+        f"  listed              {report['listed']['objects']:>9,} objects, "
+        f"{report['listed']['total_bytes']:,} bytes",
+    ]
+    lines += [
+        f"  plan: {row['action']:<14}{row['objects']:>9,} {row['item_type'] or 'other'}: {REASONS[row['reason']]}"
+        for row in report["planned"]
+    ]
+    if report["mode"] != "plan":
+        lines += [
+            f"  manifests           {report['manifests']:>9,}",
+            f"  registered          {report['registered']:>9,}",
+            f"  already registered  {report['already_registered']:>9,}",
+            f"  failed              {report['failed']:>9,}",
+        ]
+    if report["waiting"]:
+        lines.append(f"  never answered for  {report['waiting']:>9,}: see the failed tasks of this run")
+    for cause in report["failures_by_cause"]:
+        lines.append(f"  {cause['count']:,} x {cause['failure_class']}: {cause['reason']} {cause['remedy']}")
+        lines += [f"      {url}" for url in cause["examples"]]
+    if report["failed"]:
+        lines.append(f"  all failures: {report['files']['failures_csv']}")
+    return "\n".join(lines)
+
+
+def check_verdict(report: Mapping[str, Any]) -> None:
+    """End a failed run as failed.
+
+    Raises:
+        RunFailed: The verdict is `failed`; says why and what to do.
+    """
+    if report["verdict"] != Verdict.FAILED:
+        return
+    if report["waiting"]:
+        why = f"{report['waiting']:,} items were never answered for."
+        remedy = "Look at the failed tasks of this run, then clear them; what is registered is skipped."
+    elif report["jobs"]["failed"] or report["jobs"]["cancelled"]:
+        why = f"{report['jobs']['failed']} upload jobs were refused, {report['jobs']['cancelled']} cancelled."
+        remedy = f"See {report['files']['failures_csv']}; the next run tries again what can pass."
+    else:
+        why = f"all {report['failed']:,} items that were sent failed."
+        remedy = f"See {report['files']['failures_csv']} for the reason and the remedy of each."
+    raise RunFailed(why, where=f"run {report['run_id']}", remedy=remedy)

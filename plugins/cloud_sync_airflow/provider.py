@@ -1,8 +1,11 @@
-"""What Airflow's provider manager reads: the connection type `encord`."""
+"""What Airflow's provider manager reads: the connection type `encord` and the config section `cloud_sync`."""
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+DISTRIBUTION = "encord-cloud-sync"
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -11,8 +14,65 @@ def get_provider_info() -> dict[str, Any]:
     `package-name` must equal the distribution's name, or Airflow refuses the provider.
     """
     return {
-        "package-name": "encord-cloud-sync",
+        "package-name": DISTRIBUTION,
         "name": "Encord Cloud Sync",
         "description": "Keeps Encord datasets in step with private cloud storage.",
-        "versions": ["0.1.0"],
+        "versions": [_version()],
+        "connection-types": [_encord_connection()],
+        "config": {"cloud_sync": _settings()},
+    }
+
+
+def _version() -> str:
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
+def _encord_connection() -> dict[str, Any]:
+    return {
+        "connection-type": "encord",
+        "hook-class-name": "cloud_sync_airflow.hooks.encord.EncordHook",
+        "hook-name": "Encord",
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema", "login", "port", "extra"],
+            "relabeling": {"host": "API domain", "password": "SSH private key"},
+            "placeholders": {
+                "host": "https://api.encord.com (US: https://api.us.encord.com)",
+                "password": "Ed25519, the whole file from BEGIN to END",
+            },
+        },
+        "conn-fields": {
+            "encord_integration": {
+                "label": "Encord integration",
+                "description": "Title or UUID of the cloud credential in Encord (Settings, Integrations) "
+                "with which Encord reads the objects. An integration file may name another.",
+                "schema": {"type": ["string", "null"]},
+            },
+        },
+    }
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        "description": "Encord Cloud Sync.",
+        "options": {
+            "state_folder": {
+                "description": "Folder of run folders and ledgers, on a disk that all workers share. "
+                "Left empty: `cloud_sync` in AIRFLOW_HOME.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "/opt/airflow/state",
+                "default": "",
+            },
+            "integrations_folder": {
+                "description": "Folder of integration files. Left empty: `include/integrations` beside "
+                "the dags folder.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "/opt/airflow/include/integrations",
+                "default": "",
+            },
+        },
     }

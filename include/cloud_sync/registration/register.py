@@ -82,8 +82,8 @@ class Registrar:
         """Take one manifest as far as it will go now.
 
         Sends it if it was not sent, asks for the state of its job, and if that has finished links the
-        items and writes the outcome. A job that Encord calls failed is an outcome, not an error: the
-        settle stage gives the verdict.
+        items and writes the outcome. If the state cannot be had now, the job counts as pending. A job
+        that Encord calls failed is an outcome, not an error: the settle stage gives the verdict.
 
         Args:
             manifest: An entry of the run's manifest index.
@@ -102,17 +102,18 @@ class Registrar:
         record = jobs.open_record(self.folder, manifest)
         if record.status.final:
             return record
-        if record.status is not JobStatus.SUBMITTED:
+        found_submitted = record.status is JobStatus.SUBMITTED
+        if not found_submitted:
             record = self._submit(record)
         state = self._poll(record, hold_s)
-        if state.status == CANCELLED and resubmit_cancelled and self.skip_duplicate_urls:
+        if state and state.status == CANCELLED and self._send_again(found_submitted, resubmit_cancelled):
             log.info("Upload job %s was cancelled with the task before; sending it again", record.job_id)
             record = self._submit(record)
             state = self._poll(record, hold_s)
-        if not state.finished:
-            log.info("Upload job %s: %s of %s units left", record.job_id, state.pending, record.items)
-            return record
-        return self._finish(record, state)
+        return self._finish(record, state) if state and state.finished else record
+
+    def _send_again(self, found_submitted: bool, resubmit_cancelled: bool) -> bool:
+        return found_submitted and resubmit_cancelled and self.skip_duplicate_urls
 
     def cancel(self, manifest: Manifest) -> None:
         """Cancel the manifest's upload job, if it has one that is not known to have finished."""
@@ -140,8 +141,18 @@ class Registrar:
         log.info("Manifest %s: %s items, upload job %s", record.manifest, record.items, job_id)
         return record
 
-    def _poll(self, record: JobRecord, hold_s: float) -> JobState:
-        return self.client.poll_upload_job(_folder_of(self.target), _job_of(record), hold_s)
+    def _poll(self, record: JobRecord, hold_s: float) -> JobState | None:
+        """Return the state of the record's job; None if Encord does not answer now, so ask later."""
+        try:
+            state = self.client.poll_upload_job(_folder_of(self.target), _job_of(record), hold_s)
+        except EncordError as error:
+            if not error.transient:
+                raise
+            log.warning("Upload job %s: %s", record.job_id, error)
+            return None
+        if not state.finished:
+            log.info("Upload job %s: %s of %s units left", record.job_id, state.pending, record.items)
+        return state
 
     def _finish(self, record: JobRecord, state: JobState) -> JobRecord:
         status = FINAL_STATUS[state.status]

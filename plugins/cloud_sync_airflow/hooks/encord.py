@@ -1,0 +1,103 @@
+"""From an Airflow connection of type `encord` to a client."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+from airflow.sdk.log import mask_secret
+
+from cloud_sync.errors import CloudSyncError, ConfigError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+    from cloud_sync.registration.client import EncordClient
+
+SHORTEST_MASKED = 8  # a shorter piece of a key could be a word in any log
+
+
+class EncordHook(BaseHook):
+    """Talks to Encord with the key of an Airflow connection.
+
+    The connection's password is the SSH private key, its host the API domain (left out: Encord's own),
+    and its extra field `encord_integration` names the cloud credential stored in Encord.
+
+    Args:
+        encord_conn_id: The Airflow connection.
+    """
+
+    conn_name_attr = "encord_conn_id"
+    default_conn_name = "encord_default"
+    conn_type = "encord"
+    hook_name = "Encord"
+
+    def __init__(self, encord_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.encord_conn_id = encord_conn_id
+
+    @cached_property
+    def _connection(self) -> Connection:
+        return self.get_connection(self.encord_conn_id)
+
+    @property
+    def encord_integration(self) -> str | None:
+        """Title or UUID of the cloud credential that the connection names, if it names one."""
+        value = self._connection.extra_dejson.get("encord_integration")
+        return str(value).strip() or None if value is not None else None
+
+    def get_conn(self) -> EncordClient:
+        """Return the client, the same one each time.
+
+        Raises:
+            ConfigError: The key or the domain is wrong.
+        """
+        return self._client
+
+    @cached_property
+    def _client(self) -> EncordClient:
+        from cloud_sync.registration.client import DEFAULT_DOMAIN, EncordClient
+        from cloud_sync.registration.keys import check_ssh_key
+
+        connection = self._connection
+        try:
+            key = check_ssh_key(connection.password or "")
+            _mask(key)
+            return EncordClient(
+                domain=connection.host or DEFAULT_DOMAIN,
+                ssh_private_key=key,
+                user_agent_suffix=_user_agent_suffix(),
+            )
+        except ConfigError as error:
+            raise ConfigError(
+                error.message, where=f"connection {self.encord_conn_id}", remedy=error.remedy
+            ) from None
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Tell whether Encord accepts the key and has the integration; never raises for a wrong setting."""
+        try:
+            client = self.get_conn()
+            visible = client.check()
+            if wanted := self.encord_integration:
+                client.find_encord_integration(wanted)
+        except CloudSyncError as error:
+            return False, str(error)
+        named = f"; it has {wanted!r}" if wanted else ""
+        return True, f"Connected to {client.domain}. The user sees {visible} Encord integrations{named}."
+
+
+def _mask(key: str) -> None:
+    """Have Airflow blank out the key in logs, whole and by line."""
+    mask_secret(key)
+    for line in key.splitlines():
+        if len(line) >= SHORTEST_MASKED and not line.startswith("-----"):
+            mask_secret(line)
+
+
+def _user_agent_suffix() -> str:
+    try:
+        return f"encord-cloud-sync/{version('encord-cloud-sync')}"
+    except PackageNotFoundError:
+        return "encord-cloud-sync"

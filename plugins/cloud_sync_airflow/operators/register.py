@@ -1,0 +1,167 @@
+"""The register stage as a task: sends manifests and waits for Encord without holding a worker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from cloud_sync.errors import EncordError
+from cloud_sync_airflow.operators.stage import StageOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from cloud_sync.manifest.index import ManifestEntry
+    from cloud_sync.registration.jobs import JobRecord
+    from cloud_sync.registration.register import Registrar
+    from cloud_sync.run_folder import RunFolder
+
+ASK_AIRFLOW_S = 2.0  # a task that is being ended has 5 s before Airflow kills it
+
+
+class RegisterOperator(StageOperator):
+    """Registers the manifests of one shard, one after the other; mapped over `shard`.
+
+    How far each manifest has come is in its job record, so a task that is tried again goes on where the
+    one before stopped, and returns the same.
+
+    Ending it: if a person clears or marks the task, its upload job is cancelled in Encord, whether the
+    task waits (by the trigger) or runs (by `on_kill`, which asks Airflow first). Restarts of workers,
+    triggerers and schedulers leave the job alone; so does a timeout. A task that was cleared sends a
+    manifest whose job was cancelled that way again.
+
+    Args:
+        shard: Which of the shards of `manifests/index.json`.
+        hold_s: How long to stay with a job before waiting in the triggerer. Small jobs finish in it.
+        first_poll_s: Wait before the trigger asks for the first time. Airflow 3.3 can fail tasks that
+            resume within a few seconds, so not under 10.
+        longest_poll_s: Longest wait between two questions.
+        job_timeout_s: How long a job may take before the task fails; the job itself goes on.
+    """
+
+    def __init__(
+        self,
+        *,
+        shard: int,
+        hold_s: float = 5,
+        first_poll_s: float = 10,
+        longest_poll_s: float = 60,
+        job_timeout_s: float = 24 * 3600,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.shard = shard
+        self.hold_s = hold_s
+        self.first_poll_s = first_poll_s
+        self.longest_poll_s = longest_poll_s
+        self.job_timeout_s = job_timeout_s
+        self._context: Context | None = None
+        self._at_work: tuple[Registrar, ManifestEntry] | None = None
+
+    @property
+    def label(self) -> str:
+        """What the UI shows for this map index, with `map_index_template="{{ task.label }}"`."""
+        return f"shard {self.shard}"
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Register the shard; returns how many manifests there are and how their jobs ended."""
+        return self._register(context, resubmit_cancelled=True)
+
+    def resume(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, int]:
+        """Go on after the trigger fired. How the job ended is asked of Encord, not of the event."""
+        from cloud_sync_airflow.triggers.upload_job import UploadJobEvent
+
+        kind = (event or {}).get("event")
+        if kind == UploadJobEvent.DEADLINE:
+            raise EncordError(
+                f"has not finished within {self.job_timeout_s / 3600:g} hours; it goes on in Encord.",
+                where=f"upload job {(event or {}).get('job_id')}",
+                remedy="Look at it in Encord, then clear this task to wait on.",
+            )
+        if kind not in set(UploadJobEvent):
+            raise EncordError(f"the trigger fired {kind!r}, which is no event of an upload job.")
+        return self._register(context, resubmit_cancelled=False)
+
+    def on_kill(self) -> None:
+        """Cancel the running upload job if a person ended this task, and stop at once."""
+        if self._at_work is None or not self._ended_by_a_person():
+            return
+        registrar, manifest = self._at_work
+        registrar.cancel(manifest)
+        raise EncordError(
+            "this task was ended, so its upload job was cancelled.", where=manifest.name, transient=True
+        )
+
+    def _register(self, context: Context, *, resubmit_cancelled: bool) -> dict[str, int]:
+        from cloud_sync.manifest.index import read_index
+
+        folder = self.run_folder(context)
+        manifests = read_index(folder).of_shard(self.shard)
+        ended: Counter[str] = Counter(done=0, failed=0, cancelled=0)
+        if not manifests:
+            return {"manifests": 0, **ended}
+        registrar = self._registrar(folder)
+        self._context = context
+        for manifest in manifests:
+            self._at_work = registrar, manifest
+            record = registrar.advance(manifest, hold_s=self.hold_s, resubmit_cancelled=resubmit_cancelled)
+            if not record.status.final:
+                self._wait_for(record, registrar)
+            ended[record.status.value] += 1
+        self._at_work = None
+        return {"manifests": len(manifests), **ended}
+
+    def _registrar(self, folder: RunFolder) -> Registrar:
+        from cloud_sync.registration.model import read_target
+        from cloud_sync.registration.register import Registrar
+        from cloud_sync_airflow.hooks.encord import EncordHook
+
+        integration = self.frozen_integration(folder)
+        return Registrar(
+            client=EncordHook(integration.target.connection_id).get_conn(),
+            folder=folder,
+            target=read_target(folder),
+            ignore_errors=integration.upload.ignore_errors,
+            skip_duplicate_urls=integration.upload.skip_duplicate_urls,
+        )
+
+    def _wait_for(self, record: JobRecord, registrar: Registrar) -> None:
+        from cloud_sync_airflow.triggers.upload_job import UploadJobTrigger
+
+        integration = self.frozen_integration(registrar.folder)
+        self.defer(
+            trigger=UploadJobTrigger(
+                encord_conn_id=integration.target.connection_id,
+                folder_uuid=str(registrar.target.folder_uuid),
+                job_id=str(record.job_id),
+                first_interval_s=self.first_poll_s,
+                longest_interval_s=self.longest_poll_s,
+                deadline=time.time() + self.job_timeout_s,
+            ),
+            method_name="resume",
+        )
+
+    def _ended_by_a_person(self) -> bool:
+        """Ask Airflow whether it still holds this task to be running, as it does when a worker restarts.
+
+        In a thread with a limit, since the interrupted code may itself be talking to Airflow.
+        """
+        running: list[int] = []
+        asking = threading.Thread(target=lambda: running.append(self._count_running()), daemon=True)
+        asking.start()
+        asking.join(ASK_AIRFLOW_S)
+        return running == [0]
+
+    def _count_running(self) -> int:
+        if self._context is None:
+            return 1
+        ti = self._context["ti"]
+        return ti.get_ti_count(
+            dag_id=ti.dag_id,
+            map_index=ti.map_index,
+            task_ids=[ti.task_id],
+            run_ids=[ti.run_id],
+            states=["running"],
+        )

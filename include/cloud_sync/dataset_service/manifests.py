@@ -1,0 +1,114 @@
+"""Read an upload specification: the product document's JSON, or the SDK's typed form of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+from pydantic.alias_generators import to_snake
+
+from cloud_sync.dataset_service.item_types import HANDLERS, NOT_YET_SUPPORTED, UnitSpec
+from cloud_sync.dataset_service.refusals import InvalidRequest
+
+if TYPE_CHECKING:
+    from cloud_sync.dataset_service.config import Limits
+
+FLAGS = ("skip_duplicate_urls", "upsert_metadata")
+WHITESPACE = re.compile(r"\s")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What one upload job is to do, in the order of the manifest."""
+
+    units: tuple[UnitSpec, ...]
+    skip_duplicate_urls: bool
+    upsert_metadata: bool
+
+
+def read_manifest(content: JsonValue, limits: Limits, *, typed: bool) -> Manifest:
+    """Read a manifest.
+
+    Args:
+        content: The decoded JSON.
+        limits: What is too much.
+        typed: True for the SDK's `DataUploadItems`, whose keys are in camel case and whose empty
+            lists are always sent.
+
+    Raises:
+        InvalidRequest: It is not as the product document says; names the place and the reason.
+    """
+    if not isinstance(content, dict):
+        raise InvalidRequest("The upload specification is not a JSON object.")
+    keys = {to_snake(key): value for key, value in content.items()} if typed else content
+    flags = {name: _flag(keys.get(name), name) for name in FLAGS}
+    units: list[UnitSpec] = []
+    for key, entries in keys.items():
+        if key not in FLAGS and not (typed and entries == []):
+            units += _entries(key, entries, limits)
+    if not units:
+        raise InvalidRequest("The upload specification holds no items.", remedy=f"Use {_known_keys()}.")
+    if len(units) > limits.units_per_job:
+        raise InvalidRequest(
+            f"The upload specification holds {len(units)} items; the limit is {limits.units_per_job}.",
+            remedy="Split it.",
+        )
+    return Manifest(tuple(units), **flags)
+
+
+def url_problem(url: str, limits: Limits) -> str | None:
+    """Say what is wrong with the form of an object URL, or None.
+
+    This concerns one unit only, so that a job that ignores errors can go on without it.
+    """
+    if WHITESPACE.search(url):
+        return f"Object URLs must not contain any whitespace: {url}"
+    if len(url.encode()) > limits.url_bytes:
+        return f"The object URL is longer than {limits.url_bytes} bytes: {url[:200]}..."
+    return None
+
+
+def _entries(key: str, entries: JsonValue, limits: Limits) -> list[UnitSpec]:
+    if key in NOT_YET_SUPPORTED:
+        raise InvalidRequest("is not supported by this dataset service yet.", where=key)
+    if key not in HANDLERS:
+        raise InvalidRequest("is not a known top-level key.", where=key, remedy=f"Use {_known_keys()}.")
+    if not isinstance(entries, list):
+        raise InvalidRequest("is not a list.", where=key)
+    handler = HANDLERS[key]
+    specs = []
+    for position, entry in enumerate(entries):
+        place = f"{key}[{position}]"
+        spec = handler.read(entry, place)
+        _within_limits(spec, place, limits)
+        specs.append(spec)
+    return specs
+
+
+def _within_limits(spec: UnitSpec, place: str, limits: Limits) -> None:
+    if len(spec.title) > limits.title_characters:
+        raise InvalidRequest(
+            f"has a title of more than {limits.title_characters} characters.",
+            where=place,
+            remedy="Shorten it.",
+        )
+    # Most items have little metadata: only then is it worth measuring.
+    if spec.client_metadata and len(json.dumps(spec.client_metadata)) > limits.client_metadata_bytes:
+        raise InvalidRequest(
+            f"has client metadata of more than {limits.client_metadata_bytes} bytes.", where=place
+        )
+
+
+def _flag(value: JsonValue, name: str) -> bool:
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise InvalidRequest("is neither true nor false.", where=name)
+    return value
+
+
+def _known_keys() -> str:
+    return ", ".join([*HANDLERS, *FLAGS])

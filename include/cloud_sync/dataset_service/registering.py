@@ -1,0 +1,121 @@
+"""Turn checked units into items: once each, all together or not at all.
+
+Everything here happens inside one writing transaction of the caller, so that a process which is killed
+has either registered a unit and marked it so, or neither.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from sqlalchemy import or_, select, update
+
+from cloud_sync.dataset_service.datasets import add_rows, linked_items
+from cloud_sync.dataset_service.tables import (
+    Dataset,
+    Folder,
+    Item,
+    Job,
+    JobStatus,
+    Unit,
+    UnitStatus,
+    utc_now,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from sqlalchemy.orm import Session
+
+URLS_AT_ONCE = 500
+
+Identity = tuple[str, str]
+"""What makes an item a duplicate: its type and its exact URL."""
+
+
+def identity_of(unit: Unit) -> Identity:
+    """Return by what a unit is compared with the items of its folder."""
+    return unit.item_type, unit.urls[0]
+
+
+def registered_already(session: Session, job: Job, units: Sequence[Unit]) -> dict[Identity, UUID]:
+    """Return which of these units the job's folder holds already; none if the job wants duplicates."""
+    known: dict[Identity, UUID] = {}
+    if not job.skip_duplicate_urls:
+        return known
+    urls = [unit.urls[0] for unit in units]
+    for start in range(0, len(urls), URLS_AT_ONCE):
+        query = select(Item.item_type, Item.url, Item.uuid).where(Item.folder_uuid == job.folder_uuid)
+        for item_type, url, uuid in session.execute(
+            query.where(Item.url.in_(urls[start : start + URLS_AT_ONCE]))
+        ):
+            known.setdefault((item_type, url), uuid)
+    return known
+
+
+def register(session: Session, job: Job, units: Sequence[Unit], storage_location: str) -> None:
+    """Make items of checked units, skip duplicates, and put both into the job's datasets."""
+    # Jobs of one folder take turns here: each must see what the other has registered.
+    session.scalar(select(Folder.uuid).where(Folder.uuid == job.folder_uuid).with_for_update())
+    known = registered_already(session, job, units)
+    new: list[Item] = []
+    placed: list[tuple[UnitStatus, UUID]] = []
+    for unit in units:
+        twin = known.get(identity_of(unit))
+        if twin is not None:
+            placed.append((UnitStatus.SKIPPED, twin))
+            continue
+        item = _item_of(job, unit, storage_location)
+        new.append(item)
+        placed.append((UnitStatus.REGISTERED, item.uuid))
+        if job.skip_duplicate_urls:
+            known[identity_of(unit)] = item.uuid
+    session.add_all(new)
+    session.flush()  # units refer to items, so those must be there first
+    for unit, (status, item_uuid) in zip(units, placed, strict=True):
+        unit.status, unit.item_uuid = status, item_uuid
+        if status is UnitStatus.SKIPPED and job.upsert_metadata:
+            _update_metadata(session, item_uuid, unit)
+    _link(session, job, [item_uuid for _, item_uuid in placed])
+
+
+def finish(session: Session, job: Job, status: JobStatus) -> None:
+    """End a job; what was not registered by now never will be."""
+    open_units = Unit.status.in_((UnitStatus.PENDING, UnitStatus.CHECKED))
+    session.flush()
+    session.execute(update(Unit).where(Unit.job_id == job.id, open_units).values(status=UnitStatus.CANCELLED))
+    job.status = status
+    job.finished_at = utc_now()
+
+
+def _item_of(job: Job, unit: Unit, storage_location: str) -> Item:
+    return Item(
+        uuid=uuid4(),
+        folder_uuid=job.folder_uuid,
+        item_type=unit.item_type,
+        url=unit.urls[0],
+        name=unit.title,
+        client_metadata=unit.client_metadata,
+        media=unit.media or {},
+        encord_integration_uuid=job.encord_integration_uuid,
+        storage_location=storage_location,
+        owner=job.owner,
+    )
+
+
+def _update_metadata(session: Session, item_uuid: UUID, unit: Unit) -> None:
+    if unit.client_metadata:
+        item = session.get_one(Item, item_uuid)
+        item.client_metadata = {**item.client_metadata, **unit.client_metadata}
+        item.last_edited_at = utc_now()
+
+
+def _link(session: Session, job: Job, item_uuids: Iterable[UUID]) -> None:
+    wanted = list(dict.fromkeys(item_uuids))
+    mirrors = or_(Dataset.backing_folder_uuid == job.folder_uuid, Dataset.uuid == job.dataset_uuid)
+    for dataset in session.scalars(select(Dataset).where(mirrors).with_for_update()).all():
+        linked = linked_items(session, dataset.uuid, wanted)
+        missing = [uuid for uuid in wanted if uuid not in linked]
+        add_rows(session, dataset, [session.get_one(Item, uuid) for uuid in missing])

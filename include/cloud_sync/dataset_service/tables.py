@@ -1,0 +1,177 @@
+"""What the service keeps: folders, datasets, items, data rows, upload jobs and their units."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, MetaData, Text, TypeDecorator
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class JobStatus(StrEnum):
+    """Encord's words for the life of an upload job."""
+
+    PENDING = "PENDING"
+    DONE = "DONE"
+    ERROR = "ERROR"
+    CANCELLED = "CANCELLED"
+
+
+class UnitStatus(StrEnum):
+    """The life of one unit: checked units are healthy and wait to be registered with their job."""
+
+    PENDING = "pending"
+    CHECKED = "checked"
+    REGISTERED = "registered"
+    SKIPPED = "skipped"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC. SQLite drops the zone, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert to UTC."""
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give the zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def utc_now() -> datetime:
+    """Return the present."""
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that later versions can change them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime(), dict[str, Any]: JSON(), list[str]: JSON(), str: Text()}  # noqa: RUF012
+
+
+class Folder(Base):
+    """A storage folder."""
+
+    __tablename__ = "folders"
+    uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    parent_uuid: Mapped[UUID | None] = mapped_column(ForeignKey("folders.uuid"), index=True)
+    name: Mapped[str]
+    description: Mapped[str]
+    client_metadata: Mapped[str | None]
+    owner: Mapped[str] = mapped_column(index=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    last_edited_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Dataset(Base):
+    """A dataset; with a backing folder it mirrors what is in there."""
+
+    __tablename__ = "datasets"
+    uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    title: Mapped[str]
+    description: Mapped[str]
+    owner: Mapped[str] = mapped_column(index=True)
+    backing_folder_uuid: Mapped[UUID | None] = mapped_column(ForeignKey("folders.uuid"), unique=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    last_edited_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Item(Base):
+    """A registered item.
+
+    `media` holds what is known of the file, by the wire names in snake case: `file_size` (bytes),
+    `mime_type`, `width`, `height` (pixels), `fps`, `duration` (seconds).
+    """
+
+    __tablename__ = "items"
+    uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    folder_uuid: Mapped[UUID] = mapped_column(ForeignKey("folders.uuid"))
+    item_type: Mapped[str]
+    url: Mapped[str]
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(default="")
+    client_metadata: Mapped[dict[str, Any]]
+    media: Mapped[dict[str, Any]]
+    encord_integration_uuid: Mapped[UUID | None]
+    storage_location: Mapped[str]
+    owner: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    last_edited_at: Mapped[datetime] = mapped_column(default=utc_now)
+    __table_args__ = (
+        Index("ix_items_by_url", "folder_uuid", "url"),
+        Index("ix_items_by_name", "folder_uuid", "name", "uuid"),
+        Index("ix_items_by_age", "folder_uuid", "created_at", "uuid"),
+    )
+
+
+class DataRow(Base):
+    """An item in a dataset: one annotation task."""
+
+    __tablename__ = "data_rows"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    uuid: Mapped[UUID] = mapped_column(unique=True, default=uuid4)
+    dataset_uuid: Mapped[UUID] = mapped_column(ForeignKey("datasets.uuid"))
+    item_uuid: Mapped[UUID] = mapped_column(ForeignKey("items.uuid"), index=True)
+    title: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    __table_args__ = (Index("ix_data_rows_by_item", "dataset_uuid", "item_uuid"),)
+
+
+class Job(Base):
+    """An upload job. `dataset_uuid` is set when it was started on a dataset without a backing folder."""
+
+    __tablename__ = "jobs"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    uuid: Mapped[UUID] = mapped_column(unique=True, default=uuid4)
+    folder_uuid: Mapped[UUID] = mapped_column(ForeignKey("folders.uuid"), index=True)
+    dataset_uuid: Mapped[UUID | None] = mapped_column(ForeignKey("datasets.uuid"))
+    encord_integration_uuid: Mapped[UUID | None]
+    owner: Mapped[str]
+    file_name: Mapped[str | None]
+    ignore_errors: Mapped[bool]
+    skip_duplicate_urls: Mapped[bool]
+    upsert_metadata: Mapped[bool]
+    status: Mapped[str] = mapped_column(default=JobStatus.PENDING, index=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    finished_at: Mapped[datetime | None]
+
+
+class Unit(Base):
+    """One item to be, as its manifest described it, and what became of it.
+
+    `supplied` is the media metadata from the manifest, if it had any; `media` is what will be
+    registered.
+    """
+
+    __tablename__ = "units"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    uuid: Mapped[UUID] = mapped_column(default=uuid4)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    item_type: Mapped[str]
+    urls: Mapped[list[str]]
+    title: Mapped[str]
+    client_metadata: Mapped[dict[str, Any]]
+    supplied: Mapped[dict[str, Any] | None]
+    status: Mapped[str] = mapped_column(default=UnitStatus.PENDING)
+    media: Mapped[dict[str, Any] | None]
+    error: Mapped[str | None]
+    item_uuid: Mapped[UUID | None] = mapped_column(ForeignKey("items.uuid"))
+    __table_args__ = (Index("ix_units_by_status", "job_id", "status", "id"),)

@@ -1,0 +1,240 @@
+"""Runs upload jobs in the background: several jobs at once, many objects at once, and across restarts.
+
+A job is worked through in portions. Objects are read outside any transaction; what came of a portion is
+then written in one. So a process that ends at any moment leaves each unit either untouched or settled,
+and the next one goes on with what is untouched.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from cloud_sync.dataset_service.item_types import HANDLER_OF, UnitError, UnitSpec
+from cloud_sync.dataset_service.manifests import url_problem
+from cloud_sync.dataset_service.registering import finish, identity_of, register, registered_already
+from cloud_sync.dataset_service.tables import Job, JobStatus, Unit, UnitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from uuid import UUID
+
+    from sqlalchemy import Select
+    from sqlalchemy.orm import Session
+
+    from cloud_sync.dataset_service.config import Limits
+    from cloud_sync.dataset_service.database import Database
+    from cloud_sync.dataset_service.reader import ObjectReader
+
+log = logging.getLogger(__name__)
+
+JOBS_AT_ONCE = 4
+UNITS_PER_TRANSACTION = 64
+PAUSE_AFTER_FAILURE_S = 2.0
+LONGEST_STOP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of looking at a unit's objects: media metadata, or an error.
+
+    Both are None for a unit whose twin is registered already: it was not looked at.
+    """
+
+    unit_id: int
+    media: dict[str, Any] | None = None
+    error: str | None = None
+
+
+class Worker:
+    """The threads that run jobs. All are daemons: an end of the process never waits for a slow store."""
+
+    def __init__(
+        self,
+        database: Database,
+        readers: Mapping[UUID, ObjectReader],
+        limits: Limits,
+        threads: int,
+        on_finish: Callable[[UUID], None],
+    ) -> None:
+        """Prepare; nothing runs before `start`.
+
+        Args:
+            database: Where jobs are.
+            readers: By UUID of the Encord integration.
+            limits: Applied to URLs.
+            threads: How many objects are read at once, over all jobs.
+            on_finish: Called with a job's UUID when it has ended, from a thread of the worker.
+        """
+        self._database = database
+        self._readers = readers
+        self._limits = limits
+        self._on_finish = on_finish
+        self._checks: queue.SimpleQueue[tuple[Future[Finding], Unit, ObjectReader | None]] = (
+            queue.SimpleQueue()
+        )
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._claimed: set[int] = set()
+        self._checkers = [_daemon(self._check_for_ever, f"check-{n}") for n in range(threads)]
+        self._runners = [_daemon(self._run_for_ever, f"job-{n}") for n in range(JOBS_AT_ONCE)]
+
+    def start(self) -> None:
+        """Start, and go on with the jobs that an earlier process left."""
+        for thread in self._checkers + self._runners:
+            thread.start()
+
+    def wake(self) -> None:
+        """Tell that a job has been stored."""
+        with self._changed:
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """Take no new portion. What is being read is read again by the next process."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        for thread in self._runners:
+            thread.join(LONGEST_STOP_S / JOBS_AT_ONCE)
+
+    # --- jobs -----------------------------------------------------------------------------------
+
+    def _run_for_ever(self) -> None:
+        while not self._stopping:
+            try:
+                self._run_next()
+            except Exception:
+                # The database may be away for a while; the job is still stored and tried again.
+                log.exception("an upload job was interrupted and will be tried again")
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stopping, PAUSE_AFTER_FAILURE_S)
+
+    def _run_next(self) -> None:
+        job_id = self._claim()
+        if job_id is None:
+            return
+        try:
+            self._run(job_id)
+        finally:
+            with self._changed:
+                self._claimed.discard(job_id)
+
+    def _claim(self) -> int | None:
+        """Wait for a pending job that no other thread has; None when the worker stops."""
+        with self._changed:
+            while not self._stopping:
+                job_id = self._next_job()
+                if job_id is not None:
+                    self._claimed.add(job_id)
+                    return job_id
+                self._changed.wait()
+        return None
+
+    def _next_job(self) -> int | None:
+        with self._database.reading() as session:
+            query = select(Job.id).where(Job.status == JobStatus.PENDING, Job.id.not_in(self._claimed))
+            return session.scalar(query.order_by(Job.id).limit(1))
+
+    def _run(self, job_id: int) -> None:
+        while not self._stopping:
+            with self._database.reading() as session:
+                job, units, known = _next_portion(session, job_id)
+            reader = self._readers.get(job.encord_integration_uuid) if job.encord_integration_uuid else None
+            findings = self._look_at([unit for unit in units if identity_of(unit) not in known], reader)
+            findings += [Finding(unit.id) for unit in units if identity_of(unit) in known]
+            location = reader.storage_location if reader else ""
+            with self._database.writing() as session:
+                ended = _settle(session, job_id, findings, location)
+            if ended:
+                log.info("upload job %s has ended", job.uuid)
+                self._on_finish(job.uuid)
+                return
+
+    # --- units ----------------------------------------------------------------------------------
+
+    def _look_at(self, units: Sequence[Unit], reader: ObjectReader | None) -> list[Finding]:
+        futures: list[Future[Finding]] = []
+        for unit in units:
+            future: Future[Finding] = Future()
+            self._checks.put((future, unit, reader))
+            futures.append(future)
+        return [future.result() for future in futures]
+
+    def _check_for_ever(self) -> None:
+        while True:
+            future, unit, reader = self._checks.get()
+            try:
+                future.set_result(self._check(unit, reader))
+            except Exception:
+                # One odd file must not stop the others: it becomes an error of its own unit.
+                log.exception("unit %s could not be processed", unit.uuid)
+                future.set_result(Finding(unit.id, error=f"The file could not be processed: {unit.urls[0]}"))
+
+    def _check(self, unit: Unit, reader: ObjectReader | None) -> Finding:
+        if reader is None:
+            return Finding(unit.id, error=f"The Encord integration is no longer configured: {unit.urls[0]}")
+        for url in unit.urls:
+            if problem := url_problem(url, self._limits):
+                return Finding(unit.id, error=problem)
+        spec = UnitSpec(unit.item_type, tuple(unit.urls), unit.title, unit.client_metadata, unit.supplied)
+        try:
+            return Finding(unit.id, media=HANDLER_OF[unit.item_type].check(spec, reader))
+        except UnitError as error:
+            return Finding(unit.id, error=str(error))
+
+
+def _next_portion(session: Session, job_id: int) -> tuple[Job, Sequence[Unit], set[tuple[str, str]]]:
+    """Return the job, its next units, and which of them are registered already."""
+    job = session.get_one(Job, job_id)
+    query = select(Unit).where(Unit.job_id == job_id, Unit.status == UnitStatus.PENDING)
+    units = session.scalars(query.order_by(Unit.id).limit(UNITS_PER_TRANSACTION)).all()
+    return job, units, set(registered_already(session, job, units))
+
+
+def _settle(session: Session, job_id: int, findings: Sequence[Finding], storage_location: str) -> bool:
+    """Write what came of a portion; return True if the job has ended.
+
+    With `ignore_errors` each portion is registered at once. Without, nothing is registered before the
+    last unit is known to be healthy, and the first error ends the job.
+    """
+    job = session.get_one(Job, job_id, with_for_update=True)
+    if job.status != JobStatus.PENDING:
+        return True  # cancelled meanwhile
+    units = _mark(session, job, findings)
+    failed = any(unit.status == UnitStatus.ERROR for unit in units)
+    if failed and not job.ignore_errors:
+        finish(session, job, JobStatus.ERROR)
+        return True
+    session.flush()
+    waiting = session.scalar(_first_of(job, UnitStatus.PENDING)) is not None
+    if job.ignore_errors or not waiting:
+        healthy = select(Unit).where(Unit.job_id == job.id, Unit.status == UnitStatus.CHECKED)
+        register(session, job, session.scalars(healthy.order_by(Unit.id)).all(), storage_location)
+    if not waiting:
+        finish(session, job, JobStatus.DONE)
+    return not waiting
+
+
+def _mark(session: Session, job: Job, findings: Sequence[Finding]) -> Sequence[Unit]:
+    by_id = {finding.unit_id: finding for finding in findings}
+    query = select(Unit).where(Unit.job_id == job.id, Unit.status == UnitStatus.PENDING, Unit.id.in_(by_id))
+    units = session.scalars(query).all()
+    for unit in units:
+        finding = by_id[unit.id]
+        unit.status = UnitStatus.ERROR if finding.error else UnitStatus.CHECKED
+        unit.error, unit.media = finding.error, finding.media
+    return units
+
+
+def _first_of(job: Job, status: UnitStatus) -> Select[int]:
+    return select(Unit.id).where(Unit.job_id == job.id, Unit.status == status).limit(1)
+
+
+def _daemon(work: Callable[[], None], name: str) -> threading.Thread:
+    return threading.Thread(target=work, name=f"dataset-service-{name}", daemon=True)

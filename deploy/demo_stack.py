@@ -13,16 +13,20 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloud_sync.errors import StorageError
 from demo.media import BUCKET, bucket_content, fill_bucket
+from demo.servers import s3_is_ready
 
 USER_EMAIL = "engineer@example.com"
 DATASET = "Cloud Sync Demo"
 ENCORD_INTEGRATION = "Demo bucket"
 REGION = "us-east-1"
+STORE_TIMEOUT_S = 60
 OBJECT_STORE_URL = "http://demo-object-store:8333"
 DATASET_SERVICE_URL = "http://demo-dataset-service:8081"
 
@@ -64,20 +68,27 @@ def make_secrets(folder: Path) -> None:
 
 
 def run_object_store(folder: Path) -> None:
-    """Become SeaweedFS, with its objects under `folder`; returns only by raising.
+    """Become SeaweedFS, with its objects under `folder`; returns only by raising."""
+    command, environment = object_store_command(folder)
+    (folder / "objects").mkdir(exist_ok=True)
+    os.chdir(folder / "objects")
+    os.execve(command[0], command, {**os.environ, **environment})  # noqa: S606 (no shell meant)
+
+
+def object_store_command(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the command line of SeaweedFS and the variables with its credentials.
 
     Its parts find each other on loopback; S3 answers on every interface.
     """
     files = SecretFiles(folder / "secrets")
-    data = folder / "objects"
-    data.mkdir(exist_ok=True)
-    os.chdir(data)
-    os.environ["AWS_ACCESS_KEY_ID"] = files.s3_access_key_id.read_text()
-    os.environ["AWS_SECRET_ACCESS_KEY"] = files.s3_secret_access_key.read_text()
-    program = str(Path(sys.executable).with_name("weed"))
-    options = [f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=0.0.0.0", "-s3.port=8333", f"-bucket={BUCKET}"]
-    options += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false", "-admin.ui=false"]
-    os.execv(program, [program, "mini", *options, "-master.telemetry=false"])  # noqa: S606 (no shell meant)
+    command = [str(Path(sys.executable).with_name("weed")), "mini", f"-dir={folder / 'objects'}"]
+    command += ["-ip=127.0.0.1", "-ip.bind=0.0.0.0", "-s3.port=8333", f"-bucket={BUCKET}"]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false", "-admin.ui=false"]
+    environment = {
+        "AWS_ACCESS_KEY_ID": files.s3_access_key_id.read_text(),
+        "AWS_SECRET_ACCESS_KEY": files.s3_secret_access_key.read_text(),
+    }
+    return [*command, "-master.telemetry=false"], environment
 
 
 def seed(folder: Path) -> None:
@@ -92,7 +103,11 @@ def seed(folder: Path) -> None:
 
 
 def fill_demo_bucket(files: SecretFiles, endpoint_url: str) -> None:
-    """Put the sample media into the bucket."""
+    """Put the sample media into the bucket, as soon as it is there: the server answers before it is.
+
+    Raises:
+        StorageError: The store does not take objects in time.
+    """
     import boto3
     from botocore.config import Config
 
@@ -100,7 +115,15 @@ def fill_demo_bucket(files: SecretFiles, endpoint_url: str) -> None:
         files.s3_access_key_id.read_text(), files.s3_secret_access_key.read_text(), region_name=REGION
     )
     config = Config(s3={"addressing_style": "path"}, max_pool_connections=16)
-    fill_bucket(session.client("s3", endpoint_url=endpoint_url, config=config), bucket_content())
+    client = session.client("s3", endpoint_url=endpoint_url, config=config)
+    deadline = time.monotonic() + STORE_TIMEOUT_S
+    while not s3_is_ready(client, (BUCKET,)):
+        if time.monotonic() > deadline:
+            raise StorageError(
+                f"takes no objects after {STORE_TIMEOUT_S} s.", where=endpoint_url, remedy="Read its log."
+            )
+        time.sleep(0.2)
+    fill_bucket(client, bucket_content())
 
 
 def create_dataset(files: SecretFiles, url: str) -> None:

@@ -48,7 +48,7 @@ NEXT: Mapping[JobStatus, frozenset[JobStatus]] = {
 
 
 class Manifest(Protocol):
-    """What registration needs to know of a manifest (`cloud_sync.manifest.index.ManifestEntry`)."""
+    """What registration needs to know of a manifest (`cloud_sync.manifest.model.ManifestEntry`)."""
 
     @property
     def number(self) -> int:

@@ -13,7 +13,7 @@ from cloud_sync_airflow.operators.stage import StageOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from cloud_sync.manifest.index import ManifestEntry
+    from cloud_sync.manifest.model import ManifestEntry
     from cloud_sync.registration.jobs import JobRecord
     from cloud_sync.registration.register import Registrar
     from cloud_sync.run_folder import RunFolder
@@ -95,7 +95,7 @@ class RegisterOperator(StageOperator):
         )
 
     def _register(self, context: Context, *, resubmit_cancelled: bool) -> dict[str, int]:
-        from cloud_sync.manifest.index import read_index
+        from cloud_sync.manifest.model import read_index
 
         folder = self.run_folder(context)
         manifests = read_index(folder).of_shard(self.shard)

@@ -83,7 +83,12 @@ class ObjectStore:
             return b""
         if not is_expressible(key):
             return self._exact_read(key, f"bytes={start}-{start + length - 1}")
-        return self._fast_read(key, (start, start + length))
+        try:
+            return bytes(self._fast.get_range(key, start=start, length=length))
+        except Exception as error:
+            if _is_behind_the_end(error):
+                return b""
+            raise self._from_fast(error, key) from None
 
     def read_tail(self, key: str, length: int) -> bytes:
         """Return the last `length` bytes, or all of a shorter object. One request."""
@@ -91,7 +96,15 @@ class ObjectStore:
             return b""
         if not is_expressible(key):
             return self._exact_read(key, f"bytes=-{length}")
-        return self._fast_read(key, {"suffix": length})
+        try:
+            return bytes(self._fast.get(key, options={"range": {"suffix": length}}).bytes())
+        except Exception as error:
+            if "non-partial response" in str(error):
+                # Some stores answer 200 instead of 206 for the tail of an empty object; obstore refuses that.
+                return self._exact_read(key, f"bytes=-{length}")
+            if _is_behind_the_end(error):
+                return b""
+            raise self._from_fast(error, key) from None
 
     def head(self, key: str) -> StoredObject:
         """Return what the store says of an object without reading it."""
@@ -171,14 +184,6 @@ class ObjectStore:
             prefixes=tuple(entry["Prefix"] for entry in answer.get("CommonPrefixes", ())),
             next_token=answer.get("NextContinuationToken") if answer.get("IsTruncated") else None,
         )
-
-    def _fast_read(self, key: str, byte_range: Any) -> bytes:
-        try:
-            return bytes(self._fast.get(key, options={"range": byte_range}).bytes())
-        except Exception as error:
-            if _is_behind_the_end(error):
-                return b""
-            raise self._from_fast(error, key) from None
 
     def _exact_read(self, key: str, byte_range: str) -> bytes:
         try:

@@ -22,7 +22,8 @@ MAX_URL_BYTES = 16 * 1024
 """Encord's limit for one URL."""
 
 
-UNSAFE_IN_URL = re.compile(r"[^A-Za-z0-9\-._~/]")
+SAFE_IN_URL = re.compile(r"[A-Za-z0-9\-._~/]*")
+UNSAFE_IN_URL = re.compile(r"[^A-Za-z0-9\-._~/]+")
 KEYS_PER_TEST = 1_000
 
 MRAP_ARN = re.compile(r"arn:aws[a-z-]*:s3::\d{12}:accesspoint/[A-Za-z0-9.-]+\.mrap")
@@ -115,12 +116,11 @@ class ObjectUrls:
 
     def _build_some(self, keys: Sequence[str]) -> list[str]:
         # One test for many keys: most buckets hold none that needs encoding.
-        joined = "/".join(keys)
         base = self.base
-        if not UNSAFE_IN_URL.search(joined):
+        if SAFE_IN_URL.fullmatch("/".join(keys)):
             urls = [base + key for key in keys]
         else:
-            urls = [base + (quote(key) if UNSAFE_IN_URL.search(key) else key) for key in keys]
+            urls = [base + UNSAFE_IN_URL.sub(_encode, key) for key in keys]
         if max(map(len, urls)) > MAX_URL_BYTES:
             _refuse_long_urls(keys, urls)
         return urls
@@ -208,6 +208,10 @@ def _parse_aws(url: str) -> ObjectAddress | None:
         return ObjectAddress("s3", bucket, _decode(url, path))
     bucket, _, path = path.partition("/")
     return ObjectAddress("s3", bucket, _decode(url, path))
+
+
+def _encode(unsafe: re.Match[str]) -> str:
+    return quote(unsafe[0])
 
 
 def _decode(url: str, path: str) -> str:

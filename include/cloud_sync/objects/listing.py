@@ -1,0 +1,258 @@
+"""List the objects under a prefix to Parquet files: streamed, in parallel, exactly, in the order of keys."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import tempfile
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloud_sync.errors import StorageError
+from cloud_sync.objects.exact import SpanReader, batch_of
+from cloud_sync.objects.parts import PartsWriter, Spill
+from cloud_sync.objects.spans import Known, find_units
+from cloud_sync.objects.tally import Tally
+from cloud_sync.run_folder import FileRef, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+    from cloud_sync.objects.spans import Unit
+    from cloud_sync.objects.stores import ObjectStore
+    from cloud_sync.run_folder import RunFolder
+
+FOLDER = "listing"
+INDEX = f"{FOLDER}/index.json"
+PART_ROWS = 250_000
+PAGES_IN_FLIGHT = 32
+BATCHES_WAITING = 64
+"""Pages between the listing threads and the writer: bounds memory, evens out pauses."""
+POLL_S = 0.2
+LONGEST_FAREWELL_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a listing found; the rows stand in the Parquet files that the index names.
+
+    Attributes:
+        index: `listing/index.json`, with the counts `objects` and `bytes`.
+        objects: Objects listed.
+        total_bytes: Sum of their sizes.
+        requests: Pages asked of the store.
+        folder_markers: Objects of no content whose key ends with a slash; they are left out.
+        exact_stretches: How often the provider's client had to go on where obstore could not.
+        seconds: Wall time.
+    """
+
+    index: FileRef
+    objects: int
+    total_bytes: int
+    requests: int
+    folder_markers: int
+    exact_stretches: int
+    seconds: float
+
+
+def list_objects(
+    store: ObjectStore,
+    prefix: str,
+    folder: RunFolder,
+    *,
+    pages_in_flight: int = PAGES_IN_FLIGHT,
+    part_rows: int = PART_ROWS,
+) -> Listing:
+    """List every object whose key starts with `prefix` into `listing/part-<nnnn>.parquet`, sorted by key.
+
+    Files of an earlier try are removed first. Keys are exact; folder markers (no content, key ends with a
+    slash) are left out and counted.
+
+    Args:
+        store: The bucket.
+        prefix: A string prefix: `raw/cam` also lists `raw/camera1/x.jpg`. Empty for the whole bucket.
+        folder: The run folder.
+        pages_in_flight: How many pages are asked for at the same time.
+        part_rows: Rows of a Parquet file.
+
+    Raises:
+        ObjectStoreError: The store refused, or failed for longer than the retries last.
+        StorageError: The run folder cannot be written.
+    """
+    try:
+        return _listed(store, prefix, folder, pages_in_flight, part_rows)
+    except OSError as error:
+        raise StorageError(
+            f"the listing cannot be written: {error.strerror or type(error).__name__}.",
+            where=str(folder.path(FOLDER)),
+            remedy="Check the disk and the permissions of the state folder.",
+            transient=True,
+        ) from error
+
+
+def _listed(
+    store: ObjectStore, prefix: str, folder: RunFolder, pages_in_flight: int, part_rows: int
+) -> Listing:
+    started = time.monotonic()
+    _remove_old_files(folder)
+    tally = Tally()
+    units = find_units(store, prefix, pages_in_flight, tally)
+    with PartsWriter(folder, FOLDER, part_rows) as writer, _spill_folder(folder) as spills:
+        turns = Turns(writer, Path(spills))
+        with Crew(store, units, tally, pages_in_flight) as crew:
+            for unit, batch in crew.arriving():
+                turns.take(unit, batch)
+    return _indexed(folder, prefix, writer, tally, time.monotonic() - started)
+
+
+class Turns:
+    """Puts what arrives into the order of keys: a range writes when all ranges before it are complete."""
+
+    def __init__(self, writer: PartsWriter, spill_folder: Path) -> None:
+        self._writer = writer
+        self._spill_folder = spill_folder
+        self._spills: dict[int, Spill] = {}
+        self._complete: set[int] = set()
+        self._turn = 0
+
+    def take(self, unit: int, batch: pa.RecordBatch | None) -> None:
+        """Take rows of a range, or None when it is complete."""
+        if batch is None:
+            self._complete.add(unit)
+            if spill := self._spills.get(unit):
+                spill.close()
+            self._advance()
+        elif unit == self._turn:
+            self._writer.write(batch)
+        else:
+            if unit not in self._spills:
+                self._spills[unit] = Spill(self._spill_folder / f"{unit}.arrow")
+            self._spills[unit].write(batch)
+
+    def _advance(self) -> None:
+        while self._turn in self._complete:
+            self._complete.discard(self._turn)
+            self._turn += 1
+            if spill := self._spills.pop(self._turn, None):
+                for batch in spill.drained():
+                    self._writer.write(batch)
+
+
+class Crew:
+    """Threads that read the ranges; what they read arrives in one bounded queue."""
+
+    def __init__(self, store: ObjectStore, units: Sequence[Unit], tally: Tally, size: int) -> None:
+        self._store = store
+        self._units = units
+        self._tally = tally
+        self._to_do = deque(range(len(units)))
+        self._arrived: queue.Queue[tuple[int, pa.RecordBatch | BaseException | None]] = queue.Queue(
+            BATCHES_WAITING
+        )
+        self._stopped = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"list-{number}", daemon=True)
+            for number in range(min(size, len(units)))
+        ]
+
+    def __enter__(self) -> Crew:
+        """Start reading."""
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop reading. Each thread ends with the page that it is at; after an error nobody waits for all."""
+        self._stopped.set()
+        deadline = time.monotonic() + LONGEST_FAREWELL_S
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def arriving(self) -> Iterator[tuple[int, pa.RecordBatch | None]]:
+        """Yield (range, rows) as they arrive, and (range, None) when a range is complete.
+
+        Raises:
+            ObjectStoreError: The first error of any thread.
+        """
+        left = len(self._units)
+        while left:
+            unit, arrived = self._arrived.get()
+            if isinstance(arrived, BaseException):
+                raise arrived
+            left -= arrived is None
+            yield unit, arrived
+
+    def _work(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                unit = self._to_do.popleft()
+            except IndexError:
+                return
+            try:
+                for batch in self._batches(self._units[unit]):
+                    self._hand_over(unit, batch)
+                    if self._stopped.is_set():
+                        return
+                self._hand_over(unit, None)
+            except BaseException as error:
+                self._hand_over(unit, error)
+                return
+
+    def _batches(self, unit: Unit) -> Iterator[pa.RecordBatch]:
+        if isinstance(unit, Known):
+            return iter((batch_of(unit.objects, self._tally),))
+        return SpanReader(self._store, unit, self._tally, self._stopped).batches()
+
+    def _hand_over(self, unit: int, what: pa.RecordBatch | BaseException | None) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._arrived.put((unit, what), timeout=POLL_S)
+            except queue.Full:
+                continue
+            return
+
+
+def _remove_old_files(folder: RunFolder) -> None:
+    """Remove what an earlier try left, the index first, so that no index names a missing part."""
+    folder.path(INDEX).unlink(missing_ok=True)
+    if folder.path(FOLDER).exists():
+        shutil.rmtree(folder.path(FOLDER))
+
+
+def _spill_folder(folder: RunFolder) -> tempfile.TemporaryDirectory[str]:
+    folder.path(FOLDER).mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(prefix=".waiting-", dir=folder.path(FOLDER))
+
+
+def _indexed(folder: RunFolder, prefix: str, writer: PartsWriter, tally: Tally, seconds: float) -> Listing:
+    parts = [
+        {"path": name, "rows": rows, "sha256": sha256_of(folder.path(name))} for name, rows in writer.parts
+    ]
+    objects = sum(rows for _, rows in writer.parts)
+    index: dict[str, Any] = {
+        "prefix": prefix,
+        "parts": parts,
+        "objects": objects,
+        "bytes": writer.total_bytes,
+        "requests": tally.requests,
+        "folder_markers": tally.folder_markers,
+        "exact_stretches": tally.exact_stretches,
+        "resumed": tally.resumed,
+        "seconds": round(seconds, 3),
+    }
+    folder.write_json(INDEX, index)
+    return Listing(
+        index=folder.ref(INDEX, objects=objects, bytes=writer.total_bytes),
+        objects=objects,
+        total_bytes=writer.total_bytes,
+        requests=tally.requests,
+        folder_markers=tally.folder_markers,
+        exact_stretches=tally.exact_stretches,
+        seconds=seconds,
+    )

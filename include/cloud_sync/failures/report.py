@@ -112,7 +112,8 @@ def summary(report: Mapping[str, Any]) -> str:
         f"{report['listed']['total_bytes']:,} bytes",
     ]
     lines += [
-        f"  plan: {row['action']:<14}{row['objects']:>9,} {row['item_type'] or 'other'}: {REASONS[row['reason']]}"
+        f"  plan: {row['action']:<14}{row['objects']:>9,} {row['item_type'] or 'other'}: "
+        f"{REASONS[row['reason']]}"
         for row in report["planned"]
     ]
     if report["mode"] != "plan":

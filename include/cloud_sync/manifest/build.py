@@ -12,8 +12,11 @@ import pyarrow.parquet as pq
 from cloud_sync.integration import MAX_ITEMS_PER_MANIFEST
 from cloud_sync.manifest.items import Item, ItemType
 from cloud_sync.manifest.json_format import encode_manifest
-from cloud_sync.manifest.model import ITEMS_NAME, MAX_SHARDS, ManifestEntry, ManifestIndex, write_index
+from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, ManifestIndex, write_index
 from cloud_sync.run_folder import FileRef, RunFolder
+
+# A run grows its manifests rather than send more of them than this.
+MANIFESTS_IN_A_RUN = 200
 
 # `register.parquet` of the plan stage, with two columns more.
 ITEMS_SCHEMA = pa.schema(
@@ -37,6 +40,7 @@ def build_manifests(
     register_path: Path,
     build_urls: BuildUrls,
     items_per_manifest: int,
+    jobs_in_flight: int,
     skip_duplicate_urls: bool,
 ) -> tuple[FileRef, ManifestIndex]:
     """Write the manifests of a run, their index, and `items.parquet` (each item with its manifest).
@@ -46,6 +50,7 @@ def build_manifests(
         register_path: Parquet with key, size_bytes, last_modified, etag, item_type, ordered by key.
         build_urls: Turns keys into object URLs, in order.
         items_per_manifest: Wanted items in a manifest; more go in when there would be too many manifests.
+        jobs_in_flight: Into how many register tasks the manifests are dealt at most.
         skip_duplicate_urls: Stated in every manifest.
 
     Returns:
@@ -65,17 +70,17 @@ def build_manifests(
                 entries.append(_write_manifest(folder, number, data, len(urls)))
                 writer.write_table(_items_table(table, urls, number))
     _remove_others(folder, entries)
-    index = ManifestIndex(manifests=tuple(entries))
+    index = ManifestIndex(manifests=tuple(entries), shards=min(len(entries), jobs_in_flight))
     return write_index(folder, index), index
 
 
 def manifest_size(items: int, wanted: int) -> int:
-    """Return how many items go into one manifest, so that one register task handles one manifest.
+    """Return how many items go into one manifest: as wanted, or more when a run has very many items.
 
-    Up to 10,000, Encord's limit of data units at one time; beyond 2,000,000 items a register task
-    handles several manifests.
+    Never over 10,000, Encord's limit of data units at one time; beyond 2,000,000 items the number of
+    manifests grows instead.
     """
-    return min(max(wanted, -(-items // MAX_SHARDS)), MAX_ITEMS_PER_MANIFEST)
+    return min(max(wanted, -(-items // MANIFESTS_IN_A_RUN)), MAX_ITEMS_PER_MANIFEST)
 
 
 def _chunks(rows: pq.ParquetFile, size: int) -> Iterator[pa.Table]:

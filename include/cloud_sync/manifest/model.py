@@ -11,9 +11,6 @@ INDEX_NAME = "manifests/index.json"
 # Each item of the run with its object URL and the number of its manifest.
 ITEMS_NAME = "items.parquet"
 
-# A list of 200 numbers is what fits into an XCom of 1 KB; each number is one mapped register task.
-MAX_SHARDS = 200
-
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
@@ -34,14 +31,16 @@ class ManifestEntry:
 
 @dataclass(frozen=True, slots=True)
 class ManifestIndex:
-    """All manifests of a run, dealt out to `shards` register tasks."""
+    """All manifests of a run, dealt out to register tasks.
+
+    Attributes:
+        manifests: In order of their numbers.
+        shards: Number of register tasks. Each handles its manifests one after another, so this is also
+            how many upload jobs Encord works on at the same time.
+    """
 
     manifests: tuple[ManifestEntry, ...]
-
-    @property
-    def shards(self) -> int:
-        """Number of register tasks: one a manifest until there are too many manifests for that."""
-        return min(len(self.manifests), MAX_SHARDS)
+    shards: int
 
     @property
     def items(self) -> int:
@@ -55,13 +54,13 @@ class ManifestIndex:
 
 def write_index(folder: RunFolder, index: ManifestIndex) -> FileRef:
     """Write the index into the run folder and return a reference to it."""
-    folder.write_json(INDEX_NAME, {"manifests": [asdict(entry) for entry in index.manifests]})
+    folder.write_json(INDEX_NAME, asdict(index))
     return folder.ref(INDEX_NAME, manifests=len(index.manifests), items=index.items)
 
 
 def read_index(folder: RunFolder) -> ManifestIndex:
     """Read the index that the build stage wrote; an index that was never written is empty."""
     if not folder.exists(INDEX_NAME):
-        return ManifestIndex(manifests=())
+        return ManifestIndex(manifests=(), shards=0)
     data = folder.read_json(INDEX_NAME)
-    return ManifestIndex(manifests=tuple(ManifestEntry(**entry) for entry in data["manifests"]))
+    return ManifestIndex(tuple(ManifestEntry(**entry) for entry in data["manifests"]), data["shards"])

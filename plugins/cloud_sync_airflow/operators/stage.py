@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from cloud_sync.integration import Integration
+    from cloud_sync.ledger import Ledger
+    from cloud_sync.registration.model import Target
     from cloud_sync.run_folder import RunFolder
 
 FROZEN_NAME = "integration.json"
@@ -58,3 +60,9 @@ class StageOperator(BaseOperator):
         from cloud_sync.integration import Integration
 
         return Integration.model_validate(folder.read_json(FROZEN_NAME))
+
+    def ledger(self, integration: Integration, target: Target) -> Ledger:
+        """Return the ledger of this integration and dataset."""
+        from cloud_sync.ledger import Ledger
+
+        return Ledger(state_folder() / "ledgers" / integration.name / target.dataset_uuid)

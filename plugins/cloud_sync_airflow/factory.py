@@ -1,0 +1,135 @@
+"""From an integration to its DAG: list, plan, build, register, settle."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow.sdk import DAG, Asset, get_parsing_context
+
+from cloud_sync.errors import ConfigError
+from cloud_sync.integration import Integration, LoadedIntegrations, load_integrations
+from cloud_sync_airflow.operators.build import BuildOperator
+from cloud_sync_airflow.operators.list import ListOperator
+from cloud_sync_airflow.operators.plan import PlanOperator
+from cloud_sync_airflow.operators.register import RegisterOperator
+from cloud_sync_airflow.operators.settle import SettleOperator
+from cloud_sync_airflow.params import sync_params
+from cloud_sync_airflow.retry import CloudSyncRetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RETRIES = 4
+STAGE_TIMEOUT = timedelta(hours=12)
+
+
+def integrations_folder(default: Path) -> Path:
+    """Return the folder of integration files: `[cloud_sync] integrations_folder`, or the default."""
+    from airflow.configuration import conf
+
+    configured = conf.get("cloud_sync", "integrations_folder", fallback=None)
+    return Path(configured) if configured else default
+
+
+def raise_errors(loaded: LoadedIntegrations) -> None:
+    """Raise one error that holds what is wrong with every bad file.
+
+    Raises:
+        ConfigError: At least one file is wrong.
+    """
+    if loaded.errors:
+        raise ConfigError("\n".join(str(error) for error in loaded.errors))
+
+
+def sync_dags(loaded: LoadedIntegrations) -> Iterator[DAG]:
+    """Yield the DAG of each good integration; in a task's process only the DAG of the task."""
+    wanted = get_parsing_context().dag_id
+    for path, integration in loaded.integrations:
+        if wanted in (None, integration.dag_id):
+            yield sync_dag(integration, path)
+
+
+def sync_dag(integration: Integration, path: Path) -> DAG:
+    """Return `sync__<name>`.
+
+    `settle` is the teardown of `plan`: once there is a plan it runs whatever happens to the stages
+    between, so that what is known reaches the failure CSV and the ledger; and if it fails, the run fails.
+    """
+    settings: dict[str, Any] = {"integration": integration.model_dump(mode="json")}
+    with DAG(
+        dag_id=integration.dag_id,
+        description=integration.description
+        or f"{integration.storage.bucket} -> {integration.target.dataset}",
+        doc_md=documentation(integration, path),
+        schedule=integration.schedule,
+        catchup=False,
+        max_active_runs=1,
+        tags=["encord", integration.storage.provider, *integration.tags],
+        params=sync_params(integration.storage.prefix),
+        default_args={
+            "owner": integration.owner,
+            "retries": RETRIES,
+            "retry_delay": timedelta(seconds=30),
+            "retry_exponential_backoff": 2.0,
+            "max_retry_delay": timedelta(minutes=15),
+            "retry_policy": CloudSyncRetryPolicy(),
+        },
+    ) as dag:
+        # Register has a limit of its own: it waits for Encord, outside of any worker.
+        timed = {**settings, "execution_timeout": STAGE_TIMEOUT}
+        listing = ListOperator(task_id="list", **timed)
+        plan = PlanOperator(task_id="plan", listing=listing.output, **timed).as_setup()
+        build = BuildOperator(task_id="build", plan=plan.output, **timed)
+        register = RegisterOperator.partial(
+            task_id="register", map_index_template="{{ task.label }}", **settings
+        ).expand(shard=build.output)
+        settle = SettleOperator(task_id="settle", outlets=[dataset_asset(integration)], **timed)
+        register >> settle.as_teardown(setups=plan, on_failure_fail_dagrun=True)
+    return dag
+
+
+def dataset_asset(integration: Integration) -> Asset:
+    """Return the asset that stands for the dataset, so that other DAGs can follow a sync."""
+    dataset = quote(integration.target.dataset, safe="")
+    return Asset(
+        name=f"encord dataset {integration.target.dataset}",
+        uri=f"x-encord://{integration.target.connection_id}/datasets/{dataset}",
+    )
+
+
+def documentation(integration: Integration, path: Path) -> str:
+    """Return the page of the DAG in the Airflow UI: what it does, and its settings as a table."""
+    rows = [
+        f"| `{section}.{field}` | {_cell(value)} |"
+        for section, fields in integration.model_dump(mode="json").items()
+        if isinstance(fields, dict)
+        for field, value in fields.items()
+    ]
+    return "\n".join(
+        [
+            f"**{integration.description or integration.name}**",
+            "",
+            f"Keeps the Encord dataset *{integration.target.dataset}* in step with the bucket "
+            f"`{integration.storage.bucket}`. Settings stand in `{path.name}`.",
+            "",
+            "A rerun registers nothing twice. Failed files, each with a reason and a remedy, are in "
+            "`failures.csv` of the run; the log of `settle` names its path.",
+            "",
+            "| setting | value |",
+            "| --- | --- |",
+            *rows,
+        ]
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None or value in ("", []):
+        return "not set"
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "`" + text.replace("|", "\\|").replace("`", "'") + "`"
+
+
+__all__ = ["integrations_folder", "load_integrations", "raise_errors", "sync_dags"]

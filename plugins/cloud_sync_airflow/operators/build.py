@@ -1,0 +1,68 @@
+"""The build stage as a task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from cloud_sync_airflow.operators.stage import StageOperator
+from cloud_sync_airflow.params import PLAN_ONLY, RunOptions
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from cloud_sync.integration import Integration
+    from cloud_sync.run_folder import RunFolder
+
+
+class BuildOperator(StageOperator):
+    """Writes the manifests of the run.
+
+    Args:
+        plan: Reference to the plan's summary, from the plan stage.
+    """
+
+    template_fields = ("plan",)
+
+    def __init__(self, *, plan: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.plan = plan
+
+    def execute(self, context: Context) -> list[int]:
+        """Return the numbers of the shards, over which the register stage is mapped."""
+        from cloud_sync.manifest.build import build_manifests
+        from cloud_sync.planning.model import REGISTER_NAME
+        from cloud_sync.run_folder import FileRef
+        from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
+
+        if RunOptions.of(context).mode == PLAN_ONLY:
+            raise AirflowSkipException("Plan only: nothing is built or sent.")
+        folder = self.run_folder(context)
+        integration = self.frozen_integration(folder)
+        plan = FileRef.from_json(self.plan)
+        folder.verified(plan)
+        if plan.counts["to_register"]:
+            make_target_folder(folder, integration)
+        ref, index = build_manifests(
+            folder,
+            register_path=folder.path(REGISTER_NAME),
+            build_urls=ObjectStoreHook(integration.storage).urls().build_many,
+            items_per_manifest=integration.upload.items_per_manifest,
+            jobs_in_flight=integration.upload.jobs_in_flight,
+            skip_duplicate_urls=integration.upload.skip_duplicate_urls,
+        )
+        context["ti"].xcom_push(key="manifests", value=ref.to_json())
+        self.log.info("Built %s manifests of %s items", f"{len(index.manifests):,}", f"{index.items:,}")
+        return list(range(index.shards))
+
+
+def make_target_folder(folder: RunFolder, integration: Integration) -> None:
+    """Make the storage folder to upload to, before several register tasks need it at once."""
+    from cloud_sync.registration.model import read_target, write_target
+    from cloud_sync.registration.target import ensure_target_folder, folder_name
+    from cloud_sync_airflow.hooks.encord import EncordHook
+
+    client = EncordHook(integration.target.connection_id).get_conn()
+    name = integration.target.folder or folder_name(integration.name)
+    write_target(folder, ensure_target_folder(client, read_target(folder), name))

@@ -1,0 +1,53 @@
+"""The list stage as a task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cloud_sync.errors import ConfigError
+from cloud_sync_airflow.operators.stage import StageOperator
+from cloud_sync_airflow.params import RunOptions
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class ListOperator(StageOperator):
+    """Lists the integration's storage into the run folder; the first stage, so it freezes the settings."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return a reference to the listing's index."""
+        from cloud_sync.objects.listing import list_objects
+        from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
+
+        folder = self.run_folder(context)
+        integration = self.freeze_integration(folder)
+        prefix = narrowed(integration.storage.prefix, RunOptions.of(context).prefix)
+        store = ObjectStoreHook(integration.storage).get_conn()
+        store.check_access(prefix)
+        listing = list_objects(store, prefix, folder)
+        self.log.info(
+            "Listed %s objects, %s bytes, under %s/%s",
+            f"{listing.objects:,}",
+            f"{listing.total_bytes:,}",
+            integration.storage.bucket,
+            prefix,
+        )
+        return listing.index.to_json()
+
+
+def narrowed(prefix: str, narrower: str | None) -> str:
+    """Return the prefix to list.
+
+    Raises:
+        ConfigError: The narrower prefix lies outside the integration's.
+    """
+    if narrower is None:
+        return prefix
+    if not narrower.startswith(prefix):
+        raise ConfigError(
+            f"the prefix {narrower!r} lies outside the integration's prefix {prefix!r}.",
+            where="the form's field Narrower prefix",
+            remedy=f"Begin it with {prefix!r}, or leave it empty.",
+        )
+    return narrower

@@ -1,0 +1,71 @@
+"""The plan stage as a task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cloud_sync_airflow.operators.stage import StageOperator
+from cloud_sync_airflow.params import RunOptions
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from cloud_sync.integration import Integration
+    from cloud_sync.registration.model import Target
+
+
+class PlanOperator(StageOperator):
+    """Decides what to do with each listed object. Changes nothing in Encord.
+
+    Args:
+        listing: Reference to the listing, from the list stage.
+    """
+
+    template_fields = ("listing",)
+
+    def __init__(self, *, listing: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.listing = listing
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return a reference to the plan's summary."""
+        from cloud_sync.planning.plan import make_plan
+        from cloud_sync.registration.model import write_target
+        from cloud_sync.run_folder import FileRef
+        from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
+
+        folder = self.run_folder(context)
+        integration = self.frozen_integration(folder)
+        folder.verified(FileRef.from_json(self.listing))
+        target = resolve(integration)
+        ledger = self.ledger(integration, target)
+        ledger.check_url_base(ObjectStoreHook(integration.storage).urls().base)
+        plan = make_plan(
+            folder,
+            listing_parts=[folder.path(name) for name in folder.names("listing/part-*.parquet")],
+            integration=integration,
+            ledger=ledger.before(context["dag_run"].run_id),
+            now=context["dag_run"].start_date,
+            full_pass=RunOptions.of(context).full_pass,
+        )
+        write_target(folder, target)
+        for row in plan.rows:
+            self.log.info(
+                "%s %s: %s (%s)", row.action, f"{row.objects:,}", row.reason, row.item_type or "other"
+            )
+        return plan.ref.to_json()
+
+
+def resolve(integration: Integration) -> Target:
+    """Ask Encord for the ids of an integration's dataset, folder and credential."""
+    from cloud_sync.registration.target import resolve_target
+    from cloud_sync_airflow.hooks.encord import EncordHook
+
+    hook = EncordHook(integration.target.connection_id)
+    return resolve_target(
+        hook.get_conn(),
+        dataset=integration.target.dataset,
+        encord_integration=integration.target.encord_integration or hook.encord_integration,
+        folder=integration.target.folder,
+        integration_name=integration.name,
+    )

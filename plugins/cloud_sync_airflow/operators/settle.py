@@ -1,0 +1,105 @@
+"""The settle stage as a task."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cloud_sync_airflow.operators.stage import StageOperator
+from cloud_sync_airflow.params import RunOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from airflow.sdk import Context
+
+    from cloud_sync.failures.settle import Settlement
+    from cloud_sync.integration import Integration
+    from cloud_sync.registration.client import EncordClient
+    from cloud_sync.registration.model import FolderItem, Target
+    from cloud_sync.run_folder import RunFolder
+
+
+class SettleOperator(StageOperator):
+    """Accounts for what was sent, and writes failures, ledger and report; also when the run broke off."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the verdict and the counts; fails if the verdict is `failed`."""
+        from cloud_sync.failures.failure_csv import write_failures
+        from cloud_sync.failures.report import check_verdict, make_report, summary
+        from cloud_sync.registration.model import read_target
+
+        folder = self.run_folder(context)
+        integration = self.frozen_integration(folder)
+        target = read_target(folder)
+        settlement = self._settle(context, folder, integration, target)
+        write_failures(folder, settlement.failures)
+        report = make_report(folder, self._facts(context, folder, target), settlement)
+        self.log.info("%s", summary(report))
+        counts = {name: report[name] for name in ("registered", "already_registered", "failed", "waiting")}
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra = {"verdict": report["verdict"], **counts}
+        check_verdict(report)
+        return {"verdict": report["verdict"], **counts}
+
+    def _settle(
+        self, context: Context, folder: RunFolder, integration: Integration, target: Target
+    ) -> Settlement:
+        from cloud_sync.failures.settle import SettleContext, settle
+        from cloud_sync_airflow.hooks.encord import EncordHook
+        from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
+
+        store = ObjectStoreHook(integration.storage)
+        urls = store.urls()
+        return settle(
+            folder,
+            context=SettleContext(
+                run_id=context["dag_run"].run_id,
+                integration=integration.name,
+                dataset=target.dataset_title,
+                url_base=urls.base,
+                parse_url=urls.parse,
+            ),
+            ledger=self.ledger(integration, target),
+            reader=store.get_conn(),
+            encord_folder=TargetFolder(EncordHook(integration.target.connection_id).get_conn(), target),
+        )
+
+    def _facts(self, context: Context, folder: RunFolder, target: Target) -> Any:
+        from cloud_sync.failures.report import RunFacts
+        from cloud_sync.planning.model import read_plan_rows
+
+        dag_run = context["dag_run"]
+        plan = read_plan_rows(folder)
+        return RunFacts(
+            integration=self.integration["name"],
+            dag_id=dag_run.dag_id,
+            run_id=dag_run.run_id,
+            mode=RunOptions.of(context).mode,
+            dataset={"uuid": target.dataset_uuid, "title": target.dataset_title},
+            listed={
+                "objects": sum(row.objects for row in plan),
+                "total_bytes": sum(row.total_bytes for row in plan),
+            },
+            plan=plan,
+            started_at=dag_run.start_date.isoformat(timespec="seconds"),
+            finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+
+class TargetFolder:
+    """The target's storage folder, as settling needs it (`cloud_sync.failures.settle.FolderReader`)."""
+
+    def __init__(self, client: EncordClient, target: Target) -> None:
+        self.client = client
+        self.target = target
+
+    def items(self) -> Iterator[FolderItem]:
+        """Yield every item of the folder."""
+        if self.target.folder_uuid is not None:
+            yield from self.client.folder_items(self.target.folder_uuid)
+
+    def link(self, item_uuids: Sequence[str]) -> None:
+        """Link items to the dataset; a backing folder's items are in it already."""
+        if item_uuids and not self.target.is_backing_folder:
+            self.client.link_items(self.target.dataset_uuid, item_uuids)

@@ -1,0 +1,58 @@
+"""What a person may choose when triggering a sync by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from airflow.sdk import Param
+
+SYNC, PLAN_ONLY = "sync", "plan"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The choices of one run; a scheduled run has the defaults."""
+
+    mode: str = SYNC
+    prefix: str | None = None
+    full_pass: bool = False
+
+    @classmethod
+    def of(cls, context: Mapping[str, Any]) -> Self:
+        """Read the choices from a task's context."""
+        params = context["params"]
+        return cls(mode=params["mode"], prefix=params["prefix"] or None, full_pass=params["full_pass"])
+
+
+def sync_params(prefix: str) -> dict[str, Param]:
+    """Return the form of `sync__<name>`.
+
+    Args:
+        prefix: The integration's own prefix, which a narrower one must begin with.
+    """
+    return {
+        "mode": Param(
+            SYNC,
+            type="string",
+            title="Mode",
+            enum=[SYNC, PLAN_ONLY],
+            values_display={SYNC: "Sync", PLAN_ONLY: "Plan only: show what a sync would do"},
+            description="Plan only lists and plans, and sends nothing to Encord.",
+        ),
+        "prefix": Param(
+            None,
+            type=["null", "string"],
+            title="Narrower prefix",
+            description=f"Only keys that begin with this. It must begin with {prefix!r}."
+            if prefix
+            else "Only keys that begin with this.",
+        ),
+        "full_pass": Param(
+            False,
+            type="boolean",
+            title="Full pass",
+            description="Send also what is known to be registered or quarantined. Encord skips what it has.",
+        ),
+    }

@@ -31,26 +31,32 @@ INNER_PORTS = (
 )
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> SecretFiles:
-    make_secrets(tmp_path / "secrets")
-    return SecretFiles(tmp_path / "secrets")
+@pytest.fixture(scope="module")
+def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the containers of the profile share."""
+    return tmp_path_factory.mktemp("demo-store")
 
 
-@pytest.fixture
-def store(tmp_path: Path, files: SecretFiles) -> Iterator[S3Server]:
+@pytest.fixture(scope="module")
+def files(volume: Path) -> SecretFiles:
+    make_secrets(volume / "secrets")
+    return SecretFiles(volume / "secrets")
+
+
+@pytest.fixture(scope="module")
+def store(volume: Path, files: SecretFiles) -> Iterator[S3Server]:
     """The object store of the profile, on other ports."""
-    command, credentials = object_store_command(tmp_path)
+    command, credentials = object_store_command(volume)
     port, *inner = free_ports(1 + len(INNER_PORTS))
     # The last of two equal flags counts.
     command += [f"-s3.port={port}", "-ip.bind=127.0.0.1"]
     command += [f"-{name}={number}" for name, number in zip(INNER_PORTS, inner, strict=True)]
-    (tmp_path / "objects").mkdir()
-    log = tmp_path / "objects.log"
+    (volume / "objects").mkdir()
+    log = volume / "objects.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            cwd=tmp_path / "objects",
+            cwd=volume / "objects",
             env={**os.environ, **credentials},
             stdout=output,
             stderr=subprocess.STDOUT,

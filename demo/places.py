@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_ssh_private_key,
 )
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -124,10 +125,8 @@ def write_private(path: Path, text: str) -> None:
 
 def public_line(private_key: str) -> str:
     """Return the public half of an OpenSSH private key as one line, with the user's email."""
-    from cryptography.hazmat.primitives.serialization import load_ssh_private_key
-
     key = load_ssh_private_key(private_key.encode(), password=None)
-    line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()  # type: ignore[union-attr]
+    line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     return f"{line} {USER_EMAIL}"
 
 

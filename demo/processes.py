@@ -302,7 +302,6 @@ def _wait_and_kill(members: Mapping[ProcessRecord, list[psutil.Process]], reap: 
 
 
 def _spawn(command: Command, log: Path) -> subprocess.Popen[bytes]:
-    user = {} if command.user_id is None else {"user": command.user_id, "extra_groups": ()}
     with log.open("wb") as output:
         try:
             return subprocess.Popen(
@@ -313,7 +312,8 @@ def _spawn(command: Command, log: Path) -> subprocess.Popen[bytes]:
                 env=dict(command.env),
                 cwd=command.cwd,
                 start_new_session=True,
-                **user,
+                user=command.user_id,
+                extra_groups=None if command.user_id is None else (),
             )
         except OSError as error:
             raise ProcessEndedError(f"cannot be started: {error}.", where=command.name) from error
@@ -347,14 +347,14 @@ def _same_process(pid: int, started_at: float) -> psutil.Process | None:
 
 def _has_ended(process: psutil.Process) -> bool:
     try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        return not process.is_running() or bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 
 
 def _is_zombie(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 

@@ -29,6 +29,7 @@ LOOPBACK = "127.0.0.1"
 REGION = "us-east-1"
 ENCORD_INTEGRATION = "Demo bucket"
 DATABASE = "airflow"
+SEAWEEDFS_SOCKETS = Path("/tmp")  # noqa: S108 (fixed in SeaweedFS)
 # What a child must not inherit: settings of another Airflow, of Encord, AWS credentials of the user,
 # and proxies, which would be asked for loopback addresses.
 DROPPED_PREFIXES = ("AIRFLOW", "AWS_", "ENCORD_", "PG", "CLOUD_SYNC_")
@@ -131,6 +132,13 @@ def s3_is_ready(client: Any, buckets: tuple[str, ...]) -> bool:
     except (BotoCoreError, ClientError):
         return False
     return True
+
+
+def remove_s3_sockets(settings: Settings) -> None:
+    """Remove the Unix sockets that SeaweedFS leaves in /tmp, named after its ports."""
+    for port in (settings.s3_port, *settings.s3_internal_ports()):
+        for socket in SEAWEEDFS_SOCKETS.glob(f"seaweedfs-*-{port}.sock"):
+            socket.unlink(missing_ok=True)
 
 
 # ---- PostgreSQL ------------------------------------------------------------------------------------

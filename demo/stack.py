@@ -5,15 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cloud_sync.errors import CloudSyncError
+from cloud_sync.run_folder import RunFolder
 from demo.airflow import Sources, airflow_environment, airflow_url, migrate_command, part_commands
 from demo.airflow_api import HEALTHY, AirflowApi
 from demo.media import BUCKET, BucketContent, bucket_content, fill_bucket
@@ -28,6 +28,7 @@ from demo.servers import (
     dataset_service_url,
     find_postgres,
     postgres_command,
+    remove_s3_sockets,
     s3_client,
     s3_command,
     s3_is_ready,
@@ -37,6 +38,7 @@ from demo.settings import Settings
 
 DATASET = "Cloud Sync Demo"
 BUCKETS = (BUCKET,)
+DESCRIPTION = "stack.json"
 # The scheduler's heart beats every 5 s and the others' likewise; all four report within that time.
 HEALTHY_PARTS = frozenset({"metadatabase", "scheduler", "triggerer", "dag_processor"})
 
@@ -88,7 +90,7 @@ class Stack:
         """End every process and remove what lies outside the stack's root."""
         self.api.close()
         self.supervisor.stop()
-        _remove_scratch(self.places)
+        _remove_traces(self.places)
 
 
 @contextmanager
@@ -125,10 +127,21 @@ def running_stack(
             extra_environment=extra_environment,
             progress=progress,
         )
-        try:
+        with ending(stack):
             yield stack
-        finally:
+
+
+@contextmanager
+def ending(stack: Stack) -> Iterator[None]:
+    """End a stack on the way out, also if Ctrl-C is pressed while it ends."""
+    try:
+        yield
+    finally:
+        try:
             stack.stop()
+        except KeyboardInterrupt:
+            stack.stop()
+            raise
 
 
 def start_stack(
@@ -158,11 +171,12 @@ def start_stack(
         content=content or bucket_content(),
         environment=environment,
     )
+    RunFolder(root).write_json(DESCRIPTION, asdict(settings))
     try:
         _start_parts(stack, progress)
     except BaseException:
-        stack.stop()
-        raise
+        with ending(stack):
+            raise
     return stack
 
 
@@ -176,13 +190,21 @@ def end_stack(root: Path) -> int:
     ended = end_all(table.records())
     if root.is_dir():
         table.clear()
-        _remove_scratch(Places(root))
+        _remove_traces(Places(root))
     return ended
 
 
-def lasting_processes(root: Path) -> list[ProcessRecord]:
+def stack_processes(root: Path) -> list[ProcessRecord]:
     """Return the records of the processes that a stack's root knows of, oldest first."""
     return ProcessTable(root).records()
+
+
+def running_settings(root: Path) -> Settings | None:
+    """Return the settings of the stack that runs there; None if it does not run, or not whole."""
+    folder, records = RunFolder(root), stack_processes(root)
+    if not folder.exists(DESCRIPTION) or not records or not all(one.is_running() for one in records):
+        return None
+    return Settings(**folder.read_json(DESCRIPTION))
 
 
 @contextmanager
@@ -277,10 +299,10 @@ def _create_dataset(client: Any) -> str:
     return str(created.dataset_hash)
 
 
-def _remove_scratch(places: Places) -> None:
+def _remove_traces(places: Places) -> None:
+    """Remove what says that a stack runs, and what its parts left outside its root."""
+    description = places.root / DESCRIPTION
+    if description.is_file():
+        remove_s3_sockets(Settings(**RunFolder(places.root).read_json(DESCRIPTION)))
+        description.unlink()
     shutil.rmtree(scratch_folder(places), ignore_errors=True)
-
-
-def seconds_since(start: float) -> str:
-    """Return how long ago a moment of the monotonic clock was, for people."""
-    return f"{time.monotonic() - start:.0f} s"

@@ -1,0 +1,159 @@
+"""The report of a run, as the settle stage wrote it, and the tables in which the demo shows it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from rich.table import Table
+
+from cloud_sync.errors import StorageError
+from cloud_sync.run_folder import safe_name
+
+REPORT, FAILURES = "report.json", "failures.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLine:
+    """What the plan did with so many objects, and why."""
+
+    action: str
+    item_type: str
+    reason: str
+    objects: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why so many files were not registered, and what to do about it."""
+
+    failure_class: str
+    reason: str
+    remedy: str
+    count: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What one run did.
+
+    Attributes:
+        verdict: `ok`, `ok_with_quarantine` or `failed`.
+        registered: Items that this run registered.
+        already_registered: Objects that were registered before.
+        failed: Files that were not registered.
+        folder: The run folder.
+    """
+
+    verdict: str
+    listed_objects: int
+    listed_bytes: int
+    planned: tuple[PlanLine, ...]
+    manifests: int
+    jobs: dict[str, int]
+    registered: int
+    already_registered: int
+    failed: int
+    causes: tuple[Cause, ...]
+    folder: Path
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the report from a run folder.
+
+        Raises:
+            StorageError: It is not there, or is not what this version writes.
+        """
+        try:
+            data = json.loads((folder / REPORT).read_text())
+            return cls(
+                verdict=data["verdict"],
+                listed_objects=data["listed"]["objects"],
+                listed_bytes=data["listed"]["total_bytes"],
+                planned=tuple(_plan_line(line) for line in data["planned"]),
+                manifests=data["manifests"],
+                jobs=data["jobs"],
+                registered=data["registered"],
+                already_registered=data["already_registered"],
+                failed=data["failed"],
+                causes=tuple(_cause(cause) for cause in data["failures_by_cause"]),
+                folder=folder,
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StorageError(
+                f"there is no report that can be read ({type(error).__name__}: {error}).",
+                where=str(folder / REPORT),
+                remedy="Look at the log of the task `settle`.",
+            ) from error
+
+    @property
+    def failure_csv(self) -> Path:
+        """The file with one row for each file that was not registered."""
+        return self.folder / FAILURES
+
+    def planned_with(self, *actions: str) -> int:
+        """Return how many objects the plan gave one of these actions."""
+        return sum(line.objects for line in self.planned if line.action in actions)
+
+    def failed_urls(self) -> list[str]:
+        """Return the object URLs in the failure CSV."""
+        if not self.failure_csv.is_file():
+            return []
+        with self.failure_csv.open(newline="", encoding="utf-8-sig") as file:
+            return [row["object_url"] for row in csv.DictReader(file)]
+
+
+def run_folder_of(state: Path, integration: str, run_id: str) -> Path:
+    """Return the run folder of a DAG run."""
+    return state / "runs" / integration / safe_name(run_id)
+
+
+def result_table(title: str, report: RunReport) -> Table:
+    """Return the table with the numbers of a run."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_row("listed", str(report.listed_objects), f"objects, {report.listed_bytes / 1e6:.1f} MB")
+    for line in report.planned:
+        what = f"{line.item_type}: {line.reason}" if line.item_type else line.reason
+        table.add_row(f"planned: {line.action}", str(line.objects), what)
+    jobs = ", ".join(f"{count} {state}" for state, count in report.jobs.items() if count)
+    table.add_row("submitted", str(report.manifests), f"manifests{f' (upload jobs: {jobs})' if jobs else ''}")
+    table.add_row("registered", str(report.registered), "new items in the dataset")
+    table.add_row("already registered", str(report.already_registered), "objects")
+    table.add_row("failed", str(report.failed), "files")
+    table.add_row("verdict", "", report.verdict)
+    return table
+
+
+def failure_table(report: RunReport) -> Table:
+    """Return the table with the causes of failure and what to do about each."""
+    table = Table(title="Not registered, and why", title_justify="left", show_lines=True)
+    for column in ("class", "files", "reason", "what to do", "for example"):
+        table.add_column(column, overflow="fold", justify="right" if column == "files" else "left")
+    for cause in report.causes:
+        examples = "\n".join(cause.examples)
+        table.add_row(cause.failure_class, str(cause.count), cause.reason, cause.remedy, examples)
+    return table
+
+
+def _plan_line(line: dict[str, Any]) -> PlanLine:
+    from cloud_sync.planning.model import REASONS
+
+    reason = REASONS.get(line["reason"], line["reason"])
+    return PlanLine(line["action"], line["item_type"] or "", reason, line["objects"])
+
+
+def _cause(cause: dict[str, Any]) -> Cause:
+    return Cause(
+        failure_class=cause["failure_class"],
+        reason=cause["reason"],
+        remedy=cause["remedy"],
+        count=cause["count"],
+        examples=tuple(cause["examples"]),
+    )

@@ -105,7 +105,6 @@ RULES: dict[str, Rule] = {
         EncordError,
         "Encord's answer is not one that the installed SDK understands",
         "Check the API domain, then for a newer version of this project.",
-        quote=False,
     ),
 }
 CERTIFICATE_RULE = Rule(
@@ -211,7 +210,10 @@ def _quotable(error: Exception) -> str:
     if isinstance(message, list):
         parts = (f"{_dotted(one.get('loc'))}: {one.get('msg')}" for one in message if isinstance(one, dict))
         return clean_text("; ".join(parts))
-    return clean_text(message) if isinstance(message, str) else ""
+    if not isinstance(message, str):
+        return ""
+    # Of a failed validation: what was wanted and the first field, not the values that follow.
+    return clean_text(" ".join(message.splitlines()[:2]))
 
 
 def _dotted(loc: Any) -> str:

@@ -1,0 +1,83 @@
+"""Upload specifications: the product document's JSON, the SDK's typed form, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloud_sync.dataset_service.config import Limits
+from cloud_sync.dataset_service.manifests import read_manifest, url_problem
+from cloud_sync.dataset_service.refusals import InvalidRequest
+
+LIMITS = Limits(
+    units_per_job=3, url_bytes=64, title_characters=10, client_metadata_bytes=20, request_bytes=1024
+)
+ONE = [{"objectUrl": "s3://b/a.mp4"}]
+
+
+def read(content, *, typed=False, limits=LIMITS):
+    return read_manifest(content, limits, typed=typed)
+
+
+def test_the_units_keep_the_order_of_the_manifest():
+    manifest = read({"images": [{"objectUrl": "s3://b/1"}, {"objectUrl": "s3://b/2"}], "videos": ONE})
+    assert [(unit.item_type, unit.urls) for unit in manifest.units] == [
+        ("image", ("s3://b/1",)),
+        ("image", ("s3://b/2",)),
+        ("video", ("s3://b/a.mp4",)),
+    ]
+
+
+def test_flags_are_false_unless_given():
+    assert not read({"videos": ONE}).skip_duplicate_urls
+    assert read({"videos": ONE, "skip_duplicate_urls": True}).skip_duplicate_urls
+    assert read({"videos": ONE, "skip_duplicate_urls": None, "upsert_metadata": True}).upsert_metadata
+
+
+def test_the_typed_form_is_in_camel_case_with_empty_lists():
+    typed = {"videos": ONE, "imageGroups": [], "dicomSeries": [], "timeSeries": [], "skipDuplicateUrls": True}
+    manifest = read(typed, typed=True)
+    assert manifest.skip_duplicate_urls
+    assert len(manifest.units) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "not a JSON object"),
+        ({}, "holds no items"),
+        ({"videos": []}, "holds no items"),
+        ({"vidoes": ONE}, "vidoes: is not a known top-level key. Use videos, images, skip_duplicate_urls"),
+        ({"imageGroups": ONE}, "imageGroups: is not a known top-level key"),
+        ({"videos": ONE, "image_groups": []}, "image_groups: is not supported by this dataset service yet"),
+        ({"dicom_series": [{}]}, "dicom_series: is not supported by this dataset service yet"),
+        ({"videos": {}}, "videos: is not a list"),
+        ({"videos": ONE, "skip_duplicate_urls": "yes"}, "skip_duplicate_urls: is neither true nor false"),
+        ({"videos": ONE * 4}, "holds 4 items; the limit is 3"),
+        ({"videos": [{**ONE[0], "title": "x" * 11}]}, "videos\\[0\\]: has a title of more than 10"),
+        (
+            {"videos": [*ONE, {**ONE[0], "clientMetadata": {"k": "x" * 20}}]},
+            "videos\\[1\\]: has client metadata",
+        ),
+    ],
+)
+def test_what_is_not_as_the_document_says_is_refused(content, message):
+    with pytest.raises(InvalidRequest, match=message):
+        read(content)
+
+
+def test_a_typed_group_is_not_supported_yet():
+    with pytest.raises(InvalidRequest, match="image_groups: is not supported"):
+        read({"imageGroups": [{"images": []}]}, typed=True)
+
+
+@pytest.mark.parametrize("space", [" ", "\t", "\n", "\u00a0", "\u2003"])
+def test_whitespace_in_a_url_is_a_problem_of_its_unit(space):
+    assert "must not contain any whitespace" in url_problem(f"s3://b/a{space}b", LIMITS)
+    assert read({"videos": [{"objectUrl": f"s3://b/a{space}b"}]}).units
+
+
+def test_a_long_url_is_a_problem_of_its_unit():
+    assert url_problem("s3://b/" + "ä" * 29, LIMITS) == (
+        f"The object URL is longer than 64 bytes: s3://b/{'ä' * 29}..."
+    )
+    assert url_problem("s3://b/" + "a" * 57, LIMITS) is None

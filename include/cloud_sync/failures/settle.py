@@ -83,7 +83,7 @@ def settle(
     *,
     context: SettleContext,
     ledger: Ledger,
-    reader: ObjectReader,
+    open_reader: Callable[[], ObjectReader],
     encord_folder: FolderReader,
 ) -> Settlement:
     """Account for every item of every manifest, diagnose the failures and write the next ledger version.
@@ -112,7 +112,7 @@ def settle(
     refused.update(_absent(items_path, doubtful, refused, encord_folder))
     sent = sum(entry.items for entry, _ in result.ended)
     result.already_registered = max(0, sent - len(refused) - result.registered)
-    result.failures = _failures(context, ledger, reader, refused)
+    result.failures = _failures(context, ledger, open_reader, refused)
     if result.ended:
         _commit(ledger, context, items_path, result)
     return result
@@ -184,7 +184,10 @@ def _scan(path: Path, columns: list[str], condition: ds.Expression) -> Iterator[
 
 
 def _failures(
-    context: SettleContext, ledger: Ledger, reader: ObjectReader, refused: Mapping[str, _Refused]
+    context: SettleContext,
+    ledger: Ledger,
+    open_reader: Callable[[], ObjectReader],
+    refused: Mapping[str, _Refused],
 ) -> list[Failure]:
     if not refused:
         return []
@@ -193,7 +196,7 @@ def _failures(
         Suspect(url, _key_of(context, url), one.item_type, one.error.error, _attempts(histories, url))
         for url, one in refused.items()
     ]
-    diagnoses = diagnose(reader, suspects)
+    diagnoses = diagnose(open_reader(), suspects)
     rows = [_failure(context, refused[s.url], diagnoses[s.url], s, histories.get(s.url)) for s in suspects]
     return sorted(rows, key=lambda row: row.object_url)
 

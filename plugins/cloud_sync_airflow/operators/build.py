@@ -34,7 +34,6 @@ class BuildOperator(StageOperator):
         from cloud_sync.manifest.build import build_manifests
         from cloud_sync.planning.model import REGISTER_NAME
         from cloud_sync.run_folder import FileRef
-        from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
 
         if RunOptions.of(context).mode == PLAN_ONLY:
             raise AirflowSkipException("Plan only: nothing is built or sent.")
@@ -47,7 +46,7 @@ class BuildOperator(StageOperator):
         ref, index = build_manifests(
             folder,
             register_path=folder.path(REGISTER_NAME),
-            build_urls=ObjectStoreHook(integration.storage).urls().build_many,
+            build_urls=self.frozen_urls(folder).build_many,
             items_per_manifest=integration.upload.items_per_manifest,
             jobs_in_flight=integration.upload.jobs_in_flight,
             skip_duplicate_urls=integration.upload.skip_duplicate_urls,
@@ -63,6 +62,9 @@ def make_target_folder(folder: RunFolder, integration: Integration) -> None:
     from cloud_sync.registration.target import ensure_target_folder, folder_name
     from cloud_sync_airflow.hooks.encord import EncordHook
 
+    target = read_target(folder)
+    if target.folder_uuid is not None:
+        return
     client = EncordHook(integration.target.connection_id).get_conn()
     name = integration.target.folder or folder_name(integration.name)
-    write_target(folder, ensure_target_folder(client, read_target(folder), name))
+    write_target(folder, ensure_target_folder(client, target, name))

@@ -23,7 +23,9 @@ class ListOperator(StageOperator):
         folder = self.run_folder(context)
         integration = self.freeze_integration(folder)
         prefix = narrowed(integration.storage.prefix, RunOptions.of(context).prefix)
-        store = ObjectStoreHook(integration.storage).get_conn()
+        hook = ObjectStoreHook(integration.storage)
+        self.freeze_urls(folder, hook.urls())
+        store = hook.get_conn()
         store.check_access(prefix)
         listing = list_objects(store, prefix, folder)
         self.log.info(

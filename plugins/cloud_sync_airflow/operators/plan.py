@@ -32,14 +32,13 @@ class PlanOperator(StageOperator):
         from cloud_sync.planning.plan import make_plan
         from cloud_sync.registration.model import write_target
         from cloud_sync.run_folder import FileRef
-        from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
 
         folder = self.run_folder(context)
         integration = self.frozen_integration(folder)
         folder.verified(FileRef.from_json(self.listing))
         target = resolve(integration)
         ledger = self.ledger(integration, target)
-        ledger.check_url_base(ObjectStoreHook(integration.storage).urls().base)
+        ledger.check_url_base(self.frozen_urls(folder).base)
         plan = make_plan(
             folder,
             listing_parts=[folder.path(name) for name in folder.names("listing/part-*.parquet")],

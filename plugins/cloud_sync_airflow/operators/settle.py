@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cloud_sync_airflow.operators.stage import StageOperator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from cloud_sync.failures.settle import Settlement
     from cloud_sync.integration import Integration
+    from cloud_sync.objects.stores import ObjectStore
     from cloud_sync.registration.client import EncordClient
     from cloud_sync.registration.model import FolderItem, Target
     from cloud_sync.run_folder import RunFolder
@@ -46,11 +48,8 @@ class SettleOperator(StageOperator):
         self, context: Context, folder: RunFolder, integration: Integration, target: Target
     ) -> Settlement:
         from cloud_sync.failures.settle import SettleContext, settle
-        from cloud_sync_airflow.hooks.encord import EncordHook
-        from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
 
-        store = ObjectStoreHook(integration.storage)
-        urls = store.urls()
+        urls = self.frozen_urls(folder)
         return settle(
             folder,
             context=SettleContext(
@@ -61,8 +60,8 @@ class SettleOperator(StageOperator):
                 parse_url=urls.parse,
             ),
             ledger=self.ledger(integration, target),
-            reader=store.get_conn(),
-            encord_folder=TargetFolder(EncordHook(integration.target.connection_id).get_conn(), target),
+            open_reader=lambda: open_store(integration),
+            encord_folder=TargetFolder(integration, target),
         )
 
     def _facts(self, context: Context, folder: RunFolder, target: Target) -> Any:
@@ -87,19 +86,35 @@ class SettleOperator(StageOperator):
         )
 
 
-class TargetFolder:
-    """The target's storage folder, as settling needs it (`cloud_sync.failures.settle.FolderReader`)."""
+def open_store(integration: Integration) -> ObjectStore:
+    """Open the integration's storage, to look at failed objects."""
+    from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
 
-    def __init__(self, client: EncordClient, target: Target) -> None:
-        self.client = client
+    return ObjectStoreHook(integration.storage).get_conn()
+
+
+class TargetFolder:
+    """The target's storage folder, as settling needs it (`cloud_sync.failures.settle.FolderReader`).
+
+    Connects when it is first asked: most runs need nothing of it.
+    """
+
+    def __init__(self, integration: Integration, target: Target) -> None:
+        self.integration = integration
         self.target = target
 
     def items(self) -> Iterator[FolderItem]:
         """Yield every item of the folder."""
         if self.target.folder_uuid is not None:
-            yield from self.client.folder_items(self.target.folder_uuid)
+            yield from self._client.folder_items(self.target.folder_uuid)
 
     def link(self, item_uuids: Sequence[str]) -> None:
         """Link items to the dataset; a backing folder's items are in it already."""
         if item_uuids and not self.target.is_backing_folder:
-            self.client.link_items(self.target.dataset_uuid, item_uuids)
+            self._client.link_items(self.target.dataset_uuid, item_uuids)
+
+    @cached_property
+    def _client(self) -> EncordClient:
+        from cloud_sync_airflow.hooks.encord import EncordHook
+
+        return EncordHook(self.integration.target.connection_id).get_conn()

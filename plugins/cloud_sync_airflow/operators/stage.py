@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
     from cloud_sync.integration import Integration
     from cloud_sync.ledger import Ledger
+    from cloud_sync.objects.urls import ObjectUrls
     from cloud_sync.registration.model import Target
     from cloud_sync.run_folder import RunFolder
 
 FROZEN_NAME = "integration.json"
+URLS_NAME = "urls.json"
 
 
 def state_folder() -> Path:
@@ -66,3 +68,16 @@ class StageOperator(BaseOperator):
         from cloud_sync.ledger import Ledger
 
         return Ledger(state_folder() / "ledgers" / integration.name / target.dataset_uuid)
+
+    def freeze_urls(self, folder: RunFolder, urls: ObjectUrls) -> None:
+        """Keep how object URLs are built, which the connection has a say in, for the whole run."""
+        from dataclasses import asdict
+
+        folder.write_json(URLS_NAME, {name: value for name, value in asdict(urls).items() if name != "base"})
+
+    def frozen_urls(self, folder: RunFolder) -> ObjectUrls:
+        """Return the builder of object URLs. Needs no connection, whose hook takes seconds to import."""
+        from cloud_sync.objects.urls import ObjectUrls, UrlStyle
+
+        values = folder.read_json(URLS_NAME)
+        return ObjectUrls(**{**values, "style": UrlStyle(values["style"])})

@@ -129,6 +129,8 @@ class RunFolder:
         """Read a whole file."""
         try:
             return self.path(name).read_bytes()
+        except FileNotFoundError:
+            raise _missing(self.path(name)) from None
         except OSError as error:
             raise _storage_error("cannot be read", self.path(name), error) from error
 
@@ -151,11 +153,7 @@ class RunFolder:
         """Return the path of a referenced file after checking that its bytes are the ones meant."""
         path = self.path(ref.path)
         if not path.is_file():
-            raise StorageError(
-                "is missing from the run folder.",
-                where=str(path),
-                remedy="Clear the task that writes it, so that it is written again.",
-            )
+            raise _missing(path)
         if sha256_of(path) != ref.sha256:
             raise StorageError(
                 "has changed since the task before wrote it.",
@@ -171,6 +169,14 @@ def _fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _missing(path: Path) -> StorageError:
+    return StorageError(
+        "is missing from the run folder.",
+        where=str(path),
+        remedy="Clear the task that writes it, so that it is written again.",
+    )
 
 
 def _storage_error(what: str, path: Path, error: OSError) -> StorageError:

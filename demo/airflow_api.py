@@ -70,16 +70,25 @@ class AirflowApi:
         username: A user of Airflow.
         password: The user's password.
         timeout_s: Seconds to wait for one answer.
+        transport: Carries the requests; by default HTTP.
 
     Raises:
         AirflowApiError: From every method: Airflow cannot be reached, or refuses; says what was asked.
     """
 
-    def __init__(self, url: str, username: str, password: str, *, timeout_s: float = 60) -> None:
+    def __init__(
+        self,
+        url: str,
+        username: str,
+        password: str,
+        *,
+        timeout_s: float = 60,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self.url = url
         self._login = {"username": username, "password": password}
         # Loopback only, so no proxy of the environment is asked.
-        self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False, transport=transport)
 
     def close(self) -> None:
         """Close the connections."""

@@ -65,7 +65,7 @@ class Stack:
     secrets: Secrets
     supervisor: Supervisor
     api: AirflowApi
-    content: BucketContent
+    content: BucketContent = field(repr=False)
     environment: Mapping[str, str] = field(repr=False)
     dataset_uuid: str = ""
 

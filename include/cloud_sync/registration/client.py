@@ -24,6 +24,7 @@ from cloud_sync.registration.model import FolderItem, JobState, UnitError
 
 if TYPE_CHECKING:
     from encord.dataset import Dataset
+    from encord.http.v2.api_client import ApiClient
     from encord.orm.storage import UploadLongPollingState
     from encord.storage import StorageFolder, StorageItem
     from encord.user_client import EncordUserClient
@@ -87,9 +88,8 @@ class EncordClient:
         connect = partial(_connect, key, self.domain, user_agent_suffix, timeouts.connect_s)
         # Reads are repeated by the SDK, so that one 503 does not end a listing of a thousand pages.
         self._sdk: EncordUserClient = connect(answer_s=timeouts.request_s, retries=READ_RETRIES)
-        # Polls are repeated by whoever polls: the SDK would sleep through a long Retry-After.
-        self._polling_sdk: EncordUserClient = connect(answer_s=timeouts.poll_s, retries=0)
-        self._folders: dict[tuple[bool, str], StorageFolder] = {}
+        self._polls = _one_request_at_a_time(connect(answer_s=timeouts.poll_s, retries=0))
+        self._folders: dict[str, StorageFolder] = {}
         self._datasets: dict[str, Dataset] = {}
         self._lock = RLock()
 
@@ -194,11 +194,9 @@ class EncordClient:
         """Return the state of an upload job, asked for with one request.
 
         Args:
-            folder_uuid: The folder that the job was started in. The first call looks it up.
+            folder_uuid: The folder that the job was started in.
             job_id: The job.
             hold_s: Ask again, at growing intervals, until the job has finished or this time is over.
-                The SDK's own wait is not used: it asks without a pause if the service does not hold
-                the request, and ends with the first 429.
         """
         ends = time.monotonic() + hold_s
         pause_s = FIRST_PAUSE_S
@@ -211,10 +209,14 @@ class EncordClient:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _poll_once(self, folder_uuid: str, job_id: str) -> JobState:
+        from encord.orm.storage import GetUploadJobParams, UploadLongPollingState
+
         with _translated(f"upload job {job_id}"):
-            folder = self._folder(folder_uuid, polling=True)
-            # A timeout of 0 means one request, answered at once.
-            state = folder.add_private_data_to_folder_get_result(UUID(job_id), timeout_seconds=0)
+            state = self._polls.get(
+                f"storage/folders/{folder_uuid}/data-upload-jobs/{job_id}",
+                params=GetUploadJobParams(timeout_seconds=0),  # answer at once
+                result_type=UploadLongPollingState,
+            )
             return _job_state(state)
 
     def cancel_upload_job(self, folder_uuid: str, job_id: str) -> int:
@@ -266,13 +268,13 @@ class EncordClient:
                 count += len(batch)
         return count
 
-    def _folder(self, uuid: str, *, polling: bool = False) -> StorageFolder:
+    def _folder(self, uuid: str) -> StorageFolder:
         with self._lock:
-            cached = self._folders.get((polling, uuid))
+            cached = self._folders.get(uuid)
         if cached is None:
-            cached = (self._polling_sdk if polling else self._sdk).get_storage_folder(uuid)
+            cached = self._sdk.get_storage_folder(uuid)
             with self._lock:
-                self._folders[polling, uuid] = cached
+                self._folders[uuid] = cached
         return cached
 
     def _dataset(self, uuid: str) -> Dataset:
@@ -319,6 +321,17 @@ def _connect(
         return EncordUserClient.create_with_ssh_private_key(
             key, requests_settings=settings, domain=domain, user_agent_suffix=user_agent_suffix
         )
+
+
+def _one_request_at_a_time(sdk: EncordUserClient) -> ApiClient:
+    """Return the SDK's layer below `add_private_data_to_folder_get_result`, which is not fit for polling.
+
+    That call asks again without a pause while a job is pending, gives up at the first 429, sleeps through
+    a long Retry-After, and after a failed request sleeps 10 s twice before it says so.
+    """
+    from encord.http.v2.api_client import ApiClient
+
+    return ApiClient(sdk.user_config.config)
 
 
 @contextmanager

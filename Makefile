@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lint types imports test unit demo up down bench lock clean
+.PHONY: help venv lint types imports test unit demo up down bench schema lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ down: $(INSTALLED) ## End what `make up` left running
 
 bench: $(INSTALLED) ## Run the benchmarks and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks
+
+schema: $(INSTALLED) ## Write the JSON schema of integration files, for editors
+	$(BIN)/python -m cloud_sync.integration include/integrations/integration.schema.json
 
 lock: $(INSTALLED) ## Resolve requirements*.in into requirements*.txt (ARGS=--upgrade for new versions)
 	$(COMPILE) $(ARGS) requirements.in -o requirements.txt

@@ -7,15 +7,15 @@ exported from it, and each error names the file, the line and the remedy.
 from __future__ import annotations
 
 import difflib
+import json
 import re
-from collections.abc import Iterator
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -30,27 +30,43 @@ from pydantic import (
 )
 
 from cloud_sync.errors import ConfigError
+from cloud_sync.yaml_file import YamlFile, read_yaml
 
 MAX_ITEMS_PER_MANIFEST = 10_000  # Encord's documented limit of data units at one time
-DURATION = re.compile(r"(?P<count>\d+)\s*(?P<unit>[smhd])")
+MAX_DURATION = timedelta(days=3650)
+MAX_SIZE_BYTES = 1 << 60
+MAX_SHOWN = 80  # characters of a wrong value that an error repeats
+DURATION = re.compile(r"(?P<count>[0-9]{1,9})\s*(?P<unit>[smhd])")
+CRON_FIELDS = 5
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 EXTENSION = re.compile(r"[a-z0-9][a-z0-9.]*")
 
 
 def _duration(value: Any) -> Any:
     if isinstance(value, str) and (match := DURATION.fullmatch(value.strip().lower())):
-        return timedelta(**{DURATION_UNITS[match["unit"]]: int(match["count"])})
-    if isinstance(value, timedelta):
+        value = timedelta(**{DURATION_UNITS[match["unit"]]: int(match["count"])})
+    if isinstance(value, timedelta) and timedelta(0) <= value <= MAX_DURATION:
         return value
-    raise ValueError("write a whole number and a unit: 30s, 10m, 2h or 1d")
+    raise ValueError(
+        f"write a whole number and a unit: 30s, 10m, 2h or 1d; at most {MAX_DURATION // timedelta(days=1)}d"
+    )
 
 
 def _cron(value: str) -> str:
-    from croniter import croniter
+    from croniter import CroniterError, croniter
 
-    if not croniter.is_valid(value):
-        raise ValueError("write a cron expression of five fields, such as '0 2 * * *', or leave schedule out")
-    return value
+    fields = value.split()
+    # croniter also takes seconds and random fields (R), which Airflow would run otherwise than meant.
+    if len(fields) == CRON_FIELDS and not any(field[0] in "rRhH" for field in fields):
+        try:
+            croniter(value).get_next()
+        except (CroniterError, ValueError):
+            pass
+        else:
+            return value
+    raise ValueError(
+        "write a cron expression of five fields that comes to pass, such as '0 2 * * *', or leave it out"
+    )
 
 
 def _extension(value: str) -> str:
@@ -61,10 +77,16 @@ def _extension(value: str) -> str:
 
 
 def _pattern(value: str) -> str:
+    from cloud_sync.planning.patterns import patterns_to_regex
+
     if not value.strip() or value.startswith(("!", "#")):
         raise ValueError(
             "write a pattern such as '*.mp4' or 'raw/**'; to leave objects out use select.exclude"
         )
+    try:
+        patterns_to_regex([value], where="")
+    except ConfigError as error:
+        raise ValueError(error.message.rstrip(".")) from None
     return value
 
 
@@ -72,13 +94,24 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
     PlainSerializer(lambda value: f"{value // timedelta(seconds=1)}s", return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+\s*[smhd]$"}),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^\s*[0-9]{1,9}\s*[smhdSMHD]\s*$", "examples": ["10m", "1d"]}
+    ),
 ]
-Size = Annotated[ByteSize, WithJsonSchema({"type": ["string", "integer"], "examples": ["1 GB", "250 MiB"]})]
+Size = Annotated[
+    ByteSize,
+    Field(ge=1, le=MAX_SIZE_BYTES),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["1 GB", "250 MiB"]}),
+]
 Extension = Annotated[str, AfterValidator(_extension)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$")]
 NonEmpty = Annotated[str, Field(min_length=1, pattern=r"\S")]
+Tag = Annotated[str, Field(max_length=100, pattern=r"\S")]
+ConnectionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/\\#!()-]{1,200}$")]  # Airflow's own rule
+# The title becomes part of the dataset's asset, whose name and URI Airflow limits to 1,500 characters.
+DatasetName = Annotated[str, Field(max_length=100, pattern=r"\S")]
+Switch = Annotated[bool, Field(strict=True)]
 
 
 class _Section(BaseModel):
@@ -92,7 +125,7 @@ class Storage(_Section):
 
     provider: Literal["s3"]
     """Kind of storage."""
-    connection_id: NonEmpty
+    connection_id: ConnectionId
     """Airflow connection with the credentials (for s3: of type `aws`)."""
     bucket: NonEmpty
     """Bucket name."""
@@ -115,10 +148,10 @@ class Storage(_Section):
 class Target(_Section):
     """The Encord dataset that is kept in step."""
 
-    connection_id: NonEmpty
+    connection_id: ConnectionId
     """Airflow connection of type `encord`."""
-    dataset: NonEmpty
-    """Title or hash (UUID) of an existing dataset."""
+    dataset: DatasetName
+    """Title or hash (UUID) of an existing dataset. Of a title longer than 100 characters give the hash."""
     encord_integration: NonEmpty | None = None
     """Title or UUID of the cloud credential stored in Encord. Left out: the one named in the connection."""
     folder: NonEmpty | None = None
@@ -141,7 +174,7 @@ class Select(_Section):
     minimum_age: Duration = timedelta(0)
     """Objects younger than this are held until a later run, so that half-written ones are not taken."""
     maximum_size: Size | None = None
-    """Larger objects are skipped, with the reason in the plan. Units: kB, MB, GB (1000), KiB, MiB, GiB (1024)."""
+    """Larger objects are skipped, with the reason in the plan. Units: kB, MB, GB, KiB, MiB, GiB."""
 
 
 class Types(_Section):
@@ -164,13 +197,13 @@ class Types(_Section):
 class Upload(_Section):
     """How items are registered."""
 
-    items_per_manifest: int = Field(default=1000, ge=1, le=MAX_ITEMS_PER_MANIFEST)
+    items_per_manifest: int = Field(default=1000, ge=1, le=MAX_ITEMS_PER_MANIFEST, strict=True)
     """Items in one manifest. Grows by itself, up to 10,000, when a run has very many items."""
-    ignore_errors: bool = True
+    ignore_errors: Switch = True
     """True: a bad file fails alone. False: one bad file fails its whole manifest."""
-    skip_duplicate_urls: bool = True
+    skip_duplicate_urls: Switch = True
     """True: an object URL that is registered already is skipped, which makes reruns safe."""
-    jobs_in_flight: int = Field(default=4, ge=1, le=64)
+    jobs_in_flight: int = Field(default=4, ge=1, le=64, strict=True)
     """Upload jobs that Encord works on at the same time."""
 
 
@@ -185,7 +218,7 @@ class Integration(_Section):
     """Cron expression, UTC. Left out: runs only when triggered."""
     owner: NonEmpty = "data-team"
     """Who answers for it, shown in the Airflow UI."""
-    tags: tuple[NonEmpty, ...] = ()
+    tags: tuple[Tag, ...] = ()
     """More tags for the Airflow UI, beside `encord` and the provider."""
     storage: Storage
     target: Target
@@ -219,11 +252,11 @@ class LoadedIntegrations:
 def load_integrations(folder: Path) -> LoadedIntegrations:
     """Read every `*.yaml` and `*.yml` file of a folder; names with a leading `_` or `.` are left alone.
 
-    A bad file does not hide the others. Two files with one name are both errors, since neither can be
-    said to be the right one.
+    A folder that does not exist is an error, not an empty one. A bad file does not hide the others. Two
+    files with one name are both errors, since neither can be said to be the right one.
     """
     good: list[tuple[Path, Integration]] = []
-    errors: list[ConfigError] = []
+    errors: list[ConfigError] = [] if folder.is_dir() else [_no_folder(folder)]
     for path in sorted(folder.glob("*.y*ml")):
         if path.suffix not in {".yaml", ".yml"} or path.name.startswith(("_", ".")):
             continue
@@ -241,6 +274,14 @@ def load_integrations(folder: Path) -> LoadedIntegrations:
     return LoadedIntegrations(integrations=unique, errors=tuple(errors))
 
 
+def _no_folder(folder: Path) -> ConfigError:
+    return ConfigError(
+        "is not a folder.",
+        where=str(folder),
+        remedy="Create it, or correct the setting integrations_folder in the section cloud_sync.",
+    )
+
+
 def _same_name(name: str, path: Path, paths: list[Path]) -> ConfigError:
     others = ", ".join(other.name for other in paths if other != path)
     return ConfigError(
@@ -256,109 +297,23 @@ def load_integration(path: Path) -> Integration:
     Raises:
         ConfigError: The file cannot be read or is wrong; names the file, each line and each remedy.
     """
+    file = read_yaml(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"cannot be read: {error}.", where=str(path), remedy="Save it as UTF-8 text."
-        ) from error
-    data, root = _parse_yaml(path, text)
-    try:
-        return Integration.model_validate(data)
+        return Integration.model_validate(file.data)
     except ValidationError as error:
-        raise _validation_error(path, root, error) from None
+        raise _validation_error(path, file, error) from None
 
 
-def _parse_yaml(path: Path, text: str) -> tuple[Any, yaml.Node | None]:
-    loader = _LOADER(text)
-    try:
-        root = loader.get_single_node()
-        _refuse_repeated_keys(path, root)
-        data = loader.construct_document(root) if root else None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(
-            f"is not valid YAML: {error.problem}.",
-            where=f"{path}{line}",
-            remedy="Check the indentation and the quotes there.",
-        ) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(
-            f"is not valid YAML: {str(error) or type(error).__name__}.",
-            where=str(path),
-            remedy="Save it as plain UTF-8 text without control characters.",
-        ) from None
-    finally:
-        loader.dispose()
-    return data, root
-
-
-# libyaml's parser is about ten times faster, which the DAG processor pays every 30 seconds.
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _refuse_repeated_keys(path: Path, root: yaml.Node | None) -> None:
-    for mapping in _mappings(root):
-        seen: set[str] = set()
-        for key, _ in mapping.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise ConfigError(
-                    f"the field {key.value!r} stands here a second time.",
-                    where=f"{path}, line {key.start_mark.line + 1}",
-                    remedy="Keep one of them.",
-                )
-            seen.add(str(key.value))
-
-
-def _mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:
-    todo, seen = [node], set()
-    while todo:
-        current = todo.pop()
-        if current is None or id(current) in seen:  # an alias names the same node again
-            continue
-        seen.add(id(current))
-        if isinstance(current, yaml.MappingNode):
-            yield current
-            todo += [child for pair in current.value for child in pair]
-        elif isinstance(current, yaml.SequenceNode):
-            todo += current.value
-
-
-def _validation_error(path: Path, root: yaml.Node | None, error: ValidationError) -> ConfigError:
-    problems = []
-    for detail in error.errors(include_url=False, include_context=False):
-        line, field = _place(root, detail["loc"])
-        problems.append((line, f"line {line}, {field}: {_explain(detail)}"))
-    problems.sort()
-    lines = [text for _, text in problems]
-    if len(lines) == 1:
-        return ConfigError(lines[0].split(": ", 1)[1], where=f"{path}, {lines[0].split(': ', 1)[0]}")
-    return ConfigError(f"{len(lines)} problems.\n  " + "\n  ".join(lines), where=str(path))
-
-
-def _place(root: yaml.Node | None, loc: tuple[int | str, ...]) -> tuple[int, str]:
-    """Return the line (from 1) and the dotted name of the place that an error means."""
-    node, line, field = root, 1, ""
-    for step in loc:
-        child = _child(node, step)
-        if child is None:
-            field += f".{step}" if field else str(step)
-            break
-        key_line, node = child
-        line = key_line + 1
-        field += f"[{step}]" if isinstance(step, int) else (f".{step}" if field else step)
-    return line, field or "the file"
-
-
-def _child(node: yaml.Node | None, step: int | str) -> tuple[int, yaml.Node] | None:
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        return node.value[step].start_mark.line, node.value[step]
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == step:
-                return key.start_mark.line, value
-    return None
+def _validation_error(path: Path, file: YamlFile, error: ValidationError) -> ConfigError:
+    problems = sorted(
+        (*file.place(detail["loc"]), _explain(detail))
+        for detail in error.errors(include_url=False, include_context=False)
+    )
+    if len(problems) == 1:
+        line, field, text = problems[0]
+        return ConfigError(text, where=f"{path}, line {line}, {field}")
+    lines = [f"\n  line {line}, {field}: {text}" for line, field, text in problems]
+    return ConfigError(f"{len(problems)} problems.{''.join(lines)}", where=str(path))
 
 
 def _explain(detail: Any) -> str:
@@ -374,9 +329,14 @@ def _explain(detail: Any) -> str:
     if kind in {"model_type", "dict_type"}:
         return f"must hold fields, one a line, indented. Fields here: {', '.join(_fields_at(loc))}."
     message = detail["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    shown = f" (it says {given!r})" if isinstance(given, str | int | float | bool) else ""
+    message = "must be a list, such as [a, b]" if kind == "tuple_type" else message[:1].lower() + message[1:]
+    shown = f" (it says {_shortened(given)})" if isinstance(given, str | int | float | bool) else ""
     return f"{message}{shown}. {_doc(loc)}".rstrip()
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
@@ -410,3 +370,12 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON schema with which editors complete and check integration files."""
     schema = Integration.model_json_schema(mode="validation")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def write_json_schema(path: Path) -> None:
+    """Write the JSON schema as a file, for `# yaml-language-server: $schema=` lines."""
+    path.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_json_schema(Path(sys.argv[1]))

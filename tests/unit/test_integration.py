@@ -1,0 +1,452 @@
+"""The integration file: its fields, its errors, its schema, its example."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from cloud_sync.errors import CloudSyncError, ConfigError
+from cloud_sync.integration import (
+    Integration,
+    is_uuid,
+    json_schema,
+    load_integration,
+    load_integrations,
+    write_json_schema,
+)
+
+REPOSITORY = Path(__file__).parents[2]
+INTEGRATIONS = REPOSITORY / "include" / "integrations"
+SCHEMA = INTEGRATIONS / "integration.schema.json"
+
+MINIMAL = """\
+name: cameras
+storage: {provider: s3, connection_id: aws, bucket: recordings}
+target: {connection_id: encord, dataset: Cameras}
+"""
+
+
+def write(folder: Path, text: str, name: str = "one.yaml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def error_of(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_integration(path)
+    assert not caught.value.transient
+    return str(caught.value)
+
+
+def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
+    assert load_integration(write(tmp_path, MINIMAL)).model_dump() == {
+        "name": "cameras",
+        "description": "",
+        "schedule": None,
+        "owner": "data-team",
+        "tags": (),
+        "storage": {
+            "provider": "s3",
+            "connection_id": "aws",
+            "bucket": "recordings",
+            "prefix": "",
+            "url_style": "virtual-hosted",
+            "region": None,
+            "mrap_arn": None,
+        },
+        "target": {
+            "connection_id": "encord",
+            "dataset": "Cameras",
+            "encord_integration": None,
+            "folder": None,
+        },
+        "select": {"include": (), "exclude": (), "minimum_age": "0s", "maximum_size": None},
+        "types": {
+            "videos": ("mp4", "mov", "m4v", "webm", "mkv"),
+            "images": ("jpg", "jpeg", "png", "webp", "avif", "bmp", "tif", "tiff"),
+        },
+        "upload": {
+            "items_per_manifest": 1000,
+            "ignore_errors": True,
+            "skip_duplicate_urls": True,
+            "jobs_in_flight": 4,
+        },
+    }
+
+
+def test_values_are_read_as_a_person_means_them(tmp_path):
+    text = MINIMAL + (
+        "description: 2026-01-01\n"
+        "select: {minimum_age: 10 M, maximum_size: 1.5 MB, exclude: ['raw/**']}\n"
+        "types: {videos: [.MP4, mp4], images: [Nii.GZ]}\n"
+    )
+    integration = load_integration(write(tmp_path, text))
+    assert integration.description == "2026-01-01"
+    assert integration.select.minimum_age == timedelta(minutes=10)
+    assert integration.select.maximum_size == 1_500_000
+    assert integration.types.videos == ("mp4", "mp4")
+    assert integration.types.images == ("nii.gz",)
+    assert integration.dag_id == "sync__cameras"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30s", 30), ("10m", 600), ("2h", 7200), ("1d", 86400), ("0s", 0), (" 5 D ", 432000)],
+)
+def test_durations(tmp_path, text, seconds):
+    path = write(tmp_path, f"{MINIMAL}select: {{minimum_age: '{text}'}}\n")
+    assert load_integration(path).select.minimum_age == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("schedule", ["0 2 * * *", "*/5 * * * *", "0 0 1 jan mon", "0 0 l * *", "0 0 * * 7"])
+def test_schedules_that_airflow_runs(tmp_path, schedule):
+    assert load_integration(write(tmp_path, f"{MINIMAL}schedule: '{schedule}'\n")).schedule == schedule
+
+
+@pytest.mark.parametrize(
+    "schedule", ["* * * * * *", "R * * * *", "H 2 * * *", "0 0 31 2 *", "61 * * * *", "@reboot", "nightly"]
+)
+def test_schedules_that_airflow_would_not_run_as_meant(tmp_path, schedule):
+    error = error_of(write(tmp_path, f"{MINIMAL}schedule: '{schedule}'\n"))
+    assert error.startswith(f"{tmp_path}/one.yaml, line 4, schedule: write a cron expression of five fields")
+
+
+BAD_YAML: list[tuple[str | bytes, int, str]] = [
+    ("\tname: a\n", 1, "found character that cannot start any token"),
+    ("name: a\n\tstorage: b\n", 2, "found a tab character that violates indentation"),
+    ("name: [a\nstorage: b\n", 2, "did not find expected"),
+    ("name: a\nname: b\n", 2, "the field 'name' stands here a second time; keep one of them"),
+    ("a:\n  b: 1\n  c: 2\n  b: 3\n", 4, "the field 'b' stands here a second time"),
+    ("name: *missing\n", 1, "found undefined alias"),
+    ("---\nname: a\n---\nname: b\n", 3, "but found another document"),
+    ("name: a\nx: \x07\n", 2, "it holds a control character"),
+    ("name: a\nx: \x00\n", 2, "it holds a control character"),
+    (b"name: a\nx: caf\xe9\n", 2, "is not UTF-8 text"),
+    ("name: a\n".encode("utf-16"), 1, "is not UTF-8 text"),
+    ("[" * 100_000, 1, "it is nested too deeply"),
+    ("- " * 100_000, 1, "it is nested too deeply"),
+    ("{a: " * 50_000, 1, "it is nested too deeply"),
+    (
+        "x: !!python/object/apply:os.system [ls]\n",
+        1,
+        "the tag 'python/object/apply:os.system' has no use here",
+    ),
+    ("x: 1\ny: !secret a\n", 2, "the tag '!secret' has no use here"),
+    ("x: !!bool maybe\n", 1, "this is no value of the type 'bool'"),
+    ("x: !!int ''\n", 1, "this is no value of the type 'int'"),
+    ("x: !!float ''\n", 1, "this is no value of the type 'float'"),
+    ("x: !!timestamp soon\n", 1, "x: is not a field"),
+    ("y: 1\nx: " + "9" * 5000, 2, "this is no value of the type 'int'"),
+    ("? [a]\n: b\n", 1, "unhashable key"),
+    ("<<: 1\n", 1, "expected a mapping or list of mappings for merging"),
+]
+
+
+@pytest.mark.parametrize(("content", "line", "problem"), BAD_YAML)
+def test_what_is_not_yaml_is_named_with_file_line_and_remedy(tmp_path, content, line, problem):
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    error = error_of(path)
+    assert str(path) in error
+    assert f"line {line}" in error
+    assert problem in error
+    assert error.rstrip().endswith(".")
+
+
+BAD_FIELDS = [
+    ("name: Cameras", "line 1, name: ", "string should match pattern"),
+    ("name: ''", "line 1, name: ", "string should match pattern"),
+    ("tags: [ok, '']", "line 4, tags[1]: ", "it says ''"),
+    (f"tags: [{'x' * 101}]", "line 4, tags[0]: ", "at most 100 characters"),
+    ("tags: abc", "line 4, tags: ", "must be a list, such as [a, b]"),
+    ("owner: 12", "line 4, owner: ", "valid string (it says 12)"),
+    ("owner: no", "line 4, owner: ", "valid string (it says False)"),
+    ("descripton: x", "line 4, descripton: ", "is not a field. Did you mean description?"),
+    ("zzz: x", "line 4, zzz: ", "is not a field. Fields here: name, description, schedule,"),
+    (
+        "select: []",
+        "line 4, select: ",
+        "must hold fields, one a line, indented. Fields here: include, exclude",
+    ),
+    ("select:", "line 4, select: ", "must hold fields"),
+    ("select:\n  include: ['!a']", "line 5, select.include[0]: ", "to leave objects out use select.exclude"),
+    ("select:\n  include: ['/']", "line 5, select.include[0]: ", "the pattern '/' matches nothing"),
+    ("select:\n  exclude: [a, '[z-a]']", "line 5, select.exclude[1]: ", "bad character range"),
+    ("select:\n  exclude: ['[[:alpha:]]']", "line 5, select.exclude[0]: ", "character class"),
+    ("select: {minimum_age: 10}", "line 4, select.minimum_age: ", "a whole number and a unit"),
+    ("select: {minimum_age: -1d}", "line 4, select.minimum_age: ", "a whole number and a unit"),
+    ("select: {minimum_age: 99999999d}", "line 4, select.minimum_age: ", "at most 3650d"),
+    ("select: {minimum_age: 9999999999999999d}", "line 4, select.minimum_age: ", "at most 3650d"),
+    ("select: {maximum_size: .nan}", "line 4, select.maximum_size: ", "it says nan"),
+    ("select: {maximum_size: 5 parsecs}", "line 4, select.maximum_size: ", "byte unit: parsecs"),
+    ("select: {maximum_size: 0}", "line 4, select.maximum_size: ", "greater than or equal to 1"),
+    ("select: {maximum_size: 9999999999 TB}", "line 4, select.maximum_size: ", "less than or equal to"),
+    (
+        "types: {videos: [jpg], images: [JPG]}",
+        "line 4, types: ",
+        "extension jpg stands under videos and under",
+    ),
+    ("types: {videos: ['mp 4']}", "line 4, types.videos[0]: ", "write a file name extension, such as mp4"),
+    ("upload: {items_per_manifest: 0}", "line 4, upload.items_per_manifest: ", "greater than or equal to 1"),
+    ("upload: {items_per_manifest: 10001}", "line 4, upload.items_per_manifest: ", "equal to 10000"),
+    ("upload: {items_per_manifest: true}", "line 4, upload.items_per_manifest: ", "valid integer"),
+    ("upload: {ignore_errors: 'false'}", "line 4, upload.ignore_errors: ", "valid boolean"),
+    ("upload: {jobs_in_flight: 65}", "line 4, upload.jobs_in_flight: ", "less than or equal to 64"),
+]
+
+
+@pytest.mark.parametrize(("text", "place", "problem"), BAD_FIELDS)
+def test_a_wrong_field_is_named_with_file_line_and_remedy(tmp_path, text, place, problem):
+    body = MINIMAL.replace("name: cameras", text) if text.startswith("name:") else f"{MINIMAL}{text}\n"
+    error = error_of(write(tmp_path, body))
+    assert error.startswith(f"{tmp_path}/one.yaml, {place}")
+    assert problem in error
+    assert len(error) < 500
+
+
+def test_several_problems_come_at_once_in_the_order_of_the_file(tmp_path):
+    text = "name: A\nstorage:\n  provider: ftp\n  connection_id: bad id\n  buket: b\n"
+    error = error_of(write(tmp_path, text))
+    lines = error.splitlines()
+    assert lines[0] == f"{tmp_path}/one.yaml: 6 problems."
+    assert [line.split(":")[0].strip() for line in lines[1:]] == [
+        "line 1, name",
+        "line 1, target",
+        "line 2, storage.bucket",
+        "line 3, storage.provider",
+        "line 4, storage.connection_id",
+        "line 5, storage.buket",
+    ]
+    assert "Did you mean bucket?" in error
+    assert "is missing. Add it: The Encord dataset that is kept in step." in error
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "- a\n", "hello\n", "null\n"])
+def test_a_file_without_fields_says_which_there_are(tmp_path, text):
+    assert "the file: must hold fields, one a line, indented. Fields here: name," in error_of(
+        write(tmp_path, text)
+    )
+
+
+def test_anchors_and_merges_are_plain_yaml(tmp_path):
+    text = MINIMAL + "tags: &both [a, b]\nselect: {include: ['*.mp4'], exclude: &none []}\n"
+    assert load_integration(write(tmp_path, text)).tags == ("a", "b")
+    recursive = error_of(write(tmp_path, MINIMAL + "tags: &a [*a]\n"))
+    assert "line 4, tags[0]: input should be a valid string" in recursive
+
+
+@pytest.mark.parametrize("style", ["mrap", "path"])
+def test_the_arn_goes_with_its_url_style(tmp_path, style):
+    extra = "url_style: mrap" if style == "mrap" else "url_style: path, mrap_arn: arn"
+    text = MINIMAL.replace("bucket: recordings", f"bucket: recordings, {extra}")
+    assert "url_style: mrap and mrap_arn go together" in error_of(write(tmp_path, text))
+
+
+def test_a_file_that_cannot_be_opened(tmp_path):
+    (tmp_path / "folder.yaml").mkdir()
+    assert error_of(tmp_path / "folder.yaml").endswith("Check that it is a file and its permissions.")
+    assert "No such file" in error_of(tmp_path / "absent.yaml")
+
+
+def test_a_long_wrong_value_is_cut_short(tmp_path):
+    error = error_of(write(tmp_path, MINIMAL.replace("cameras", "X" * 10_000)))
+    assert len(error) < 400
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.one_of(st.text(), st.binary().map(lambda data: data.decode("latin-1"))))
+def test_any_text_is_an_integration_or_a_config_error(tmp_path, text):
+    path = tmp_path / "any.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    error = refusal_of(path)
+    assert error is None or str(path) in str(error)
+
+
+def refusal_of(path: Path) -> ConfigError | None:
+    """Load a file; any other exception than a ConfigError passes through and fails the test."""
+    try:
+        load_integration(path)
+    except ConfigError as error:
+        return error
+    return None
+
+
+VALUES = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(10**20), 10**20),
+        st.floats(),
+        st.text(max_size=5),
+        st.sampled_from(["s3", "1d", "5 GB", "0 2 * * *", "*.mp4", "path", "mrap"]),
+    ),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def fields_of(model: type[BaseModel], place: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """List the fields of a model and of its sections, as paths."""
+    found = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        is_section = isinstance(kind, type) and issubclass(kind, BaseModel)
+        found += fields_of(kind, (*place, name)) if is_section else [(*place, name)]
+    return found
+
+
+FIELDS = fields_of(Integration)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.sampled_from(FIELDS), VALUES)
+def test_any_value_in_any_field_is_taken_or_refused_with_its_place(tmp_path, place, value):
+    data: dict[str, Any] = {
+        "name": "cameras",
+        "storage": {"provider": "s3", "connection_id": "aws", "bucket": "recordings"},
+        "target": {"connection_id": "encord", "dataset": "Cameras"},
+    }
+    section = data.setdefault(place[0], {}) if len(place) > 1 else data
+    section[place[-1]] = value
+    path = write(tmp_path, json.dumps(data).replace("\x7f", ""))
+    if error := refusal_of(path):
+        assert str(path) in str(error)
+        return
+    integration = load_integration(path)
+    dumped = integration.model_dump(mode="json")
+    assert Integration.model_validate(json.loads(json.dumps(dumped, allow_nan=False))) == integration
+
+
+def test_the_frozen_form_gives_the_same_integration_back():
+    integration = load_integration(INTEGRATIONS / "_example.yaml")
+    text = json.dumps(integration.model_dump(mode="json"), allow_nan=False)
+    assert Integration.model_validate(json.loads(text)) == integration
+
+
+class TestFolder:
+    def test_bad_files_do_not_hide_the_others(self, tmp_path):
+        write(tmp_path, MINIMAL, "b.yaml")
+        write(tmp_path, MINIMAL.replace("cameras", "second"), "a.yml")
+        write(tmp_path, "name: [", "c.yaml")
+        write(tmp_path, MINIMAL + "zzz: 1\n", "d.yaml")
+        loaded = load_integrations(tmp_path)
+        assert [(path.name, one.name) for path, one in loaded.integrations] == [
+            ("a.yml", "second"),
+            ("b.yaml", "cameras"),
+        ]
+        assert [Path(str(error.where).split(",")[0]).name for error in loaded.errors] == ["c.yaml", "d.yaml"]
+
+    def test_two_files_of_one_name_are_both_wrong(self, tmp_path):
+        write(tmp_path, MINIMAL, "a.yaml")
+        write(tmp_path, MINIMAL, "b.yaml")
+        write(tmp_path, MINIMAL.replace("cameras", "other"), "c.yaml")
+        loaded = load_integrations(tmp_path)
+        assert [one.name for _, one in loaded.integrations] == ["other"]
+        assert [str(error) for error in loaded.errors] == [
+            f"{tmp_path}/{one}, name: the name 'cameras' stands in {two} too. "
+            "Give each integration a name of its own."
+            for one, two in [("a.yaml", "b.yaml"), ("b.yaml", "a.yaml")]
+        ]
+
+    def test_only_yaml_files_with_open_names_are_read(self, tmp_path):
+        for name in ["_draft.yaml", ".hidden.yaml", "notes.txt", "old.yaml.bak", "x.yxml"]:
+            write(tmp_path, "name: [", name)
+        loaded = load_integrations(tmp_path)
+        assert loaded.integrations == () == loaded.errors
+
+    def test_a_folder_that_is_not_there_is_an_error(self, tmp_path):
+        loaded = load_integrations(tmp_path / "absent")
+        assert loaded.integrations == ()
+        assert [str(error) for error in loaded.errors] == [
+            f"{tmp_path}/absent: is not a folder. Create it, or correct the setting integrations_folder "
+            "in the section cloud_sync."
+        ]
+
+    def test_the_projects_own_files_are_good(self):
+        loaded = load_integrations(INTEGRATIONS)
+        assert loaded.errors == ()
+        assert "demo" in [one.name for _, one in loaded.integrations]
+
+
+class TestSchema:
+    def test_the_committed_schema_is_the_models(self, tmp_path):
+        write_json_schema(tmp_path / "schema.json")
+        fresh = (tmp_path / "schema.json").read_text(encoding="utf-8")
+        assert SCHEMA.read_text(encoding="utf-8") == fresh, "run `make schema` and commit the file"
+        assert json.loads(fresh) == json_schema()
+
+    @pytest.mark.parametrize("name", ["demo.yaml", "_example.yaml"])
+    def test_it_accepts_good_files(self, name):
+        assert schema_errors(INTEGRATIONS / name) == []
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "zzz: 1",
+            "select: {minimum_age: soon}",
+            "upload: {jobs_in_flight: 0}",
+            "types: {videos: mp4}",
+            "tags: ['']",
+        ],
+    )
+    def test_it_refuses_bad_ones(self, tmp_path, text):
+        assert schema_errors(write(tmp_path, f"{MINIMAL}{text}\n")) != []
+        with pytest.raises(CloudSyncError):
+            load_integration(tmp_path / "one.yaml")
+
+    def test_each_field_has_an_explanation(self):
+        schema = json_schema()
+        sections = {"": schema, **schema["$defs"]}
+        undescribed = [
+            f"{section}.{name}"
+            for section, part in sections.items()
+            for name, field in part["properties"].items()
+            if "description" not in field and "$ref" not in field
+        ]
+        assert undescribed == []
+
+
+def schema_errors(path: Path) -> list[str]:
+    """Check a file as an editor does: with the exported schema."""
+    import yaml
+    from jsonschema import Draft202012Validator
+
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return [error.message for error in Draft202012Validator(json.loads(SCHEMA.read_text())).iter_errors(data)]
+
+
+def test_the_example_shows_every_field_with_a_comment():
+    path = INTEGRATIONS / "_example.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# yaml-language-server: $schema=integration.schema.json\n")
+    shown = load_integration(path).model_dump(exclude_unset=True)
+    missing = [place for place in FIELDS if lookup(shown, place) is None]
+    assert missing == []
+    blocks = [block for block in text.split("\n\n") if not block.lstrip().startswith("#") and ":" in block]
+    assert blocks == ["  bucket: traffic-recordings"]  # needs no comment; every other field has one
+
+
+def lookup(data: Any, place: tuple[str, ...]) -> Any:
+    for step in place:
+        data = data.get(step) if data else None
+    return data
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("6f1e1c6e-0f62-4f6c-9c8e-0a4d6a7f6b1d", True), ("Cameras", False), ("", False), ("1234", False)],
+)
+def test_a_hash_is_told_from_a_title(text, expected):
+    assert is_uuid(text) is expected
+    if text:
+        data = {"connection_id": "e", "dataset": text}
+        target = Integration.model_fields["target"].annotation
+        assert target.model_validate(data).dataset_is_hash is expected

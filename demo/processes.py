@@ -30,7 +30,7 @@ GATE = 'read -r _ || exit 75; exec "$@" </dev/null'
 TABLE = "processes.json"
 SAME_START_S = 1.0
 LAST_LINES = 15
-POLL_S = 0.05
+POLL_S = 0.1
 
 
 class StoppingError(CloudSyncError):
@@ -111,7 +111,7 @@ class ProcessRecord:
             found[self.pid] = leader
             with contextlib.suppress(psutil.Error):
                 found |= {child.pid: child for child in leader.children(recursive=True)}
-        elif psutil.pid_exists(self.pid) and not _is_zombie(self.pid):
+        elif psutil.pid_exists(self.pid) and not _is_only_a_number(self.pid):
             return []  # the number is a stranger's now, so nobody of our session is left
         for process in psutil.process_iter():
             if process.pid not in found and _session_of(process.pid) == self.pid:
@@ -346,15 +346,21 @@ def _same_process(pid: int, started_at: float) -> psutil.Process | None:
 
 
 def _has_ended(process: psutil.Process) -> bool:
+    """Tell whether a process is gone for good, its sockets closed.
+
+    A process whose first thread has ended looks like a zombie while the others still run.
+    """
     try:
-        return not process.is_running() or bool(process.status() == psutil.STATUS_ZOMBIE)
+        if not process.is_running():
+            return True
+        return bool(process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1)
     except psutil.NoSuchProcess:
         return True
 
 
-def _is_zombie(pid: int) -> bool:
+def _is_only_a_number(pid: int) -> bool:
     try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+        return _has_ended(psutil.Process(pid))
     except psutil.NoSuchProcess:
         return True
 

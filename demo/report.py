@@ -7,23 +7,37 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
 from rich.table import Table
 
 from cloud_sync.errors import StorageError
 from cloud_sync.run_folder import safe_name
+from demo.media import BUCKET
 
 REPORT, FAILURES = "report.json", "failures.csv"
 
 
 @dataclass(frozen=True, slots=True)
 class PlanLine:
-    """What the plan did with so many objects, and why."""
+    """What the plan did with so many objects, and why.
+
+    Attributes:
+        reason: Its short name in the plan (`new`, `excluded`).
+    """
 
     action: str
     item_type: str
     reason: str
     objects: int
+
+    @property
+    def explanation(self) -> str:
+        """The reason as people read it, with the type of the items."""
+        from cloud_sync.planning.model import REASONS
+
+        text = REASONS.get(self.reason, self.reason)
+        return f"{self.item_type}: {text}" if self.item_type else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +58,7 @@ class RunReport:
     Attributes:
         verdict: `ok`, `ok_with_quarantine` or `failed`.
         registered: Items that this run registered.
-        already_registered: Objects that were registered before.
+        submitted_again: Objects that were submitted although they were registered, and so were skipped.
         failed: Files that were not registered.
         folder: The run folder.
     """
@@ -56,7 +70,7 @@ class RunReport:
     manifests: int
     jobs: dict[str, int]
     registered: int
-    already_registered: int
+    submitted_again: int
     failed: int
     causes: tuple[Cause, ...]
     folder: Path
@@ -78,7 +92,7 @@ class RunReport:
                 manifests=data["manifests"],
                 jobs=data["jobs"],
                 registered=data["registered"],
-                already_registered=data["already_registered"],
+                submitted_again=data["already_registered"],
                 failed=data["failed"],
                 causes=tuple(_cause(cause) for cause in data["failures_by_cause"]),
                 folder=folder,
@@ -95,6 +109,12 @@ class RunReport:
         """The file with one row for each file that was not registered."""
         return self.folder / FAILURES
 
+    @property
+    def already_registered(self) -> int:
+        """Objects that were registered before, whether the plan knew it or Encord said so."""
+        known = sum(line.objects for line in self.planned if line.reason == "registered")
+        return known + self.submitted_again
+
     def planned_with(self, *actions: str) -> int:
         """Return how many objects the plan gave one of these actions."""
         return sum(line.objects for line in self.planned if line.action in actions)
@@ -105,6 +125,11 @@ class RunReport:
             return []
         with self.failure_csv.open(newline="", encoding="utf-8-sig") as file:
             return [row["object_url"] for row in csv.DictReader(file)]
+
+
+def key_of(url: str, bucket: str = BUCKET) -> str:
+    """Return the key that a path-style object URL names, read with nothing but the standard library."""
+    return unquote(urlsplit(url).path).removeprefix(f"/{bucket}/")
 
 
 def run_folder_of(state: Path, integration: str, run_id: str) -> Path:
@@ -120,8 +145,7 @@ def result_table(title: str, report: RunReport) -> Table:
     table.add_column()
     table.add_row("listed", str(report.listed_objects), f"objects, {report.listed_bytes / 1e6:.1f} MB")
     for line in report.planned:
-        what = f"{line.item_type}: {line.reason}" if line.item_type else line.reason
-        table.add_row(f"planned: {line.action}", str(line.objects), what)
+        table.add_row(f"planned: {line.action}", str(line.objects), line.explanation)
     jobs = ", ".join(f"{count} {state}" for state, count in report.jobs.items() if count)
     table.add_row("submitted", str(report.manifests), f"manifests{f' (upload jobs: {jobs})' if jobs else ''}")
     table.add_row("registered", str(report.registered), "new items in the dataset")
@@ -137,16 +161,13 @@ def failure_table(report: RunReport) -> Table:
     for column in ("class", "files", "reason", "what to do", "for example"):
         table.add_column(column, overflow="fold", justify="right" if column == "files" else "left")
     for cause in report.causes:
-        examples = "\n".join(cause.examples)
+        examples = "\n".join(key_of(url) for url in cause.examples)
         table.add_row(cause.failure_class, str(cause.count), cause.reason, cause.remedy, examples)
     return table
 
 
 def _plan_line(line: dict[str, Any]) -> PlanLine:
-    from cloud_sync.planning.model import REASONS
-
-    reason = REASONS.get(line["reason"], line["reason"])
-    return PlanLine(line["action"], line["item_type"] or "", reason, line["objects"])
+    return PlanLine(line["action"], line["item_type"] or "", line["reason"], line["objects"])
 
 
 def _cause(cause: dict[str, Any]) -> Cause:

@@ -15,9 +15,11 @@ from cloud_sync.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "CLOUD_SYNC_DEMO_"
 HIGHEST_PORT = 65535
-S3_INTERNAL_PORTS = 9
-# Ports for tests are taken below the range from which the kernel gives clients theirs.
-FREE_PORTS_FROM, FREE_PORTS_TO = 20000, 32000
+S3_INTERNAL_PORTS = 8
+# SeaweedFS reaches its admin part, the last of these, at its port and 10,000.
+GRPC_OFFSET = 10_000
+# Ports for tests, and those by that offset, are below the range from which the kernel gives clients theirs.
+FREE_PORTS_FROM, FREE_PORTS_TO = 11_000, 22_000
 
 
 def _setting(default: float, meaning: str) -> int:
@@ -43,7 +45,8 @@ class Settings:
     postgres_port: int = _setting(18082, "PostgreSQL, Airflow's database")
     s3_port: int = _setting(18333, "SeaweedFS: S3")
     s3_internal_port: int = _setting(
-        18340, f"SeaweedFS: first of {S3_INTERNAL_PORTS} ports in a row for its own parts"
+        18340,
+        f"SeaweedFS: first of {S3_INTERNAL_PORTS} ports in a row for its parts; and the last + {GRPC_OFFSET}",
     )
     start_timeout_s: int = _setting(180, "seconds that each part may take to start")
     run_timeout_s: int = _setting(600, "seconds that one DAG run may take")
@@ -68,21 +71,23 @@ class Settings:
     @classmethod
     def on_free_ports(cls) -> Self:
         """Return settings whose ports are all free right now, so that several stacks can run at a time."""
-        needed = 4 + S3_INTERNAL_PORTS
+        span = FREE_PORTS_TO - FREE_PORTS_FROM - len(cls().port_uses())
         while True:
-            first = FREE_PORTS_FROM + secrets.randbelow(FREE_PORTS_TO - FREE_PORTS_FROM - needed)
-            if all(_is_free(port) for port in range(first, first + needed)):
-                return cls(
-                    airflow_port=first,
-                    dataset_service_port=first + 1,
-                    postgres_port=first + 2,
-                    s3_port=first + 3,
-                    s3_internal_port=first + 4,
-                )
+            first = FREE_PORTS_FROM + secrets.randbelow(span)
+            settings = cls(
+                airflow_port=first,
+                dataset_service_port=first + 1,
+                postgres_port=first + 2,
+                s3_port=first + 3,
+                s3_internal_port=first + 4,
+            )
+            if all(_is_free(use.port) for use in settings.port_uses()):
+                return settings
 
     def s3_internal_ports(self) -> list[int]:
         """Return the ports that SeaweedFS uses between its own parts."""
-        return [self.s3_internal_port + offset for offset in range(S3_INTERNAL_PORTS)]
+        ports = [self.s3_internal_port + offset for offset in range(S3_INTERNAL_PORTS)]
+        return [*ports, ports[-1] + GRPC_OFFSET]
 
     def port_uses(self) -> list[PortUse]:
         """Return every port that the stack listens on."""

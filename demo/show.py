@@ -13,7 +13,7 @@ from demo.verify import Finding, check_first_run, check_second_run, describe
 
 INTEGRATION = "demo"
 DAG_ID = f"sync__{INTEGRATION}"
-POLL_S = 0.5
+POLL_S = 1.0
 LOG_LINES = 15
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
 
-from demo.media import BUCKET, Expectation
-from demo.report import RunReport
+from demo.media import Expectation
+from demo.report import RunReport, key_of
 
 SHOWN = 5
 
@@ -28,11 +27,6 @@ class Finding:
     def holds(self) -> bool:
         """True if the statement is true."""
         return not self.faults
-
-
-def key_of(url: str, bucket: str = BUCKET) -> str:
-    """Return the key that a path-style object URL names, read with nothing but the standard library."""
-    return unquote(urlsplit(url).path).removeprefix(f"/{bucket}/")
 
 
 def check_first_run(expected: Expectation, report: RunReport, dataset_urls: list[str]) -> list[Finding]:
@@ -63,6 +57,7 @@ def check_second_run(before: list[str], after: list[str], report: RunReport) -> 
     return [
         _equal("the second run submitted no manifest", 0, report.manifests),
         _equal("it registered nothing", 0, report.registered),
+        _equal(f"it knew all {len(before)} as registered", len(before), report.already_registered),
         Finding(
             f"the dataset had {len(before)} items before it and has {len(after)} after it, the same ones",
             () if sorted(before) == sorted(after) else ("they differ",),

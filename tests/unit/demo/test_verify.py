@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from demo.media import Expectation
-from demo.report import PlanLine, RunReport
-from demo.verify import check_first_run, check_second_run, describe, key_of
+from demo.report import PlanLine, RunReport, key_of
+from demo.verify import check_first_run, check_second_run, describe
 
 BASE = "http://127.0.0.1:18333/demo-media"
 EXPECTED = Expectation(
@@ -17,7 +17,9 @@ EXPECTED = Expectation(
 GOOD_URLS = [f"{BASE}/incoming/a%20b.jpg", f"{BASE}/incoming/c.mp4"]
 
 
-def report(folder: Path, *, listed: int = 4, registered: int = 2, manifests: int = 1) -> RunReport:
+def report(
+    folder: Path, *, listed: int = 4, registered: int = 2, manifests: int = 1, known: int = 0
+) -> RunReport:
     (folder / "failures.csv").write_text(f"object_url\r\n{BASE}/incoming/bad.mp4\r\n")
     return RunReport(
         verdict="ok_with_quarantine",
@@ -27,7 +29,7 @@ def report(folder: Path, *, listed: int = 4, registered: int = 2, manifests: int
         manifests=manifests,
         jobs={"done": manifests},
         registered=registered,
-        already_registered=0,
+        submitted_again=known,
         failed=1,
         causes=(),
         folder=folder,
@@ -58,16 +60,16 @@ def test_each_difference_is_found_and_named(tmp_path: Path) -> None:
 
 
 def test_a_quiet_second_run_proves_that_nothing_is_registered_twice(tmp_path: Path) -> None:
-    findings = check_second_run(GOOD_URLS, GOOD_URLS, report(tmp_path, registered=0, manifests=0))
+    findings = check_second_run(GOOD_URLS, GOOD_URLS, report(tmp_path, registered=0, manifests=0, known=2))
     assert all(finding.holds for finding in findings)
-    assert "the dataset had 2 items before it and has 2 after it" in findings[2].statement
+    assert "the dataset had 2 items before it and has 2 after it" in findings[3].statement
 
 
 def test_a_second_run_that_adds_anything_is_found_out(tmp_path: Path) -> None:
     after = [*GOOD_URLS, GOOD_URLS[1]]
     findings = check_second_run(GOOD_URLS, after, report(tmp_path, registered=1))
-    assert [finding.holds for finding in findings] == [False, False, False, False]
-    assert findings[3].faults == ("twice: incoming/c.mp4",)
+    assert [finding.holds for finding in findings] == [False] * 5
+    assert findings[4].faults == ("twice: incoming/c.mp4",)
 
 
 def test_a_finding_is_one_line_and_its_first_faults(tmp_path: Path) -> None:

@@ -69,8 +69,7 @@ def run(root: Root = DEFAULT_ROOT) -> None:
     settings, narrator = Settings.from_environment(), Narrator()
     with locked(Places(root)):
         _refuse_while_up(root)
-        introduce(narrator)
-        stack = start_stack(root, settings, progress=narrator.step)
+        stack = _start(root, settings, narrator)
         with ending(stack):
             as_expected = show(stack, narrator)
             narrator.heading("Everything is as expected" if as_expected else "NOT as expected")
@@ -90,8 +89,7 @@ def up(root: Root = DEFAULT_ROOT) -> None:
             narrator.heading("The demo is up already")
             _say_how_to_open(running, root, narrator)
             return
-        introduce(narrator)
-        stack = start_stack(root, settings, progress=narrator.step)
+        stack = _start(root, settings, narrator)
         as_expected = _show_or_end(stack, narrator)
         narrator.heading("Everything is running" if as_expected else "NOT as expected; everything is running")
         _say_how_to_open(settings, root, narrator)
@@ -125,6 +123,12 @@ def status(root: Root = DEFAULT_ROOT) -> None:
         return
     narrator.say("Not everything is running." if records else "Nothing is running.")
     raise typer.Exit(1)
+
+
+def _start(root: Path, settings: Settings, narrator: Narrator) -> Stack:
+    introduce(narrator)
+    with narrator.waiting_for("starting the S3 server, PostgreSQL, the dataset service and Airflow"):
+        return start_stack(root, settings, progress=narrator.step)
 
 
 def _show_or_end(stack: Stack, narrator: Narrator) -> bool:

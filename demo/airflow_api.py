@@ -48,6 +48,7 @@ class TaskInstance:
         map_index: Number of a mapped task instance, -1 for a task that is not mapped.
         state: As Airflow names it; None before it is scheduled.
         duration_s: Seconds it ran, None before it ended.
+        started_at: When it began, ISO 8601 in UTC; None before that.
     """
 
     task_id: str
@@ -55,11 +56,19 @@ class TaskInstance:
     state: TaskState
     try_number: int
     duration_s: float | None
+    started_at: str | None = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Read what the API answers."""
-        return cls(data["task_id"], data["map_index"], data["state"], data["try_number"], data["duration"])
+        return cls(
+            task_id=data["task_id"],
+            map_index=data["map_index"],
+            state=data["state"],
+            try_number=data["try_number"],
+            duration_s=data["duration"],
+            started_at=data["start_date"],
+        )
 
 
 class AirflowApi:

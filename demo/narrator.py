@@ -87,9 +87,11 @@ def task_label(task: TaskInstance) -> str:
 
 
 def task_table(tasks: list[TaskInstance]) -> Table:
-    """Return the tasks of a run with their states."""
+    """Return the tasks of a run with their states, in the order in which they began."""
     table = Table(show_header=False, box=None, padding=(0, 2))
-    for task in tasks:
+    for task in sorted(
+        tasks, key=lambda task: (task.started_at is None, task.started_at or "", task.map_index)
+    ):
         style = STATE_STYLES.get(task.state or "", "dim")
         seconds = "" if task.duration_s is None else f"{task.duration_s:.1f} s"
         table.add_row(task_label(task), Text(task.state or "waiting", style=style), seconds)

@@ -205,8 +205,15 @@ class Supervisor:
         if process.returncode:
             raise _ended(record, process.returncode)
 
-    def wait_until(self, ready: Callable[[], bool], record: ProcessRecord, timeout_s: float) -> None:
-        """Wait until a process is ready.
+    def wait_until(
+        self,
+        ready: Callable[[], bool],
+        record: ProcessRecord,
+        timeout_s: float,
+        *,
+        interval_s: float = POLL_S,
+    ) -> None:
+        """Wait until a process is ready, looking every `interval_s`.
 
         Raises:
             ProcessEndedError: It, or another process of the stack, ended; or it is not ready in time.
@@ -216,7 +223,7 @@ class Supervisor:
             self.check()
             return ready()
 
-        self._wait(checked, record, timeout_s, "is not ready")
+        self._wait(checked, record, timeout_s, "is not ready", interval_s)
 
     def check(self) -> None:
         """Notice a process that has ended.
@@ -238,10 +245,17 @@ class Supervisor:
         end_all(self.table.records(), reap=lambda: [process.poll() for process in started])
         self.table.clear()
 
-    def _wait(self, done: Callable[[], bool], record: ProcessRecord, timeout_s: float, late: str) -> None:
+    def _wait(
+        self,
+        done: Callable[[], bool],
+        record: ProcessRecord,
+        timeout_s: float,
+        late: str,
+        interval_s: float = POLL_S,
+    ) -> None:
         deadline = time.monotonic() + timeout_s
         while not done():
-            if self.stopping.wait(POLL_S):
+            if self.stopping.wait(interval_s):
                 raise StoppingError("the demo is being ended.", where=record.name)
             if time.monotonic() > deadline:
                 raise ProcessEndedError(

@@ -59,7 +59,14 @@ def test_a_run_is_triggered_with_its_params() -> None:
 
 def test_every_page_of_task_instances_is_read() -> None:
     rows = [
-        {"task_id": "register", "map_index": i, "state": "success", "try_number": 1, "duration": 0.5}
+        {
+            "task_id": "register",
+            "map_index": i,
+            "state": "success",
+            "try_number": 1,
+            "duration": 0.5,
+            "start_date": None,
+        }
         for i in range(250)
     ]
 
@@ -124,7 +131,14 @@ def test_waiting_ends_with_the_run_and_looks_each_time() -> None:
 
 
 def test_waiting_too_long_says_where_the_tasks_are() -> None:
-    task = {"task_id": "plan", "map_index": -1, "state": "deferred", "try_number": 1, "duration": None}
+    task = {
+        "task_id": "plan",
+        "map_index": -1,
+        "state": "deferred",
+        "try_number": 1,
+        "duration": None,
+        "start_date": None,
+    }
     airflow = FakeAirflow(
         {
             "dags/d/dagRuns/r": RUN,

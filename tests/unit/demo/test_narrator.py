@@ -55,5 +55,14 @@ def test_a_pipe_writes_no_control_codes(narrator: Narrator, output: io.StringIO)
     assert "1.2 s" in output.getvalue()
 
 
+def test_tasks_stand_in_the_order_in_which_they_began(narrator: Narrator, output: io.StringIO) -> None:
+    first = TaskInstance("list", -1, "success", 1, 1.0, "2026-11-22T10:00:00Z")
+    second = TaskInstance("build", -1, "running", 1, None, "2026-11-22T10:00:05Z")
+    narrator.show(task_table([task("settle", None), second, task("register", None), first]))
+    order = [line.split()[0] for line in output.getvalue().splitlines()]
+    assert order[:2] == ["list", "build"]
+    assert set(order[2:]) == {"settle", "register"}
+
+
 def test_mapped_tasks_carry_their_number() -> None:
     assert (task_label(task("plan", None)), task_label(task("register", None, 3))) == ("plan", "register[3]")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, inspect
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -42,6 +42,7 @@ class Database:
         try:
             engine = _engine(url, folder)
             Base.metadata.create_all(engine)
+            _require_own_schema(engine)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise ConfigError(
                 "is not a database URL whose driver is installed.",
@@ -73,6 +74,19 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+
+def _require_own_schema(engine: Engine) -> None:
+    """Refuse tables of another version: `create_all` adds tables, never columns."""
+    existing = inspect(engine)
+    for table in Base.metadata.sorted_tables:
+        found = {column["name"] for column in existing.get_columns(table.name)}
+        if missing := {column.name for column in table.columns} - found:
+            raise ConfigError(
+                f"the database was made by another version: {table.name} lacks {', '.join(sorted(missing))}.",
+                where="database_url",
+                remedy="Name a new database; the old one stays as it is.",
+            )
 
 
 def _engine(url: str, folder: Path) -> Engine:

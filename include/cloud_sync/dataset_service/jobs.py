@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import func, insert, select
 
 from cloud_sync.dataset_service.access import dataset_of, folder_of, job_of, require
-from cloud_sync.dataset_service.item_types import HANDLER_OF
+from cloud_sync.dataset_service.item_types import HANDLER_OF, UnitSpec
 from cloud_sync.dataset_service.manifests import Manifest, read_manifest
 from cloud_sync.dataset_service.refusals import InvalidRequest
 from cloud_sync.dataset_service.registering import finish
@@ -73,8 +72,7 @@ def start_job(
     )
     session.add(job)
     session.flush()
-    rows = [{"job_id": job.id, **asdict(spec), "urls": list(spec.urls)} for spec in manifest.units]
-    session.execute(insert(Unit), rows)
+    session.execute(insert(Unit), [_unit_row(job.id, spec) for spec in manifest.units])
     return job.uuid
 
 
@@ -126,7 +124,7 @@ def job_state(session: Session, user: str, job_uuid: UUID, folder_uuid: UUID) ->
     """
     job = job_of(session, user, job_uuid, folder_uuid)
     errors = _unit_errors(session, job)
-    named = [ItemName(item_uuid=item.uuid, name=item.name) for item in _registered(session, job)]
+    named = [ItemName(item_uuid=uuid, name=name) for uuid, name in _registered(session, job).items()]
     return JobState(
         **_counts(session, job, errors).model_dump(),
         items_with_names=named,
@@ -148,7 +146,7 @@ def dataset_job_state(session: Session, user: str, job_uuid: UUID, dataset_uuid:
         "The upload job belongs to another dataset.",
     )
     errors = _unit_errors(session, job)
-    uuids = {item.uuid for item in _registered(session, job)}
+    uuids = _registered(session, job)
     rows = session.scalars(select(DataRow).where(DataRow.dataset_uuid == dataset.uuid).order_by(DataRow.id))
     named = [
         DataName(data_hash=str(row.uuid), title=row.title, backing_item_uuid=row.item_uuid)
@@ -172,6 +170,17 @@ def cancel_job(session: Session, user: str, job_uuid: UUID, folder_uuid: UUID) -
         session.flush()
     by_status = _units_by_status(session, job)
     return JobCancelled(units_cancelled_count=by_status.get(UnitStatus.CANCELLED, 0))
+
+
+def _unit_row(job_id: int, spec: UnitSpec) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "item_type": spec.item_type,
+        "urls": list(spec.urls),
+        "title": spec.title,
+        "client_metadata": spec.client_metadata,
+        "supplied": spec.supplied,
+    }
 
 
 def _manifest_of(raw: JsonValue, typed: JsonValue, limits: Limits) -> Manifest:
@@ -211,10 +220,10 @@ def _unit_errors(session: Session, job: Job) -> list[UnitErrorAnswer]:
     ]
 
 
-def _registered(session: Session, job: Job) -> list[Item]:
-    """What the job has added; while it runs nothing, as polls are many and the list can be long."""
+def _registered(session: Session, job: Job) -> dict[UUID, str]:
+    """What the job has added, uuid to name; while it runs nothing: polls are many, the list is long."""
     if job.status == JobStatus.PENDING:
-        return []
-    query = select(Item).join(Unit, Unit.item_uuid == Item.uuid)
+        return {}
+    query = select(Item.uuid, Item.name).join(Unit, Unit.item_uuid == Item.uuid)
     query = query.where(Unit.job_id == job.id, Unit.status == UnitStatus.REGISTERED)
-    return list(session.scalars(query.order_by(Unit.id)))
+    return {row[0]: row[1] for row in session.execute(query.order_by(Unit.id))}

@@ -6,6 +6,7 @@ has either registered a unit and marked it so, or neither.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -40,17 +41,21 @@ def identity_of(unit: Unit) -> Identity:
     return unit.item_type, unit.urls[0]
 
 
+def digest_of(url: str) -> str:
+    """Return by what URLs are looked up."""
+    return hashlib.sha256(url.encode()).hexdigest()
+
+
 def registered_already(session: Session, job: Job, units: Sequence[Unit]) -> dict[Identity, UUID]:
     """Return which of these units the job's folder holds already; none if the job wants duplicates."""
     known: dict[Identity, UUID] = {}
     if not job.skip_duplicate_urls:
         return known
-    urls = [unit.urls[0] for unit in units]
-    for start in range(0, len(urls), URLS_AT_ONCE):
+    digests = [digest_of(unit.urls[0]) for unit in units]
+    for start in range(0, len(digests), URLS_AT_ONCE):
         query = select(Item.item_type, Item.url, Item.uuid).where(Item.folder_uuid == job.folder_uuid)
-        for item_type, url, uuid in session.execute(
-            query.where(Item.url.in_(urls[start : start + URLS_AT_ONCE]))
-        ):
+        query = query.where(Item.url_digest.in_(digests[start : start + URLS_AT_ONCE]))
+        for item_type, url, uuid in session.execute(query):
             known.setdefault((item_type, url), uuid)
     return known
 
@@ -96,6 +101,7 @@ def _item_of(job: Job, unit: Unit, storage_location: str) -> Item:
         folder_uuid=job.folder_uuid,
         item_type=unit.item_type,
         url=unit.urls[0],
+        url_digest=digest_of(unit.urls[0]),
         name=unit.title,
         client_metadata=unit.client_metadata,
         media=unit.media or {},

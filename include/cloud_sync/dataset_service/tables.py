@@ -39,14 +39,14 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Convert to UTC."""
-        return value.astimezone(UTC) if value else None
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give the zone back."""
+        """Convert to UTC, which a moment without a zone is taken to be in."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give the zone back."""
+        return self.process_bind_param(value, dialect)
 
 
 def utc_now() -> datetime:
@@ -98,7 +98,8 @@ class Item(Base):
     """A registered item.
 
     `media` holds what is known of the file, by the wire names in snake case: `file_size` (bytes),
-    `mime_type`, `width`, `height` (pixels), `fps`, `duration` (seconds).
+    `mime_type`, `width`, `height` (pixels), `fps`, `duration` (seconds). `url_digest` stands for the URL
+    in the index, where PostgreSQL takes no more than 2.7 KB and a URL may have 16.
     """
 
     __tablename__ = "items"
@@ -106,6 +107,7 @@ class Item(Base):
     folder_uuid: Mapped[UUID] = mapped_column(ForeignKey("folders.uuid"))
     item_type: Mapped[str]
     url: Mapped[str]
+    url_digest: Mapped[str]
     name: Mapped[str]
     description: Mapped[str] = mapped_column(default="")
     client_metadata: Mapped[dict[str, Any]]
@@ -116,7 +118,7 @@ class Item(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     last_edited_at: Mapped[datetime] = mapped_column(default=utc_now)
     __table_args__ = (
-        Index("ix_items_by_url", "folder_uuid", "url"),
+        Index("ix_items_by_url", "folder_uuid", "url_digest"),
         Index("ix_items_by_name", "folder_uuid", "name", "uuid"),
         Index("ix_items_by_age", "folder_uuid", "created_at", "uuid"),
     )

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
-    from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
     from cloud_sync.dataset_service.config import Limits
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JOBS_AT_ONCE = 4
-UNITS_PER_TRANSACTION = 64
+UNITS_PER_TRANSACTION = 200
 PAUSE_AFTER_FAILURE_S = 2.0
 LONGEST_STOP_S = 1.0
 
@@ -206,34 +205,35 @@ def _settle(session: Session, job_id: int, findings: Sequence[Finding], storage_
     job = session.get_one(Job, job_id, with_for_update=True)
     if job.status != JobStatus.PENDING:
         return True  # cancelled meanwhile
-    units = _mark(session, job, findings)
-    failed = any(unit.status == UnitStatus.ERROR for unit in units)
-    if failed and not job.ignore_errors:
+    units, waiting = _mark(session, job, findings)
+    healthy = [unit for unit in units if unit.status == UnitStatus.CHECKED]
+    if job.ignore_errors:
+        register(session, job, healthy, storage_location)
+    elif len(healthy) < len(units):
         finish(session, job, JobStatus.ERROR)
         return True
-    session.flush()
-    waiting = session.scalar(_first_of(job, UnitStatus.PENDING)) is not None
-    if job.ignore_errors or not waiting:
-        healthy = select(Unit).where(Unit.job_id == job.id, Unit.status == UnitStatus.CHECKED)
-        register(session, job, session.scalars(healthy.order_by(Unit.id)).all(), storage_location)
+    elif not waiting:
+        session.flush()
+        query = select(Unit).where(Unit.job_id == job.id, Unit.status == UnitStatus.CHECKED)
+        register(session, job, session.scalars(query.order_by(Unit.id)).all(), storage_location)
     if not waiting:
         finish(session, job, JobStatus.DONE)
     return not waiting
 
 
-def _mark(session: Session, job: Job, findings: Sequence[Finding]) -> Sequence[Unit]:
+def _mark(session: Session, job: Job, findings: Sequence[Finding]) -> tuple[list[Unit], bool]:
+    """Write findings to their units; return these in order, and whether others still wait."""
     by_id = {finding.unit_id: finding for finding in findings}
-    query = select(Unit).where(Unit.job_id == job.id, Unit.status == UnitStatus.PENDING, Unit.id.in_(by_id))
-    units = session.scalars(query).all()
+    pending = select(Unit).where(Unit.job_id == job.id, Unit.status == UnitStatus.PENDING).order_by(Unit.id)
+    units = list(session.scalars(pending.where(Unit.id.in_(by_id))))
+    # Portions are taken in order, so whatever waits stands behind this one.
+    others = pending.where(Unit.id > max(by_id, default=0)).limit(1)
+    waiting = session.scalar(others) is not None
     for unit in units:
         finding = by_id[unit.id]
         unit.status = UnitStatus.ERROR if finding.error else UnitStatus.CHECKED
         unit.error, unit.media = finding.error, finding.media
-    return units
-
-
-def _first_of(job: Job, status: UnitStatus) -> Select[int]:
-    return select(Unit.id).where(Unit.job_id == job.id, Unit.status == status).limit(1)
+    return units, waiting
 
 
 def _daemon(work: Callable[[], None], name: str) -> threading.Thread:

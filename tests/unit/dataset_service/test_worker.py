@@ -9,70 +9,15 @@ import pytest
 from sqlalchemy import select
 
 from cloud_sync.dataset_service import worker as worker_module
-from cloud_sync.dataset_service.config import Limits
-from cloud_sync.dataset_service.database import Database
-from cloud_sync.dataset_service.datasets import create_dataset, link_items
-from cloud_sync.dataset_service.jobs import cancel_job, job_state, start_job
+from cloud_sync.dataset_service.datasets import create_dataset, dataset_answer, link_items
+from cloud_sync.dataset_service.jobs import cancel_job, dataset_job_state, job_state, start_job
 from cloud_sync.dataset_service.refusals import AlreadyExists, InvalidRequest, NotAllowed, NotFound
-from cloud_sync.dataset_service.tables import DataRow, Item, Job, Unit
+from cloud_sync.dataset_service.tables import Item, Job, Unit
 from cloud_sync.dataset_service.wire import CreateDataset, LinkItems, StartJob
-from cloud_sync.dataset_service.worker import Worker
+from cloud_sync.dataset_service.worker import UNITS_PER_TRANSACTION, Worker
 
-from .memory import INTEGRATION, JPEG, MemoryReader
-
-USER = "engineer@example.com"
-LIMITS = Limits()
-
-
-def images(*urls: str, **flags) -> dict:
-    return {"images": [{"objectUrl": url} for url in urls], **flags}
-
-
-class House:
-    """A database with one dataset, a store, and workers that come and go."""
-
-    def __init__(self, folder) -> None:
-        self.database = Database.open("sqlite:///service.sqlite", folder)
-        self.store = MemoryReader({f"s3://b/{n}.jpg": JPEG for n in range(300)})
-        with self.database.writing() as session:
-            made = create_dataset(session, USER, CreateDataset(title="d", create_backing_folder=True))
-        self.dataset, self.folder = made.dataset_uuid, made.backing_folder_uuid
-        self.ended = threading.Semaphore(0)
-        self.worker: Worker | None = None
-
-    def work(self, threads: int = 4) -> None:
-        self.worker = Worker(
-            self.database, {INTEGRATION: self.store}, LIMITS, threads, lambda _: self.ended.release()
-        )
-        self.worker.start()
-
-    def submit(self, content: dict, **settings) -> uuid.UUID:
-        asked = StartJob(external_files=content, integration_hash=INTEGRATION, **settings)
-        with self.database.writing() as session:
-            job = start_job(session, USER, self.folder, asked, limits=LIMITS, integrations=[INTEGRATION])
-        if self.worker:
-            self.worker.wake()
-        return job
-
-    def state(self, job: uuid.UUID):
-        with self.database.reading() as session:
-            return job_state(session, USER, job, self.folder)
-
-    def run(self, content: dict, **settings):
-        job = self.submit(content, **settings)
-        self.wait()
-        return self.state(job)
-
-    def wait(self) -> None:
-        assert self.ended.acquire(timeout=20)
-
-    def urls(self) -> list[str]:
-        with self.database.reading() as session:
-            return sorted(session.scalars(select(Item.url)))
-
-    def linked(self) -> int:
-        with self.database.reading() as session:
-            return len(session.scalars(select(DataRow.id).where(DataRow.dataset_uuid == self.dataset)).all())
+from .house import LIMITS, USER, House, images
+from .memory import INTEGRATION, JPEG
 
 
 @pytest.fixture
@@ -117,12 +62,12 @@ def test_good_units_are_registered_and_bad_ones_named(house):
 
 def test_without_ignore_errors_the_first_error_ends_the_job_and_nothing_is_registered(house):
     house.work()
-    urls = [f"s3://b/{n}.jpg" for n in range(150)]
+    urls = [f"s3://b/{n}.jpg" for n in range(UNITS_PER_TRANSACTION + 50)]
     state = house.run(images(*urls[:100], "s3://b/none.jpg", *urls[100:]))
-    assert (state.status, counts(state)) == ("ERROR", (0, 0, 1, 150))
+    assert (state.status, counts(state)) == ("ERROR", (0, 0, 1, len(urls)))
     assert state.items_with_names == []
     assert house.urls() == []
-    assert "s3://b/140.jpg" not in house.store.reads
+    assert urls[-1] not in house.store.reads
 
 
 def test_without_ignore_errors_healthy_units_are_registered_together(house):
@@ -192,7 +137,7 @@ def test_upsert_changes_the_metadata_of_what_is_skipped(house):
 
 
 def test_cancelling_keeps_what_is_registered_and_drops_the_rest(house):
-    total = worker_module.UNITS_PER_TRANSACTION + 50
+    total = UNITS_PER_TRANSACTION + 50
     house.work(threads=1)
     house.store.gate.clear()
     job = house.submit(images(*(f"s3://b/{n}.jpg" for n in range(total))), ignore_errors=True)
@@ -216,13 +161,13 @@ def test_cancelling_a_finished_job_changes_nothing(house):
 
 @pytest.mark.parametrize("ignore_errors", [True, False])
 def test_the_next_process_goes_on_where_the_last_one_ended(house, ignore_errors):
-    urls = [f"s3://b/{n}.jpg" for n in range(worker_module.UNITS_PER_TRANSACTION + 20)]
+    urls = [f"s3://b/{n}.jpg" for n in range(UNITS_PER_TRANSACTION + 20)]
     held = urls[-1]
     size, gate = house.store.size, threading.Event()
     house.store.size = lambda url: gate.wait(20) and size(url) if url == held else size(url)
     house.work()
     job = house.submit(images(*urls), ignore_errors=ignore_errors)
-    wait_for(lambda: house.state(job).units_done_count == worker_module.UNITS_PER_TRANSACTION)
+    wait_for(lambda: house.state(job).units_done_count == UNITS_PER_TRANSACTION)
     house.worker.stop()
     house.store.size = size
     house.store.reads.clear()
@@ -295,6 +240,11 @@ def test_others_see_neither_folder_nor_job(house):
             job_state(session, "other@example.com", job, house.folder)
         with pytest.raises(NotFound):
             job_state(session, USER, job, uuid.uuid4())
+        # The legacy protocol does not sign which dataset it asks for, so its owner alone decides.
+        with pytest.raises(NotAllowed):
+            dataset_answer(session, "other@example.com", house.dataset, settings={})
+        with pytest.raises(NotAllowed):
+            dataset_job_state(session, "other@example.com", job, house.dataset)
         with pytest.raises(NotAllowed):
             start_job(
                 session,

@@ -1,0 +1,73 @@
+"""A whole service but for its HTTP: a database, a store in memory and workers that come and go."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from pathlib import Path
+
+from sqlalchemy import select
+
+from cloud_sync.dataset_service.config import Limits
+from cloud_sync.dataset_service.database import Database
+from cloud_sync.dataset_service.datasets import create_dataset
+from cloud_sync.dataset_service.jobs import job_state, start_job
+from cloud_sync.dataset_service.tables import DataRow, Item
+from cloud_sync.dataset_service.wire import CreateDataset, StartJob
+from cloud_sync.dataset_service.worker import Worker
+
+from .memory import INTEGRATION, JPEG, MemoryReader
+
+USER = "engineer@example.com"
+LIMITS = Limits()
+
+
+def images(*urls: str, **flags) -> dict:
+    return {"images": [{"objectUrl": url} for url in urls], **flags}
+
+
+class House:
+    """A database with one dataset, a store, and workers that come and go."""
+
+    def __init__(self, folder: Path, database_url: str = "sqlite:///service.sqlite") -> None:
+        self.database = Database.open(database_url, folder)
+        self.store = MemoryReader({f"s3://b/{n}.jpg": JPEG for n in range(300)})
+        with self.database.writing() as session:
+            made = create_dataset(session, USER, CreateDataset(title="d", create_backing_folder=True))
+        self.dataset, self.folder = made.dataset_uuid, made.backing_folder_uuid
+        self.ended = threading.Semaphore(0)
+        self.worker: Worker | None = None
+
+    def work(self, threads: int = 4) -> None:
+        self.worker = Worker(
+            self.database, {INTEGRATION: self.store}, LIMITS, threads, lambda _: self.ended.release()
+        )
+        self.worker.start()
+
+    def submit(self, content: dict, **settings) -> uuid.UUID:
+        asked = StartJob(external_files=content, integration_hash=INTEGRATION, **settings)
+        with self.database.writing() as session:
+            job = start_job(session, USER, self.folder, asked, limits=LIMITS, integrations=[INTEGRATION])
+        if self.worker:
+            self.worker.wake()
+        return job
+
+    def state(self, job: uuid.UUID):
+        with self.database.reading() as session:
+            return job_state(session, USER, job, self.folder)
+
+    def run(self, content: dict, **settings):
+        job = self.submit(content, **settings)
+        self.wait()
+        return self.state(job)
+
+    def wait(self) -> None:
+        assert self.ended.acquire(timeout=20)
+
+    def urls(self) -> list[str]:
+        with self.database.reading() as session:
+            return sorted(session.scalars(select(Item.url)))
+
+    def linked(self) -> int:
+        with self.database.reading() as session:
+            return len(session.scalars(select(DataRow.id).where(DataRow.dataset_uuid == self.dataset)).all())

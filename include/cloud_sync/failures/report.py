@@ -64,6 +64,7 @@ def verdict_of(plan: Sequence[PlanRow], settlement: Settlement) -> Verdict:
 def make_report(folder: RunFolder, facts: RunFacts, settlement: Settlement) -> dict[str, Any]:
     """Write `report.json` and return it."""
     jobs = [outcome.status for _, outcome in settlement.ended]
+    known = sum(row.objects for row in facts.plan if row.reason == "registered")
     report = {
         **asdict(facts),
         "verdict": verdict_of(facts.plan, settlement).value,
@@ -71,7 +72,7 @@ def make_report(folder: RunFolder, facts: RunFacts, settlement: Settlement) -> d
         "manifests": len(settlement.ended) + len(settlement.waiting),
         "jobs": {status: jobs.count(status) for status in ("done", "failed", "cancelled")},
         "registered": settlement.registered,
-        "already_registered": settlement.already_registered,
+        "already_registered": settlement.already_registered + known,
         "failed": len(settlement.failures),
         "waiting": settlement.waiting_items,
         "failures_by_cause": failures_by_cause(settlement.failures),

@@ -1,0 +1,157 @@
+"""What list, plan and build of a large bucket cost together: everything new, and a usual night.
+
+    python -m benchmarks.bench_pipeline [--objects 1000000] [--new 1000]
+
+The store is the listing responder, which answers faster than any client asks. "All new" starts without a
+ledger; "a usual night" has a ledger that knows all objects but the last ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Measurement, measure, table
+
+BUCKET = "bench"
+PREFIX = "raw/"
+CPU_S_ALL_NEW = 12
+PEAK_MIB = 450
+
+
+@contextmanager
+def responder(objects: int) -> Iterator[str]:
+    """Run the listing responder and yield its address."""
+    command = [sys.executable, "-m", "benchmarks.listing_responder", "--objects", str(objects)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        port = process.stdout.readline().split()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def list_plan_build(endpoint_url: str, folder: str, ledger: str | None = None) -> dict[str, int]:
+    """Run the three stages as the Airflow tasks do, in one process."""
+    from cloud_sync.ledger import Ledger
+    from cloud_sync.manifest.build import build_manifests
+    from cloud_sync.objects.listing import list_objects
+    from cloud_sync.objects.stores import open_s3
+    from cloud_sync.objects.urls import ObjectUrls, UrlStyle
+    from cloud_sync.planning.model import REGISTER_NAME
+    from cloud_sync.planning.plan import make_plan
+    from cloud_sync.run_folder import RunFolder
+
+    run = RunFolder(folder)
+    store = open_s3(BUCKET, endpoint_url=endpoint_url, access_key_id="bench", secret_access_key="bench")  # noqa: S106
+    listing = list_objects(store, PREFIX, run)
+    plan = make_plan(
+        run,
+        listing_parts=[run.path(name) for name in run.names("listing/part-*.parquet")],
+        integration=_integration(),
+        ledger=Ledger(Path(ledger)).current() if ledger else None,
+        now=datetime.now(UTC),
+    )
+    urls = ObjectUrls("s3", BUCKET, UrlStyle.PATH, endpoint_url=endpoint_url)
+    _, index = build_manifests(
+        run,
+        register_path=run.path(REGISTER_NAME),
+        build_urls=urls.build_many,
+        items_per_manifest=1000,
+        jobs_in_flight=4,
+        skip_duplicate_urls=True,
+    )
+    return {"listed": listing.objects, "planned": plan.to_register, "in_manifests": index.items}
+
+
+def write_ledger(folder: str, ledger: str) -> None:
+    """Settle a run as if Encord had registered all of it."""
+    from cloud_sync.ledger import Ledger, SettledManifest
+    from cloud_sync.manifest.model import ITEMS_NAME, read_index
+    from cloud_sync.run_folder import RunFolder
+
+    run = RunFolder(folder)
+    now = datetime.now(UTC)
+    Ledger(Path(ledger)).commit(
+        run_id="night before",
+        url_base="bench",
+        items_path=run.path(ITEMS_NAME),
+        manifests=[SettledManifest(e.number, e.name, "job", now) for e in read_index(run).manifests],
+        failures=[],
+    )
+
+
+def _integration() -> Any:
+    from cloud_sync.integration import Integration
+
+    return Integration.model_validate(
+        {
+            "name": "bench",
+            "storage": {"provider": "s3", "connection_id": "bench", "bucket": BUCKET, "prefix": PREFIX},
+            "target": {"connection_id": "bench", "dataset": "bench"},
+            "select": {"exclude": ["*.tmp"]},
+        }
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--objects", type=int, default=1_000_000)
+    parser.add_argument("--new", type=int, default=1_000)
+    options = parser.parse_args()
+    scratch = Path(tempfile.mkdtemp(prefix="bench-pipeline-"))
+    try:
+        measured = _measure(scratch, options.objects, options.new)
+    finally:
+        shutil.rmtree(scratch)
+    first = measured[0].name
+    print(table(measured, base=first))
+    if options.objects == 1_000_000:  # noqa: PLR2004 (the number that the targets are for)
+        print(f"\nTargets for all new: under {CPU_S_ALL_NEW} CPU s and {PEAK_MIB} MiB.")
+
+
+def _measure(scratch: Path, objects: int, new: int) -> list[Measurement]:
+    case = "benchmarks.bench_pipeline:list_plan_build"
+    known, all_of_them = f"{scratch}/known", f"{scratch}/all"
+    ledger = f"{scratch}/ledger"
+    with responder(objects) as endpoint_url:
+        all_new = measure(
+            f"{objects:,} objects, all new", case, endpoint_url=endpoint_url, folder=all_of_them
+        )
+    # The responder's keys of a smaller bucket are not the first keys of a larger one, so the ledger is
+    # made from the same listing, without its last objects.
+    _leave_out_last(Path(all_of_them), new)
+    measure("ledger", "benchmarks.bench_pipeline:write_ledger", folder=all_of_them, ledger=ledger)
+    with responder(objects) as endpoint_url:
+        night = measure(
+            f"{objects:,} objects, {new:,} new",
+            case,
+            endpoint_url=endpoint_url,
+            folder=known,
+            ledger=ledger,
+        )
+    assert all_new.result == {"listed": objects, "planned": objects, "in_manifests": objects}, all_new.result
+    assert night.result == {"listed": objects, "planned": new, "in_manifests": new}, night.result
+    return [all_new, night]
+
+
+def _leave_out_last(folder: Path, new: int) -> None:
+    import pyarrow.parquet as pq
+
+    items = pq.read_table(folder / "items.parquet")
+    pq.write_table(items.slice(0, len(items) - new), folder / "items.parquet")
+
+
+if __name__ == "__main__":
+    main()

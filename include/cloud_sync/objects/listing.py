@@ -32,7 +32,7 @@ FOLDER = "listing"
 INDEX = f"{FOLDER}/index.json"
 PART_ROWS = 250_000
 PAGES_IN_FLIGHT = 32
-BATCHES_WAITING = 64
+BATCHES_WAITING = 16
 """Pages between the listing threads and the writer: bounds memory, evens out pauses."""
 POLL_S = 0.2
 LONGEST_FAREWELL_S = 5.0

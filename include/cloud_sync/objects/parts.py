@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cloud_sync.objects.exact import LISTING_SCHEMA
+from cloud_sync.objects.exact import LISTING_SCHEMA, MEMORY_POOL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cloud_sync.run_folder import RunFolder
 
-ROWS_PER_GROUP = 50_000
+ROWS_PER_GROUP = 40_000
 
 PARQUET_OPTIONS: dict[str, Any] = {
     # Sorted keys share their beginnings and times lie close together: delta encodings halve the file and cost
@@ -98,7 +98,9 @@ class PartsWriter:
         if self._writer is None:
             name = f"{self._folder}/part-{len(self.parts):04d}.parquet"
             path = self._open.enter_context(self._run_folder.writing(name))
-            self._writer = self._open.enter_context(pq.ParquetWriter(path, LISTING_SCHEMA, **PARQUET_OPTIONS))
+            self._writer = self._open.enter_context(
+                pq.ParquetWriter(path, LISTING_SCHEMA, memory_pool=MEMORY_POOL, **PARQUET_OPTIONS)
+            )
             self.parts.append((name, 0))
         return self._writer
 
@@ -130,6 +132,7 @@ class Spill:
     def drained(self) -> Iterator[pa.RecordBatch]:
         """Yield all rows, then remove the file."""
         self.close()
-        with pa.OSFile(str(self._path), "rb") as source, pa.ipc.open_stream(source) as reader:
+        source = pa.OSFile(str(self._path), "rb")
+        with source, pa.ipc.open_stream(source, memory_pool=MEMORY_POOL) as reader:
             yield from reader
         self._path.unlink()

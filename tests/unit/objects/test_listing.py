@@ -1,0 +1,212 @@
+"""The listing against a bucket in memory: exact for every set of keys, sorted, the same bytes every time."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING, cast
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from cloud_sync.objects import exact
+from cloud_sync.objects.errors import ObjectStoreError
+from cloud_sync.objects.exact import LISTING_SCHEMA
+from cloud_sync.objects.listing import Listing, list_objects
+from cloud_sync.objects.model import StoredObject
+from cloud_sync.run_folder import RunFolder, sha256_of
+
+from .fake_store import FakeStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cloud_sync.objects.stores import ObjectStore
+
+OVERLOADED = ObjectStoreError("overloaded.", reason="unreachable", transient=True)
+
+SEGMENTS = st.sampled_from(
+    ["a", "b", "cam", "cam1", "", ".", "..", "a b", "!", "-", "0", "~", "é", "\n", "\U0010ffff"]
+)
+KEYS = st.lists(SEGMENTS, min_size=1, max_size=5).map("/".join).filter(bool)
+# A key that ends with a slash has no content here: see the last paragraph of exact.py.
+BUCKETS = st.dictionaries(KEYS, st.sampled_from([0, 5, 5, 5]), max_size=60).map(
+    lambda sizes: {key: 0 if key.endswith("/") else size for key, size in sizes.items()}
+)
+
+
+def run(store: FakeStore, prefix: str, root: Path | str, **settings: int) -> Listing:
+    return list_objects(cast("ObjectStore", store), prefix, RunFolder(root), **settings)
+
+
+def rows(root: Path | str, listing: Listing) -> list[StoredObject]:
+    folder = RunFolder(root)
+    names = [part["path"] for part in folder.read_json(listing.index.path)["parts"]]
+    tables = [pq.read_table(folder.path(name)) for name in names]
+    return [StoredObject(**row) for table in tables for row in table.to_pylist()]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    sizes=BUCKETS,
+    prefix=st.sampled_from(["", "", "a", "a/", "cam", "/", "a//", "cam/a"]),
+    page_size=st.integers(1, 7),
+    pages_in_flight=st.sampled_from([1, 3]),
+)
+@example(sizes={"p/trail": 0, "p/trail/": 0, "p/trail/x": 5}, prefix="", page_size=1, pages_in_flight=1)
+@example(sizes={"!a": 5, "/!b": 5, "/lead": 5, "lead": 5, "0": 5}, prefix="", page_size=2, pages_in_flight=1)
+def test_every_key_is_listed_once_as_it_is(
+    sizes: dict[str, int], prefix: str, page_size: int, pages_in_flight: int
+):
+    store = FakeStore(sizes, page_size)
+    with tempfile.TemporaryDirectory() as root:
+        listing = run(store, prefix, root, pages_in_flight=pages_in_flight, part_rows=11)
+
+        expected = store.listed(prefix)
+        assert rows(root, listing) == expected
+        assert listing.objects == len(expected)
+        assert listing.total_bytes == sum(each.size_bytes for each in expected)
+        assert listing.folder_markers == sum(key.startswith(prefix) for key in sizes) - len(expected)
+
+
+def many_folders(folders: int, each: int) -> dict[str, int]:
+    return {f"raw/f{folder:04d}/{number:03d}.jpg": 5 for folder in range(folders) for number in range(each)}
+
+
+@pytest.mark.parametrize("page_size", [5, 1000])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        many_folders(40, 7),
+        many_folders(3, 250) | {"raw/f0001": 5, "raw/f0001.jpg": 5, "raw/f0001-b/x": 5, "zzz": 5},
+        {f"raw/{number:05d}.jpg": 5 for number in range(700)} | {"raw/zz/a": 5, "/x": 5, "//": 0},
+        {f"{number:05d}.jpg": 5 for number in range(300)}
+        | {f"-{n}": 5 for n in range(150)}
+        | {"/x": 5, "/!": 5},
+    ],
+    ids=["folders", "neighbours", "flat", "flat root with leading slashes"],
+)
+def test_shapes_of_buckets(sizes: dict[str, int], page_size: int, tmp_path: Path):
+    store = FakeStore(sizes, page_size)
+
+    for prefix in ("", "raw/", "raw/f000", "raw/f0001", "0"):
+        assert rows(tmp_path, run(store, prefix, tmp_path, pages_in_flight=2)) == store.listed(prefix)
+
+
+def test_objects_with_content_whose_key_ends_with_a_slash_are_seen_when_something_is_inside(tmp_path: Path):
+    store = FakeStore(
+        {f"raw/{n:04d}": 5 for n in range(300)}
+        | {"raw/0200/": 5, "raw/0200/x": 5, "raw/0250/": 5, "raw/0250!": 5}
+    )
+
+    assert rows(tmp_path, run(store, "raw/", tmp_path)) == store.listed("raw/")
+
+
+def test_the_same_bucket_gives_the_same_bytes(tmp_path: Path):
+    sizes = many_folders(60, 30)
+
+    listings = [
+        run(
+            FakeStore(sizes, page_size), "", tmp_path / str(page_size), pages_in_flight=flights, part_rows=500
+        )
+        for page_size, flights in ((7, 1), (9, 16), (1000, 4))
+    ]
+
+    digests = [
+        [sha256_of(path) for path in sorted((tmp_path / name / "listing").glob("part-*"))]
+        for name in ("7", "9", "1000")
+    ]
+    assert [len(digest) for digest in digests] == [4, 4, 4]
+    assert digests[0] == digests[1] == digests[2]
+    assert {listing.objects for listing in listings} == {1800}
+
+
+def test_the_index_says_what_there_is(tmp_path: Path):
+    listing = run(FakeStore(many_folders(2, 10) | {"raw/f0000/": 0}), "raw/", tmp_path, part_rows=15)
+
+    index = RunFolder(tmp_path).read_json("listing/index.json")
+    assert [(part["path"], part["rows"]) for part in index["parts"]] == [
+        ("listing/part-0000.parquet", 15),
+        ("listing/part-0001.parquet", 5),
+    ]
+    for part in index["parts"]:
+        assert part["sha256"] == sha256_of(tmp_path / part["path"])
+        assert pq.read_schema(tmp_path / part["path"]) == LISTING_SCHEMA
+    assert (index["objects"], index["bytes"], index["folder_markers"]) == (20, 100, 1)
+    assert listing.index.counts == {"objects": 20, "bytes": 100}
+    assert RunFolder(tmp_path).verified(listing.index)
+
+
+def test_running_again_leaves_nothing_of_the_try_before(tmp_path: Path):
+    run(FakeStore(many_folders(10, 10)), "", tmp_path, part_rows=10)
+    listing = run(FakeStore({"a": 5}), "", tmp_path, part_rows=10)
+
+    assert [path.name for path in sorted((tmp_path / "listing").iterdir())] == [
+        "index.json",
+        "part-0000.parquet",
+    ]
+    assert [row.key for row in rows(tmp_path, listing)] == ["a"]
+
+
+def test_an_empty_bucket_has_no_parts(tmp_path: Path):
+    listing = run(FakeStore({}), "", tmp_path)
+
+    assert (listing.objects, listing.total_bytes) == (0, 0)
+    assert [path.name for path in (tmp_path / "listing").iterdir()] == ["index.json"]
+
+
+def test_an_empty_answer_of_the_fast_client_is_not_believed(tmp_path: Path):
+    store = FakeStore(many_folders(3, 300), blind=True)
+
+    listing = run(store, "", tmp_path)
+
+    assert rows(tmp_path, listing) == store.listed("")
+    assert listing.exact_stretches == 3
+
+
+def test_a_flat_bucket_pays_little_for_the_search_for_folders(tmp_path: Path):
+    store = FakeStore({f"{number:06d}.jpg": 5 for number in range(20_000)})
+
+    listing = run(store, "", tmp_path)
+
+    assert listing.objects == 20_000
+    assert store.exact_requests == 1
+
+
+def test_small_folders_are_not_a_request_each(tmp_path: Path):
+    store = FakeStore(many_folders(3_000, 2))
+
+    listing = run(store, "", tmp_path, pages_in_flight=4)
+
+    assert listing.objects == 6_000
+    assert listing.requests < 100
+
+
+def test_a_listing_goes_on_after_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(exact, "LONGEST_PAUSE_S", 0.0)
+    store = FakeStore({f"{number:06d}.jpg": 5 for number in range(900)}, 100, failures=[OVERLOADED] * 7)
+
+    listing = run(store, "", tmp_path)
+
+    assert rows(tmp_path, listing) == store.listed("")
+    assert RunFolder(tmp_path).read_json("listing/index.json")["resumed"] == 7
+
+
+def test_a_failure_that_does_not_pass_ends_the_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(exact, "LONGEST_PAUSE_S", 0.0)
+    store = FakeStore({f"{number:06d}.jpg": 5 for number in range(900)}, 1, failures=[OVERLOADED] * 1000)
+
+    with pytest.raises(ObjectStoreError, match="overloaded"):
+        run(store, "", tmp_path)
+
+    assert not list((tmp_path / "listing").glob("*.parquet"))
+    assert not (tmp_path / "listing" / "index.json").exists()
+
+
+def test_a_refusal_ends_the_listing_at_once(tmp_path: Path):
+    refused = ObjectStoreError("refused.", reason="forbidden")
+    store = FakeStore(many_folders(300, 101), failures=[refused])
+
+    with pytest.raises(ObjectStoreError, match="refused"):
+        run(store, "", tmp_path)

@@ -1,0 +1,200 @@
+"""URLs: what is built, what is read, and that reading undoes building."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud_sync.errors import ConfigError, ManifestError
+from cloud_sync.objects.urls import ObjectAddress, ObjectUrls, UrlStyle, parse_object_url
+
+ARN = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap"
+ENDPOINT = "http://127.0.0.1:8333"
+
+KEYS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(
+    lambda key: len(key.encode()) <= 1024
+)
+
+EVERY_STYLE = [
+    ObjectUrls("s3", "media", UrlStyle.VIRTUAL_HOSTED, region="eu-west-2"),
+    ObjectUrls("s3", "media", UrlStyle.PATH, region="eu-west-2"),
+    ObjectUrls("s3", "media", UrlStyle.S3),
+    ObjectUrls("s3", ARN, UrlStyle.MRAP, mrap_arn=ARN),
+    ObjectUrls("s3", "media", UrlStyle.PATH, endpoint_url=ENDPOINT),
+    ObjectUrls("s3", "media", UrlStyle.VIRTUAL_HOSTED, endpoint_url=ENDPOINT),
+]
+
+
+@pytest.mark.parametrize(
+    ("urls", "expected"),
+    list(
+        zip(
+            EVERY_STYLE,
+            [
+                "https://media.s3.eu-west-2.amazonaws.com/raw/a%20b%2B1.jpg",
+                "https://s3.eu-west-2.amazonaws.com/media/raw/a%20b%2B1.jpg",
+                "s3://media/raw/a%20b%2B1.jpg",
+                f"{ARN}/raw/a%20b%2B1.jpg",
+                "http://127.0.0.1:8333/media/raw/a%20b%2B1.jpg",
+                "http://media.127.0.0.1:8333/raw/a%20b%2B1.jpg",
+            ],
+            strict=True,
+        )
+    ),
+)
+def test_each_style_is_written_as_documented(urls: ObjectUrls, expected: str):
+    assert urls.build("raw/a b+1.jpg") == expected
+
+
+def test_china_has_its_own_domain():
+    assert (
+        ObjectUrls("s3", "media", region="cn-north-1").base == "https://media.s3.cn-north-1.amazonaws.com.cn/"
+    )
+
+
+@pytest.mark.parametrize("urls", EVERY_STYLE, ids=lambda urls: urls.base)
+@given(key=KEYS)
+def test_reading_undoes_building(urls: ObjectUrls, key: str):
+    url = urls.build(key)
+
+    assert urls.parse(url) == key
+    assert parse_object_url(url, [ENDPOINT]) == ObjectAddress("s3", urls.bucket, key)
+
+
+@pytest.mark.parametrize(
+    "key", ["a b", "a+b", "a%20b", "a#b", "a?b", "a//b", "a/", "/a", "é", "e\u0301", "😀", "a\nb", "x" * 1024]
+)
+def test_known_odd_keys_survive(key: str):
+    for urls in EVERY_STYLE:
+        assert urls.parse(urls.build(key)) == key
+
+
+@given(keys=st.lists(KEYS, max_size=20))
+def test_urls_hold_only_safe_characters_and_differ_as_keys_do(keys: list[str]):
+    urls = EVERY_STYLE[0].build_many(keys)
+
+    assert len(set(urls)) == len(set(keys))
+    for url in urls:
+        assert url.isascii()
+        assert not set(url) & set(" \t\n+#?\"'<>\\")
+        assert len(url) <= 16 * 1024
+
+
+def test_many_urls_are_the_single_ones_in_order():
+    keys = [f"raw/{number}{' +' if number % 1_500 == 7 else ''}.jpg" for number in range(3_500)]
+
+    assert EVERY_STYLE[0].build_many(keys) == [EVERY_STYLE[0].build(key) for key in keys]
+    assert EVERY_STYLE[0].build_many([]) == []
+
+
+def test_a_url_over_the_limit_is_refused_with_its_key():
+    with pytest.raises(ManifestError, match=r"object 'x+'.*bytes; Encord accepts 16,384"):
+        EVERY_STYLE[0].build("x" * 16_384)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://media.s3.eu-west-2.amazonaws.com/raw/a.jpg",
+        "https://media.s3.dualstack.eu-west-2.amazonaws.com/raw/a.jpg",
+        "https://s3.eu-west-2.amazonaws.com/media/raw/a.jpg",
+        "s3://media/raw/a.jpg",
+        "S3://media/raw/a.jpg",
+        "https://media.s3.amazonaws.com/raw/a.jpg",
+        "https://s3.amazonaws.com/media/raw/a.jpg",
+        "https://media.s3-eu-west-2.amazonaws.com/raw/a.jpg",
+        "https://s3-eu-west-2.amazonaws.com/media/raw/a.jpg",
+        "https://MEDIA.S3.amazonaws.com/raw/a.jpg",
+        "http://127.0.0.1:8333/media/raw/a.jpg",
+        "http://media.127.0.0.1:8333/raw/a.jpg",
+    ],
+)
+def test_every_documented_form_is_read(url: str):
+    assert parse_object_url(url, ["http://other:9000", f"{ENDPOINT}/"]) == ObjectAddress(
+        "s3", "media", "raw/a.jpg"
+    )
+
+
+def test_the_access_point_is_the_bucket():
+    assert parse_object_url(f"{ARN}/raw/a.jpg") == ObjectAddress("s3", ARN, "raw/a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("url", "bucket"),
+    [
+        ("https://my.dotted.bucket.s3.eu-west-2.amazonaws.com/a", "my.dotted.bucket"),
+        ("https://my.s3.data.s3.us-gov-west-1.amazonaws.com/a", "my.s3.data"),
+        ("https://media-s3.s3.amazonaws.com/a", "media-s3"),
+    ],
+)
+def test_buckets_with_dots(url: str, bucket: str):
+    assert parse_object_url(url) == ObjectAddress("s3", bucket, "a")
+
+
+def test_a_bare_plus_is_a_space_where_s3_reads_it_so():
+    documented = "https://cord-dev.s3.eu-west-2.amazonaws.com/food/1-Light+Environment/1+(32).jpg"
+
+    assert parse_object_url(documented).key == "food/1-Light Environment/1 (32).jpg"
+    assert parse_object_url("s3://media/a+b.jpg").key == "a+b.jpg"
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("https://media.s3.eu-west-2.amazonaws.com/a b.jpg", "whitespace"),
+        ("s3://media/a\u00a0b.jpg", "whitespace"),
+        ("https://example.com/media/a.jpg", "no known form"),
+        ("https://media.s3.evil.com/a.jpg", "no known form"),
+        ("https://s3.amazonaws.com.evil.com/media/a.jpg", "no known form"),
+        ("ftp://media.s3.amazonaws.com/a.jpg", "no known form"),
+        ("media/a.jpg", "no known form"),
+        ("s3://media", "names no bucket and object"),
+        ("s3://media/", "names no bucket and object"),
+        ("https://media.s3.eu-west-2.amazonaws.com/%FF.jpg", "UTF-8"),
+        ("arn:aws:s3::123456789012:accesspoint/x.mrap", "no known form"),
+    ],
+)
+def test_other_urls_are_refused_by_name(url: str, fault: str):
+    with pytest.raises(ConfigError, match=fault):
+        parse_object_url(url)
+
+
+def test_a_refusal_never_repeats_the_query():
+    with pytest.raises(ConfigError, match="carries a query") as caught:
+        parse_object_url("https://media.s3.eu-west-2.amazonaws.com/a.jpg?X-Amz-Signature=c4fe")
+
+    assert "c4fe" not in str(caught.value)
+    assert "a.jpg" in str(caught.value)
+
+
+def test_a_url_of_another_base_is_not_parsed():
+    with pytest.raises(ConfigError, match="does not start with"):
+        EVERY_STYLE[0].parse("https://other.s3.eu-west-2.amazonaws.com/a.jpg")
+
+
+@pytest.mark.parametrize("style", [UrlStyle.VIRTUAL_HOSTED, UrlStyle.PATH])
+def test_aws_urls_need_the_region(style: UrlStyle):
+    with pytest.raises(ConfigError, match=r"region.*region_name"):
+        ObjectUrls("s3", "media", style)
+
+
+@pytest.mark.parametrize("arn", [None, "arn:aws:s3:::media", ARN + "/x"])
+def test_the_style_mrap_needs_the_arn(arn: str | None):
+    with pytest.raises(ConfigError, match="mrap_arn"):
+        ObjectUrls("s3", "media", UrlStyle.MRAP, mrap_arn=arn)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["127.0.0.1:8333", "http://user:secret@host", "http://host?x=secret", "ftp://host"]
+)
+def test_a_bad_endpoint_is_refused_without_repeating_it(endpoint: str):
+    with pytest.raises(ConfigError, match="endpoint_url") as caught:
+        ObjectUrls("s3", "media", UrlStyle.PATH, endpoint_url=endpoint)
+
+    assert "secret" not in str(caught.value)
+
+
+def test_an_unknown_provider_names_what_there_is():
+    with pytest.raises(ConfigError, match="s3/virtual-hosted"):
+        ObjectUrls("ftp", "media")

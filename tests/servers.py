@@ -156,6 +156,25 @@ def _wait_for_buckets(server: S3Server, buckets: Sequence[str], timeout_s: float
                 time.sleep(0.1)
 
 
+@contextlib.contextmanager
+def running_moto(directory: Path, *, keys_per_page: int | None = None) -> Iterator[S3Server]:
+    """Run moto's S3: it keeps odd keys as they are, serves virtual-hosted style, and accepts any secret."""
+    server = S3Server(f"http://{LOOPBACK}:{free_ports(1)[0]}", "test-access-key", "test-secret-key")
+    command = [program("moto_server"), "-H", LOOPBACK, "-p", server.endpoint_url.rsplit(":", 1)[1]]
+    environment = dict(os.environ)
+    if keys_per_page is not None:
+        environment["MOTO_S3_DEFAULT_MAX_KEYS"] = str(keys_per_page)
+    directory.mkdir(parents=True, exist_ok=True)
+    log = directory / "moto.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_until_answers(f"{server.endpoint_url}/moto-api/", process, log)
+            yield server
+        finally:
+            end(process)
+
+
 @dataclass
 class DatasetService:
     """The dataset service as a real process; a test may kill it and start it again."""

@@ -58,7 +58,7 @@ class RunReport:
     Attributes:
         verdict: `ok`, `ok_with_quarantine` or `failed`.
         registered: Items that this run registered.
-        submitted_again: Objects that were submitted although they were registered, and so were skipped.
+        already_registered: Objects that were registered before, known by the plan or found out by Encord.
         failed: Files that were not registered.
         folder: The run folder.
     """
@@ -70,7 +70,7 @@ class RunReport:
     manifests: int
     jobs: dict[str, int]
     registered: int
-    submitted_again: int
+    already_registered: int
     failed: int
     causes: tuple[Cause, ...]
     folder: Path
@@ -92,7 +92,7 @@ class RunReport:
                 manifests=data["manifests"],
                 jobs=data["jobs"],
                 registered=data["registered"],
-                submitted_again=data["already_registered"],
+                already_registered=data["already_registered"],
                 failed=data["failed"],
                 causes=tuple(_cause(cause) for cause in data["failures_by_cause"]),
                 folder=folder,
@@ -108,12 +108,6 @@ class RunReport:
     def failure_csv(self) -> Path:
         """The file with one row for each file that was not registered."""
         return self.folder / FAILURES
-
-    @property
-    def already_registered(self) -> int:
-        """Objects that were registered before, whether the plan knew it or Encord said so."""
-        known = sum(line.objects for line in self.planned if line.reason == "registered")
-        return known + self.submitted_again
 
     def planned_with(self, *actions: str) -> int:
         """Return how many objects the plan gave one of these actions."""

@@ -76,12 +76,6 @@ def test_the_plan_is_counted_by_action(tmp_path: Path) -> None:
     assert report.planned_with("skip", "report", "hold") == 1
 
 
-def test_registered_before_is_what_the_plan_knew_and_what_was_skipped(tmp_path: Path) -> None:
-    known = {"action": "skip", "item_type": "image", "reason": "registered", "objects": 60}
-    write_report(tmp_path, report_data() | {"planned": [known], "already_registered": 9})
-    assert RunReport.read(tmp_path).already_registered == 69
-
-
 def test_the_failure_csv_is_read_as_spreadsheets_write_it(tmp_path: Path) -> None:
     write_report(tmp_path, report_data())
     report = RunReport.read(tmp_path)

@@ -29,7 +29,7 @@ def report(
         manifests=manifests,
         jobs={"done": manifests},
         registered=registered,
-        submitted_again=known,
+        already_registered=known,
         failed=1,
         causes=(),
         folder=folder,

@@ -115,11 +115,13 @@ class Registrar:
     def _send_again(self, found_submitted: bool, resubmit_cancelled: bool) -> bool:
         return found_submitted and resubmit_cancelled and self.skip_duplicate_urls
 
-    def cancel(self, manifest: Manifest) -> None:
-        """Cancel the manifest's upload job, if it has one that is not known to have finished."""
+    def cancel(self, manifest: Manifest) -> bool:
+        """Cancel the manifest's upload job; False if it has none that is not known to have finished."""
         record = jobs.open_record(self.folder, manifest)
-        if record.status is JobStatus.SUBMITTED:
-            self.client.cancel_upload_job(_folder_of(self.target), _job_of(record))
+        if record.status is not JobStatus.SUBMITTED:
+            return False
+        self.client.cancel_upload_job(_folder_of(self.target), _job_of(record))
+        return True
 
     def _submit(self, record: JobRecord) -> JobRecord:
         if record.status is JobStatus.SUBMITTING and not self.skip_duplicate_urls:

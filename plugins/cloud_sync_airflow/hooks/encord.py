@@ -66,7 +66,7 @@ class EncordHook(BaseHook):
             key = check_ssh_key(connection.password or "")
             _mask(key)
             return EncordClient(
-                domain=connection.host or DEFAULT_DOMAIN,
+                domain=_domain(connection) or DEFAULT_DOMAIN,
                 ssh_private_key=key,
                 user_agent_suffix=_user_agent_suffix(),
             )
@@ -86,6 +86,13 @@ class EncordHook(BaseHook):
             return False, str(error)
         named = f"; it has {wanted!r}" if wanted else ""
         return True, f"Connected to {client.domain}. The user sees {visible} Encord integrations{named}."
+
+
+def _domain(connection: Connection) -> str | None:
+    """Return the API domain; a connection written as a URI keeps its port apart."""
+    if connection.host and connection.port:
+        return f"{connection.host}:{connection.port}"
+    return connection.host or None
 
 
 def _mask(key: str) -> None:

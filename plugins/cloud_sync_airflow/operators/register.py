@@ -89,10 +89,10 @@ class RegisterOperator(StageOperator):
         if self._at_work is None or not self._ended_by_a_person():
             return
         registrar, manifest = self._at_work
-        registrar.cancel(manifest)
-        raise EncordError(
-            "this task was ended, so its upload job was cancelled.", where=manifest.name, transient=True
-        )
+        if registrar.cancel(manifest):
+            raise EncordError(
+                "this task was ended, so its upload job was cancelled.", where=manifest.name, transient=True
+            )
 
     def _register(self, context: Context, *, resubmit_cancelled: bool) -> dict[str, int]:
         from cloud_sync.manifest.model import read_index

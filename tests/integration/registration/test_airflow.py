@@ -14,6 +14,7 @@ from cloud_sync.registration.model import read_outcome
 from cloud_sync.run_folder import RunFolder
 from tests.integration.registration.conftest import BUCKET
 from tests.servers import program, running_dataset_service
+from tests.unit.registration.keys import ed25519_key
 
 DAG_FILE = '''
 import json, os
@@ -120,3 +121,29 @@ def test_the_task_defers_and_comes_back_and_shows_no_secret(tmp_path, environmen
     texts = [output, *(path.read_bytes().decode(errors="replace") for path in files)]
     for line in service.private_key.splitlines()[1:-1]:
         assert not [text for text in texts if line in text]
+
+
+def test_the_test_button_of_the_connection_form(open_desk, monkeypatch):
+    """As Airflow's API server does it: the form's values as a connection in the environment."""
+    from airflow.models.connection import Connection
+
+    service = open_desk().service
+    typed = {"host": service.url, "password": service.private_key.replace("\n", "")}
+
+    def press(**changes):
+        form = Connection(conn_id="typed", conn_type="encord", **{**typed, **changes})
+        monkeypatch.setenv("AIRFLOW_CONN_TYPED", form.get_uri())
+        return form.test_connection()
+
+    title = service.encord_integration
+    good, message = press(extra={"encord_integration": title})
+    assert (good, message) == (
+        True,
+        f"Connected to {service.url}. The user sees 1 Encord integrations; it has {title!r}.",
+    )
+    good, message = press(extra={"encord_integration": "test store"})
+    assert not good
+    assert "Near titles: 'test storage'" in message
+    good, message = press(password=ed25519_key())
+    assert not good
+    assert "does not accept the SSH key" in message

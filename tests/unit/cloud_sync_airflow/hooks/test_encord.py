@@ -42,6 +42,11 @@ def test_the_domain_may_be_left_out(connect):
     assert connect(password=KEY).get_conn().domain == "https://api.encord.com"
 
 
+def test_a_port_that_stands_apart_belongs_to_the_domain(connect):
+    client = connect(host="http://127.0.0.1", port=8099, password=KEY).get_conn()
+    assert client.domain == "http://127.0.0.1:8099"
+
+
 def test_the_client_is_made_once(connect):
     hook = connect(password=KEY)
     assert hook.get_conn() is hook.get_conn()

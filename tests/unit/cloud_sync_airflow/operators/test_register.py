@@ -189,6 +189,16 @@ def test_a_kill_by_a_worker_that_restarts_leaves_the_job_alone(task, context, fo
     assert "cancel" not in encord.calls
 
 
+def test_a_kill_while_a_manifest_is_being_sent_does_not_tear_the_request(task, context, folder, encord):
+    asked = running_in(context, 0)
+    encord.raises["start"] = [EncordError("late", transient=True)]
+    with pytest.raises(EncordError, match="late"):
+        task.execute(context)
+    task.on_kill()  # the record says `submitting`: there is no job id to cancel
+    assert len(asked) == 1
+    assert "cancel" not in encord.calls
+
+
 def test_a_kill_before_or_after_the_work_asks_nobody(task, context, folder, encord):
     asked = running_in(context, 0)
     task.on_kill()

@@ -1,4 +1,18 @@
-"""The configuration file of the dataset service: who may call, what it may read, how it behaves."""
+"""The configuration file of the dataset service: who may call, what it may read, how it behaves.
+
+    database_url: sqlite:///dataset-service.sqlite
+    public_keys:
+      - ssh-ed25519 AAAAC3Nz... engineer@example.com
+    encord_integrations:
+      - title: demo storage
+        provider: s3
+        endpoint_url: http://127.0.0.1:8333
+        buckets: [media]
+        access_key_id_env: DEMO_S3_ACCESS_KEY_ID
+        secret_access_key_env: DEMO_S3_SECRET_ACCESS_KEY
+    faults:                     # only for tests
+      - {fault: refuse, status: 429, retry_after_s: 2, path: upload-jobs, times: 1}
+"""
 
 from __future__ import annotations
 

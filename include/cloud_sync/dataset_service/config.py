@@ -1,5 +1,7 @@
 """The configuration file of the dataset service: who may call, what it may read, how it behaves.
 
+An example:
+
     database_url: sqlite:///dataset-service.sqlite
     public_keys:
       - ssh-ed25519 AAAAC3Nz... engineer@example.com

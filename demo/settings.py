@@ -48,7 +48,7 @@ class Settings:
         18340,
         f"SeaweedFS: first of {S3_INTERNAL_PORTS} ports in a row for its parts; and the last + {GRPC_OFFSET}",
     )
-    start_timeout_s: int = _setting(180, "seconds that each part may take to start")
+    start_timeout_s: int = _setting(300, "seconds that each part may take to start")
     run_timeout_s: int = _setting(600, "seconds that one DAG run may take")
 
     @classmethod

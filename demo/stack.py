@@ -172,9 +172,10 @@ def start_stack(
         content=content or bucket_content(),
         environment=environment,
     )
-    RunFolder(root).write_json(DESCRIPTION, asdict(settings))
+    _describe(stack, ready=False)
     try:
         _start_parts(stack, progress)
+        _describe(stack, ready=True)
     except BaseException:
         with ending(stack):
             raise
@@ -201,11 +202,12 @@ def stack_processes(root: Path) -> list[ProcessRecord]:
 
 
 def running_settings(root: Path) -> Settings | None:
-    """Return the settings of the stack that runs there; None if it does not run, or not whole."""
+    """Return the settings of the stack that runs there; None if none does, or not whole."""
     folder, records = RunFolder(root), stack_processes(root)
     if not folder.exists(DESCRIPTION) or not records or not all(one.is_running() for one in records):
         return None
-    return Settings(**folder.read_json(DESCRIPTION))
+    description = folder.read_json(DESCRIPTION)
+    return Settings(**description["settings"]) if description["ready"] else None
 
 
 @contextmanager
@@ -231,6 +233,12 @@ def locked(places: Places) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _describe(stack: Stack, *, ready: bool) -> None:
+    """Write down on which ports the stack is, for those who end it or look for it later."""
+    content = {"settings": asdict(stack.settings), "ready": ready}
+    RunFolder(stack.places.root).write_json(DESCRIPTION, content)
 
 
 def _start_parts(stack: Stack, progress: Progress) -> None:
@@ -310,6 +318,7 @@ def _remove_traces(places: Places) -> None:
     """Remove what says that a stack runs, and what its parts left outside its root."""
     description = places.root / DESCRIPTION
     if description.is_file():
-        remove_s3_sockets(Settings(**RunFolder(places.root).read_json(DESCRIPTION)))
+        settings = Settings(**RunFolder(places.root).read_json(DESCRIPTION)["settings"])
+        remove_s3_sockets(settings)
         description.unlink()
     shutil.rmtree(scratch_folder(places), ignore_errors=True)

@@ -7,8 +7,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import psycopg2
 import pytest
 
@@ -18,7 +20,7 @@ from demo.airflow import airflow_url
 from demo.airflow_api import AirflowApi
 from demo.media import BUCKET, bucket_content
 from demo.places import PROJECT, Places, load_secrets
-from demo.processes import Supervisor
+from demo.processes import ProcessRecord, Supervisor
 from demo.servers import (
     create_cluster,
     create_database,
@@ -149,6 +151,21 @@ def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
     assert f"(process {os.getpid()})" in str(caught.value)
     assert "CLOUD_SYNC_DEMO_S3_PORT=" in str(caught.value)
     assert not (tmp_path / "demo" / "processes.json").exists() or end_stack(tmp_path / "demo") == 0
+
+
+def test_a_stack_counts_as_running_when_all_of_it_does_and_is_ready(stack: Stack) -> None:
+    root = stack.places.root
+    module._describe(stack, ready=True)
+    assert running_settings(root) is None
+    record = ProcessRecord("me", os.getpid(), psutil.Process().create_time(), 0, 15, 1, "/nowhere.log")
+    stack.supervisor.table.add(record)
+    assert running_settings(root) == stack.settings
+    module._describe(stack, ready=False)
+    assert running_settings(root) is None
+    module._describe(stack, ready=True)
+    stack.supervisor.table.add(replace(record, started_at=record.started_at - 60))
+    assert running_settings(root) is None
+    stack.supervisor.table.clear()
 
 
 def test_only_one_at_a_time_and_the_other_is_named(tmp_path: Path) -> None:

@@ -5,9 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PINS := requirements.txt requirements-dev.txt
-# With extras, because pip (unlike uv) wants `celery[redis]` itself pinned when it checks hashes.
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-strip-extras \
-           --generate-hashes --no-header
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 # Cheap suites first, so that a broken build says so early; one pytest run, so one summary line.
 SUITES := $(wildcard tests/unit tests/integration tests/faults tests/e2e)
 

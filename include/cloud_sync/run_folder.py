@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,20 @@ from typing import Any, Self
 from cloud_sync.errors import StorageError
 
 HASH_BLOCK_BYTES = 1 << 20
+LONGEST_NAME = 120  # well under every file system's 255 bytes
 UNSAFE_IN_A_NAME = re.compile(r"[^A-Za-z0-9._+=@-]")
+
+
+# What the disk itself says; other errors of the code that writes a file are its own to explain.
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+# A person has to change something; everything else may pass, as a full disk does.
+LASTING_ERRORS = (
+    FileNotFoundError,
+    FileExistsError,
+    PermissionError,
+    IsADirectoryError,
+    NotADirectoryError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +63,10 @@ def safe_name(text: str) -> str:
     Replaced characters could make two names equal, so a changed name carries a short hash.
     """
     cleaned = UNSAFE_IN_A_NAME.sub("_", text).strip(".")
-    if cleaned == text and len(cleaned) <= 120:  # noqa: PLR2004 (well under every file system's 255 bytes)
+    if text and cleaned == text and len(cleaned) <= LONGEST_NAME:
         return cleaned
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{cleaned[:120]}-{digest}"
+    return f"{cleaned[:LONGEST_NAME]}-{digest}"
 
 
 def sha256_of(path: Path) -> str:
@@ -93,32 +107,27 @@ class RunFolder:
     def writing(self, name: str) -> Iterator[Path]:
         """Give a temporary path to write to; on a clean exit it becomes `name`, durably.
 
-        On an exception the temporary file is removed and `name` stays as it was.
+        On an exception the temporary file is removed and `name` stays as it was. A full or broken disk is
+        a StorageError, also where the code inside met it.
         """
         target = self.path(name)
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+        with _disk_errors("cannot be written", target):
+            _make_folder(target.parent)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _storage_error("cannot be written", target, error) from error
-        try:
-            yield temporary
-            try:
+            with _disk_errors("cannot be written", target, only=DISK_ERRORS):
+                yield temporary
+            with _disk_errors("cannot be written", target):
                 _fsync(temporary)
                 temporary.replace(target)
                 _fsync(target.parent)
-            except OSError as error:
-                raise _storage_error("cannot be written", target, error) from error
         finally:
             temporary.unlink(missing_ok=True)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a whole file."""
-        with self.writing(name) as temporary:
-            try:
-                temporary.write_bytes(data)
-            except OSError as error:
-                raise _storage_error("cannot be written", self.path(name), error) from error
+        with self.writing(name) as temporary, _disk_errors("cannot be written", self.path(name)):
+            temporary.write_bytes(data)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a small JSON file in a stable, readable form."""
@@ -127,12 +136,11 @@ class RunFolder:
 
     def read(self, name: str) -> bytes:
         """Read a whole file."""
-        try:
-            return self.path(name).read_bytes()
-        except FileNotFoundError:
-            raise _missing(self.path(name)) from None
-        except OSError as error:
-            raise _storage_error("cannot be read", self.path(name), error) from error
+        path = self.path(name)
+        if not path.is_file():
+            raise _missing(path)
+        with _disk_errors("cannot be read", path):
+            return path.read_bytes()
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file that this project wrote."""
@@ -147,20 +155,34 @@ class RunFolder:
 
     def ref(self, name: str, **counts: int) -> FileRef:
         """Make a reference to a file that exists."""
-        return FileRef(path=name, sha256=sha256_of(self.path(name)), counts=counts)
+        return FileRef(path=name, sha256=_digest(self.path(name)), counts=counts)
 
     def verified(self, ref: FileRef) -> Path:
         """Return the path of a referenced file after checking that its bytes are the ones meant."""
         path = self.path(ref.path)
-        if not path.is_file():
-            raise _missing(path)
-        if sha256_of(path) != ref.sha256:
+        if _digest(path) != ref.sha256:
             raise StorageError(
                 "has changed since the task before wrote it.",
                 where=str(path),
                 remedy="Clear the run from its first task.",
             )
         return path
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        raise _missing(path)
+    with _disk_errors("cannot be read", path):
+        return sha256_of(path)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its parents, each durably: a synced file in a lost folder is lost."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _fsync(folder.parent)
 
 
 def _fsync(path: Path) -> None:
@@ -179,10 +201,17 @@ def _missing(path: Path) -> StorageError:
     )
 
 
-def _storage_error(what: str, path: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"{what}: {error.strerror}.",
-        where=str(path),
-        remedy="Check the disk and the permissions of the state folder.",
-        transient=True,
-    )
+@contextmanager
+def _disk_errors(what: str, path: Path, only: frozenset[int] | None = None) -> Iterator[None]:
+    """Turn an OSError into a StorageError; with `only`, just those with one of these numbers."""
+    try:
+        yield
+    except OSError as error:
+        if only is not None and error.errno not in only:
+            raise
+        raise StorageError(
+            f"{what}: {error.strerror or error}.",
+            where=str(path),
+            remedy="Check the disk and the permissions of the state folder.",
+            transient=not isinstance(error, LASTING_ERRORS),
+        ) from error

@@ -1,0 +1,112 @@
+"""What an error of either client means, which keys obstore may see, and how a store is addressed."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
+
+from cloud_sync.objects.errors import from_botocore, from_obstore
+from cloud_sync.objects.stores import _with_bucket, is_expressible, open_s3
+
+SECRET_QUERY = "X-Amz-Signature=c4fe"
+
+
+def client_error(code: str, status: int, **headers: str) -> ClientError:
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": headers}}
+    return ClientError(answer, "ListObjectsV2")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "reason", "transient"),
+    [
+        ("NoSuchBucket", 404, "missing", False),
+        ("404", 404, "missing", False),
+        ("AccessDenied", 403, "forbidden", False),
+        ("403", 403, "forbidden", False),
+        ("InvalidAccessKeyId", 403, "forbidden", False),
+        ("SignatureDoesNotMatch", 403, "forbidden", False),
+        ("ExpiredToken", 400, "forbidden", False),
+        ("PermanentRedirect", 301, "other", False),
+        ("AuthorizationHeaderMalformed", 400, "other", False),
+        ("InvalidBucketName", 400, "other", False),
+        ("SlowDown", 503, "unreachable", True),
+        ("TooManyRequests", 429, "unreachable", True),
+        ("InternalError", 500, "unreachable", True),
+        ("BadGateway", 502, "unreachable", True),
+    ],
+)
+def test_both_clients_tell_the_same(code: str, status: int, reason: str, transient: bool):
+    text = f"""Generic S3 error: Error performing GET http://host/media?list-type=2&{SECRET_QUERY} in 4ms -
+        Server returned non-2xx status code: {status} Any: <Error><Code>{code}</Code></Error>"""
+
+    for error in (
+        from_botocore(client_error(code, status), "bucket media"),
+        from_obstore(Exception(text), "bucket media"),
+    ):
+        assert (error.reason, error.transient) == (reason, transient)
+        assert str(error).startswith("bucket media: ")
+        assert error.remedy
+        assert "c4fe" not in str(error)
+        assert "\n" not in str(error)
+
+
+def test_the_right_region_is_named_when_the_store_names_it():
+    error = from_botocore(
+        client_error("PermanentRedirect", 301, **{"x-amz-bucket-region": "eu-west-2"}), "bucket media"
+    )
+
+    assert "region eu-west-2" in str(error)
+    assert "`region_name`" in str(error)
+
+
+def test_the_stores_wish_to_be_left_alone_is_kept():
+    assert from_botocore(client_error("SlowDown", 503, **{"retry-after": "7"}), "x").retry_after_s == 7
+    assert from_botocore(client_error("SlowDown", 503, **{"retry-after": "soon"}), "x").retry_after_s is None
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "transient"),
+    [
+        (EndpointConnectionError(endpoint_url=f"http://host?{SECRET_QUERY}"), "unreachable", True),
+        (ReadTimeoutError(endpoint_url=f"http://host?{SECRET_QUERY}"), "unreachable", True),
+        (NoCredentialsError(), "forbidden", False),
+        (ValueError(SECRET_QUERY), "other", False),
+    ],
+)
+def test_errors_without_an_answer(error: Exception, reason: str, transient: bool):
+    translated = from_botocore(error, "bucket media")
+
+    assert (translated.reason, translated.transient) == (reason, transient)
+    assert "c4fe" not in str(translated)
+
+
+@pytest.mark.parametrize(
+    "key", ["a", "a/b.jpg", "a b", " a ", "a+b", "a#b?c%20", "a\\b", "é", "...", "a/.b", ".a/b", "a."]
+)
+def test_plain_keys_are_expressible(key: str):
+    assert is_expressible(key)
+
+
+@pytest.mark.parametrize(
+    "key", ["", "/", "/a", "a/", "a//b", ".", "..", "./a", "a/.", "a/../b", "a\nb", "a\x00", "a\x7f"]
+)
+def test_odd_keys_are_not(key: str):
+    assert not is_expressible(key)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("https://obs.eu-de.otc.t-systems.com", "https://media.obs.eu-de.otc.t-systems.com"),
+        ("https://media.obs.eu-de.otc.t-systems.com", "https://media.obs.eu-de.otc.t-systems.com"),
+    ],
+)
+def test_virtual_hosted_style_puts_the_bucket_into_the_endpoint(endpoint: str, expected: str):
+    assert _with_bucket(endpoint, "media") == expected
+
+
+def test_opening_makes_no_request_and_shows_no_secret():
+    store = open_s3("media", region="eu-west-2", access_key_id="id", secret_access_key="canary")
+
+    assert "canary" not in repr(store)
+    assert "canary" not in repr(vars(store))

@@ -1,0 +1,1 @@
+"""Real Airflow processes, a real S3 server, the real SDK and the dataset service."""

@@ -1,0 +1,184 @@
+"""One stack for all end-to-end tests, with a folder of integrations of its own: good, failing and broken."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from cloud_sync.run_folder import safe_name
+from demo.airflow import Sources
+from demo.airflow_api import DagRun, TaskInstance
+from demo.media import BUCKET
+from demo.report import RunReport
+from demo.servers import s3_url
+from demo.settings import Settings
+from demo.stack import Stack, running_stack
+from tests.servers import DatasetService, S3Server, running_dataset_service
+
+PROJECT = Path(__file__).parents[2]
+DEMO_FILE = PROJECT / "include" / "integrations" / "demo.yaml"
+RUN_TIMEOUT_S = 240
+BROKEN_FILE = "name: broken\nstorage:\n  provider: s3\n  conection_id: demo_s3\n"
+
+# What differs from demo.yaml in each integration: section -> field -> value.
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "unknown-dataset": {"target": {"dataset": "No Such Dataset"}},
+    "missing-bucket": {"storage": {"bucket": "no-such-bucket"}},
+    "refused-credentials": {"storage": {"connection_id": "e2e_refused_s3"}},
+    "missing-connection": {"storage": {"connection_id": "no_such_connection"}},
+    "rsa-key": {"target": {"connection_id": "e2e_rsa_encord"}},
+    "linked": {"target": {"dataset": "Without a folder"}, "upload": {"items_per_manifest": 50}},
+    "bulk": {
+        "storage": {"prefix": "bulk/"},
+        "target": {"connection_id": "e2e_slow_encord", "dataset": "Bulk", "encord_integration": None},
+        "upload": {"items_per_manifest": 4000, "jobs_in_flight": 1},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The stack, and how the tests drive it."""
+
+    stack: Stack
+    slow_service: DatasetService = field(repr=False)
+    rsa_key: str = field(repr=False)
+
+    def run(self, name: str, conf: dict[str, Any] | None = None) -> DagRun:
+        """Trigger `sync__<name>`, wait for its end and return it."""
+        api, dag_id = self.stack.api, f"sync__{name}"
+        run = api.trigger(dag_id, conf)
+        api.unpause(dag_id)
+        return api.wait_for_run(run, RUN_TIMEOUT_S, each_poll=lambda _: self.stack.check())
+
+    def run_folder(self, run: DagRun) -> Path:
+        """Return the run folder of a run."""
+        name = run.dag_id.removeprefix("sync__")
+        return self.stack.places.state / "runs" / name / safe_name(run.run_id)
+
+    def report(self, run: DagRun) -> RunReport:
+        """Return the report of a run."""
+        return RunReport.read(self.run_folder(run))
+
+    def tasks(self, run: DagRun) -> dict[str, list[TaskInstance]]:
+        """Return the task instances of a run by task id."""
+        by_id: dict[str, list[TaskInstance]] = {}
+        for task in self.stack.api.task_instances(run):
+            by_id.setdefault(task.task_id, []).append(task)
+        return by_id
+
+    def log(self, run: DagRun, task_id: str) -> str:
+        """Return the log of the last try of a task."""
+        return "\n".join(self.stack.api.log(run, self.tasks(run)[task_id][0]))
+
+    def url(self, key: str) -> str:
+        """Return the object URL of a key of the demo's bucket."""
+        from cloud_sync.objects.urls import ObjectUrls, UrlStyle
+
+        return ObjectUrls("s3", BUCKET, UrlStyle.PATH, endpoint_url=s3_url(self.stack.settings)).build(key)
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Run the stack, and a second dataset service with a single slow worker."""
+    root = tmp_path_factory.mktemp("e2e")
+    integrations = root / "integrations"
+    write_integrations(integrations)
+    settings = Settings.on_free_ports()
+    rsa_key = new_rsa_key()
+    secrets = prepared_secrets(root / "stack")
+    s3 = S3Server(s3_url(settings), secrets.s3_access_key_id, secrets.s3_secret_access_key)
+    with running_dataset_service(root / "slow", s3, [BUCKET], workers=1) as slow:
+        connections = {
+            "AIRFLOW_CONN_E2E_REFUSED_S3": aws(settings, secrets.s3_access_key_id, "not-the-secret"),
+            "AIRFLOW_CONN_E2E_RSA_ENCORD": encord(slow, rsa_key),
+            "AIRFLOW_CONN_E2E_SLOW_ENCORD": encord(slow, slow.private_key),
+        }
+        sources = Sources(integrations=integrations)
+        with running_stack(root / "stack", settings, sources=sources, extra_environment=connections) as stack:
+            prepare_datasets(stack, slow)
+            yield Bench(stack, slow, rsa_key)
+
+
+def prepared_secrets(root: Path) -> Any:
+    """Make the stack's secrets before it starts, since the second dataset service needs them."""
+    from demo.places import Places, load_secrets
+
+    return load_secrets(Places(root).secrets)
+
+
+def prepare_datasets(stack: Stack, slow: DatasetService) -> None:
+    """Make the datasets that the variants name."""
+    from encord.orm.dataset import StorageLocation
+
+    stack.encord().create_dataset("Without a folder", StorageLocation.AWS, create_backing_folder=False)
+    slow.client().create_dataset("Bulk", StorageLocation.AWS, create_backing_folder=True)
+
+
+def write_integrations(folder: Path) -> None:
+    """Write demo.yaml, its variants and a broken file."""
+    folder.mkdir()
+    base = yaml.safe_load(DEMO_FILE.read_text())
+    (folder / "demo.yaml").write_text(DEMO_FILE.read_text())
+    for name, changes in VARIANTS.items():
+        variant = {**base, "name": name}
+        for section, fields in changes.items():
+            variant[section] = {**variant[section], **fields}
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(variant))
+    (folder / "broken.yaml").write_text(BROKEN_FILE)
+
+
+def new_rsa_key() -> str:
+    """Return a private key of the wrong kind."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+
+
+def aws(settings: Settings, login: str, password: str) -> str:
+    """Return a connection to the stack's S3 server."""
+    extra = {"endpoint_url": s3_url(settings), "region_name": "us-east-1"}
+    return json.dumps({"conn_type": "aws", "login": login, "password": password, "extra": extra})
+
+
+def encord(service: DatasetService, key: str) -> str:
+    """Return a connection to the second dataset service."""
+    extra = {"encord_integration": service.encord_integration}
+    return json.dumps({"conn_type": "encord", "host": service.url, "password": key, "extra": extra})
+
+
+@pytest.fixture(scope="session")
+def bulk_keys(bench: Bench) -> list[str]:
+    """Put many small images under bulk/, and return their keys."""
+    body = tiny_png()
+    keys = [f"bulk/{number // 500:02d}/frame {number:05d}.png" for number in range(4000)]
+    local = threading.local()
+
+    def put(key: str) -> None:
+        if not hasattr(local, "client"):
+            local.client = bench.stack.s3()
+        local.client.put_object(Bucket=BUCKET, Key=key, Body=body)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, keys))
+    return keys
+
+
+def tiny_png() -> bytes:
+    """Return a real PNG of one pixel."""
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (1, 1), "teal").save(buffer, "PNG")
+    return buffer.getvalue()

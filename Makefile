@@ -59,7 +59,7 @@ up: $(INSTALLED) ## Run the demo and leave everything running
 down: $(INSTALLED) ## End what `make up` left running
 	$(BIN)/python -m demo down
 
-bench: $(INSTALLED) ## Run the benchmarks and write docs/benchmarks.md
+bench: $(INSTALLED) ## Run the benchmarks (nothing else should run meanwhile)
 	$(BIN)/python -m benchmarks
 
 schema: $(INSTALLED) ## Write the JSON schema of integration files, for editors

@@ -117,7 +117,7 @@ def main() -> None:
         shutil.rmtree(scratch)
     first = measured[0].name
     print(table(measured, base=first))
-    if options.objects == 1_000_000:  # noqa: PLR2004 (the number that the targets are for)
+    if options.objects == 1_000_000:
         print(f"\nTargets for all new: under {CPU_S_ALL_NEW} CPU s and {PEAK_MIB} MiB.")
 
 

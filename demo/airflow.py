@@ -131,6 +131,7 @@ def _airflow(
         env=environment,
         cwd=places.airflow_home,
         stop_first=2,
+        grace_s=5,  # alone, the triggerer takes 10 s to leave; nothing it would still write is read again
     )
 
 

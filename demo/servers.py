@@ -96,6 +96,7 @@ def s3_command(settings: Settings, places: Places, secrets: Secrets, buckets: tu
             "AWS_SECRET_ACCESS_KEY": secrets.s3_secret_access_key,
         },
         cwd=places.s3,
+        grace_s=3,  # its volume part waits long for idle connections, and nobody reads its data again
     )
 
 

@@ -77,7 +77,7 @@ def _extension(value: str) -> str:
 
 
 def _pattern(value: str) -> str:
-    from cloud_sync.planning.patterns import patterns_to_regex
+    from cloud_sync.patterns import patterns_to_regex
 
     if not value.strip() or value.startswith(("!", "#")):
         raise ValueError(

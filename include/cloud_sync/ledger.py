@@ -7,7 +7,7 @@ work and is never the guarantee: that is `skip_duplicate_urls`. A lost ledger co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 POINTER_NAME = "current.json"
 
+VERSIONS_KEPT = 30
+
 # DuckDB spills to disk beyond this; a million objects fit.
 MEMORY_LIMIT = "200MB"
-THREADS = 2
+# One thread writes the same rows in the same order every time, and spends less CPU than two.
+THREADS = 1
 
 
 class LedgerState(StrEnum):
@@ -97,16 +100,19 @@ class Ledger:
     def current(self) -> LedgerVersion | None:
         """Return the version in force, or None if nothing was ever settled."""
         if not self.files.exists(POINTER_NAME):
-            if versions := self.files.names("v*.parquet"):
+            # A first version without a pointer is of a run that was killed between the two.
+            if (versions := self.files.names("v*.parquet")) not in ([], [_file_name(1)]):
                 raise self._damaged(f"the pointer {POINTER_NAME} is missing beside {versions[-1]}")
             return None
-        pointer = self.files.read_json(POINTER_NAME)
         try:
+            pointer = self.files.read_json(POINTER_NAME)
             self.files.verified(FileRef(_file_name(pointer["number"]), pointer["sha256"], {}))
             return self._version(pointer)
-        except (KeyError, TypeError) as error:
-            raise self._damaged(f"{POINTER_NAME} lacks {error}") from None
+        except (LookupError, TypeError, ValueError):
+            raise self._damaged(f"{POINTER_NAME} is not a pointer") from None
         except StorageError as error:
+            if error.transient:
+                raise
             raise self._damaged(f"{Path(error.where or '').name} {error.message.rstrip('.')}") from None
 
     def before(self, run_id: str) -> LedgerVersion | None:
@@ -136,17 +142,24 @@ class Ledger:
                 remedy="Restore bucket, endpoint, region and url_style, or give the integration a new name.",
             )
 
-    def histories(self, run_id: str, urls: Iterable[str]) -> dict[str, FailureHistory]:
-        """Return the earlier attempts of some object URLs, as known before this run."""
+    def histories(self, run_id: str, items_path: Path, urls: Iterable[str]) -> dict[str, FailureHistory]:
+        """Return the earlier failures of some objects, as known before this run.
+
+        An object that has changed since, or was registered since, begins anew.
+
+        Args:
+            run_id: The DAG run.
+            items_path: Its `items.parquet`.
+            urls: Object URLs in it; others have no history.
+        """
         version = self.before(run_id)
         if version is None:
             return {}
         with sql_engine(self.files.root) as engine:
             engine.execute("CREATE TEMP TABLE wanted AS SELECT unnest($1::VARCHAR[]) AS url", [list(urls)])
-            rows = engine.execute(
-                "SELECT url, attempts, first_failed_at FROM read_parquet($1) SEMI JOIN wanted USING (url)",
-                [str(version.path)],
-            ).fetchall()
+            _view(engine, "known", version.path)
+            _view(engine, "items", items_path)
+            rows = engine.execute(HISTORIES).fetchall()
         return {url: FailureHistory(attempts, first) for url, attempts, first in rows}
 
     def commit(
@@ -182,6 +195,8 @@ class Ledger:
             "sha256": self.files.ref(_file_name(number)).sha256,
         }
         self.files.write_json(POINTER_NAME, pointer)
+        for old in self.files.names("v*.parquet")[:-VERSIONS_KEPT]:
+            self.files.path(old).unlink(missing_ok=True)
         return self._version(pointer)
 
     def _version(self, pointer: Mapping[str, Any]) -> LedgerVersion:
@@ -204,7 +219,11 @@ class Ledger:
 
 @contextmanager
 def sql_engine(temporary_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB of bounded memory that spills into a folder beside its data."""
+    """Open a DuckDB of bounded memory that spills into a folder beside its data.
+
+    Raises:
+        StorageError: The disk is full, or a file cannot be read.
+    """
     import duckdb
 
     temporary_folder.mkdir(parents=True, exist_ok=True)
@@ -214,7 +233,15 @@ def sql_engine(temporary_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         engine.execute(f"SET threads = {THREADS}")
         engine.execute("SET VARIABLE spill = $1", [str(temporary_folder / ".spill")])
         engine.execute("SET temp_directory = getvariable('spill')")
-        yield engine
+        try:
+            yield engine
+        except duckdb.IOException as error:
+            raise StorageError(
+                f"cannot be used: {str(error).splitlines()[0]}.",
+                where=str(temporary_folder),
+                remedy="Check the disk and the permissions of the state folder.",
+                transient=True,
+            ) from error
 
 
 def _file_name(number: int) -> str:
@@ -264,8 +291,23 @@ EMPTY_VERSION = """
     ) WHERE false
 """
 
-NEXT_VERSION = """
-    WITH sent AS (
+# Failures of the objects as they are now: one that has changed, or was registered since, begins anew.
+EARLIER = """
+    earlier AS (
+        SELECT known.key, known.url, known.attempts, known.first_failed_at
+        FROM known JOIN items ON items.key = known.key
+            AND items.size_bytes = known.size_bytes AND items.etag IS NOT DISTINCT FROM known.etag
+        WHERE known.state <> 'registered'
+    )
+"""
+
+HISTORIES = f"""
+    WITH {EARLIER}
+    SELECT url, attempts, first_failed_at FROM earlier SEMI JOIN wanted USING (url)
+"""  # noqa: S608 (built from constants of this file)
+
+NEXT_VERSION = f"""
+    WITH {EARLIER}, sent AS (
         SELECT
             item.key, item.url, item.size_bytes, item.etag, item.last_modified,
             item.key AS item_key,
@@ -273,10 +315,11 @@ NEXT_VERSION = """
             coalesce(failure.state, 'registered') AS state,
             ended.name AS manifest,
             ended.upload_job_id,
-            (coalesce(known.attempts, 0) + 1)::INTEGER AS attempts,
+            CASE WHEN failure.url IS NULL AND known.state = 'registered' THEN known.attempts
+                 ELSE coalesce(earlier.attempts, 0) + 1 END::INTEGER AS attempts,
             failure.failure_class,
             CASE WHEN failure.url IS NULL THEN known.first_failed_at
-                 ELSE coalesce(known.first_failed_at, ended.finished_at) END AS first_failed_at,
+                 ELSE coalesce(earlier.first_failed_at, ended.finished_at) END AS first_failed_at,
             CASE WHEN failure.url IS NULL THEN known.last_failed_at
                  ELSE ended.finished_at END AS last_failed_at,
             CASE WHEN failure.url IS NULL
@@ -285,11 +328,12 @@ NEXT_VERSION = """
         JOIN ended ON ended.number = item.manifest
         LEFT JOIN failures AS failure ON failure.url = item.url
         LEFT JOIN known ON known.key = item.key
+        LEFT JOIN earlier ON earlier.key = item.key
     )
     SELECT * FROM known ANTI JOIN sent USING (key)
     UNION ALL BY NAME
     SELECT * FROM sent
-"""
+"""  # noqa: S608 (built from constants of this file)
 
 
 def _write_version(
@@ -298,13 +342,23 @@ def _write_version(
     if before is None:
         engine.execute(EMPTY_VERSION)
     else:
-        engine.execute(f"CREATE TEMP VIEW known AS FROM read_parquet({sql_text(before)})")
-    engine.execute(f"CREATE TEMP VIEW items AS FROM read_parquet({sql_text(items_path)})")
+        _view(engine, "known", before)
+    _view(engine, "items", items_path)
     engine.execute(f"COPY ({NEXT_VERSION}) TO {sql_text(target)} (FORMAT parquet, COMPRESSION zstd)")
     rows = engine.execute(
-        "SELECT state, count(*) FROM read_parquet($1) GROUP BY state ORDER BY state", [str(target)]
+        f"SELECT state, count(*) FROM {parquet([target])} GROUP BY state ORDER BY state"  # noqa: S608
     ).fetchall()
     return dict(rows)
+
+
+def _view(engine: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
+    engine.execute(f"CREATE TEMP VIEW {name} AS FROM {parquet([path])}")
+
+
+def parquet(paths: Sequence[Path]) -> str:
+    """Return the table of Parquet files in SQL. A folder named `a=b` on the way is no column of it."""
+    files = ", ".join(sql_text(path) for path in paths)
+    return f"read_parquet([{files}], hive_partitioning = false)"
 
 
 def sql_text(value: Path | str) -> str:

@@ -54,8 +54,9 @@ class Suspect:
         url: Its object URL.
         key: Its key; None if the URL is not one of this bucket.
         item_type: What it was registered as.
-        encord_error: What Encord said.
+        encord_error: What Encord said; if it did not name the file, what is known instead.
         attempts: How often it failed, this time included.
+        is_named: True if Encord refused this very file, False if it only was not registered.
     """
 
     url: str
@@ -63,6 +64,7 @@ class Suspect:
     item_type: str
     encord_error: str
     attempts: int
+    is_named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ def _is_unfit(suspect: Suspect, found: Evidence) -> Diagnosis | None:
         return None
     if found.size_bytes == 0:
         return Diagnosis(FailureClass.CORRUPT, "The object is empty.", "Upload it again, or delete it.")
+    if suspect.item_type not in SUPPORTED:  # a URL that was not sent
+        return None
     return _wrong_type(suspect, found) or _wrong_content(suspect, found)
 
 
@@ -172,9 +176,10 @@ def _wrong_content(suspect: Suspect, found: Evidence) -> Diagnosis | None:
 
 def _is_healthy(suspect: Suspect, found: Evidence) -> Diagnosis:
     # Without its own URL the reason is the same for all files of one cause, and they can be counted.
-    said = f"Encord said: {suspect.encord_error.replace(suspect.url, '<url>') or 'nothing'}"
+    said = suspect.encord_error.replace(suspect.url, "<url>") or "nothing"
+    said = f"Encord said: {said}" if suspect.is_named else said
     state = "The object looks healthy." if found.refusal is None else "The object could not be looked at."
-    if suspect.attempts < ATTEMPTS_BEFORE_REJECTED:
+    if suspect.attempts < ATTEMPTS_BEFORE_REJECTED or not suspect.is_named:
         return Diagnosis(FailureClass.TRANSIENT, f"{state} {said}", "Nothing: the next run tries it again.")
     return Diagnosis(
         FailureClass.REJECTED,

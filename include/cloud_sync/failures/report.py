@@ -76,14 +76,7 @@ def make_report(folder: RunFolder, facts: RunFacts, settlement: Settlement) -> d
         "failed": len(settlement.failures),
         "waiting": settlement.waiting_items,
         "failures_by_cause": failures_by_cause(settlement.failures),
-        "files": {
-            name: str(folder.path(file))
-            for name, file in {
-                "failures_csv": CSV_NAME,
-                "failures_jsonl": JSONL_NAME,
-                "plan": PLAN_NAME,
-            }.items()
-        },
+        "files": {name: str(folder.path(file)) for name, file in FILES.items()},
     }
     del report["plan"]
     folder.write_json(REPORT_NAME, report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -76,6 +77,12 @@ class _Refused:
     entry: ManifestEntry
     outcome: Outcome
     error: UnitError
+    is_named: bool
+
+    @property
+    def is_item(self) -> bool:
+        """False if Encord named a URL that was not sent."""
+        return self.item_type != ""
 
 
 def settle(
@@ -88,38 +95,49 @@ def settle(
 ) -> Settlement:
     """Account for every item of every manifest, diagnose the failures and write the next ledger version.
 
-    Each URL of a manifest ends in one of three ways: named by a unit error it has failed; if Encord's
-    counts cover the manifest the others are registered; if they do not (duplicates are skipped, jobs are
-    cancelled) the folder's items decide.
+    Each URL of a manifest ends in one of three ways: named by a unit error it has failed; if those names
+    and Encord's count of registered units cover the manifest, the others are registered; if they do not
+    (duplicates are skipped, jobs are cancelled, errors name no file) the folder's items decide.
+
+    Args:
+        folder: The run folder.
+        context: Where and for whom.
+        ledger: Gets a new version if a manifest has ended.
+        open_reader: Opens the object store; called only if something failed.
+        encord_folder: Read only if the counts leave a doubt.
 
     Returns:
         The settlement. Settling the same run again gives the same ledger.
     """
-    result = Settlement()
-    refused: dict[str, _Refused] = {}
-    doubtful: list[tuple[ManifestEntry, Outcome]] = []
-    for entry in read_index(folder).manifests:
-        outcome = read_outcome(folder, entry.number)
-        if outcome is None:
-            result.waiting.append(entry)
-            continue
-        result.ended.append((entry, outcome))
-        result.registered += outcome.done
-        if not _is_accounted(outcome):
-            doubtful.append((entry, outcome))
+    result = _outcomes(folder)
     items_path = folder.path(ITEMS_NAME)
-    refused.update(_unit_errors(items_path, result.ended))
+    refused = dict(_unit_errors(items_path, result.ended))
+    named = Counter(one.entry.number for one in refused.values() if one.is_item)
+    doubtful = [(entry, outcome) for entry, outcome in result.ended if not _is_accounted(outcome, named)]
     refused.update(_absent(items_path, doubtful, refused, encord_folder))
     sent = sum(entry.items for entry, _ in result.ended)
-    result.already_registered = max(0, sent - len(refused) - result.registered)
-    result.failures = _failures(context, ledger, open_reader, refused)
+    not_registered = sum(one.is_item for one in refused.values())
+    result.already_registered = max(0, sent - not_registered - result.registered)
+    result.failures = _failures(context, items_path, ledger, open_reader, refused)
     if result.ended:
         _commit(ledger, context, items_path, result)
     return result
 
 
-def _is_accounted(outcome: Outcome) -> bool:
-    return outcome.status == "done" and outcome.done + outcome.failed == outcome.items
+def _outcomes(folder: RunFolder) -> Settlement:
+    result = Settlement()
+    for entry in read_index(folder).manifests:
+        outcome = read_outcome(folder, entry.number)
+        if outcome is None:
+            result.waiting.append(entry)
+        else:
+            result.ended.append((entry, outcome))
+            result.registered += outcome.done
+    return result
+
+
+def _is_accounted(outcome: Outcome, named: Mapping[int, int]) -> bool:
+    return outcome.status == "done" and outcome.done + named[outcome.manifest_number] == outcome.items
 
 
 def _unit_errors(
@@ -134,7 +152,7 @@ def _unit_errors(
     }
     types = dict(_urls_of(items_path, urls=list(named))) if named else {}
     for url, (entry, outcome, error) in named.items():
-        yield url, _Refused(url, types.get(url, ""), entry, outcome, error)
+        yield url, _Refused(url, types.get(url, ""), entry, outcome, error, is_named=True)
 
 
 def _absent(
@@ -158,13 +176,15 @@ def _absent(
     encord_folder.link(present)
     for url, (item_type, number) in wanted.items():
         entry, outcome = by_number[number]
-        yield url, _Refused(url, item_type, entry, outcome, _whole_manifest(outcome))
+        yield url, _Refused(url, item_type, entry, outcome, _unnamed(outcome), is_named=False)
 
 
-def _whole_manifest(outcome: Outcome) -> UnitError:
+def _unnamed(outcome: Outcome) -> UnitError:
     """What to say of a file that Encord did not name although it was not registered."""
     if outcome.status == "cancelled":
         return UnitError((), "The upload job was cancelled before this file.", "", "")
+    if outcome.status == "done":
+        return UnitError((), "Encord neither registered it nor named an error for it.", "", "")
     said = outcome.job_errors[0] if outcome.job_errors else "another file of its manifest failed"
     return UnitError((), f"The whole manifest was refused: {said}", "", "")
 
@@ -185,15 +205,23 @@ def _scan(path: Path, columns: list[str], condition: ds.Expression) -> Iterator[
 
 def _failures(
     context: SettleContext,
+    items_path: Path,
     ledger: Ledger,
     open_reader: Callable[[], ObjectReader],
     refused: Mapping[str, _Refused],
 ) -> list[Failure]:
     if not refused:
         return []
-    histories = ledger.histories(context.run_id, refused)
+    histories = ledger.histories(context.run_id, items_path, refused)
     suspects = [
-        Suspect(url, _key_of(context, url), one.item_type, one.error.error, _attempts(histories, url))
+        Suspect(
+            url=url,
+            key=_key_of(context, url),
+            item_type=one.item_type,
+            encord_error=one.error.error,
+            attempts=_attempts(histories, url),
+            is_named=one.is_named,
+        )
         for url, one in refused.items()
     ]
     diagnoses = diagnose(open_reader(), suspects)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloud_sync.integration import Integration
-from cloud_sync.ledger import EMPTY_VERSION, LedgerVersion, sql_engine, sql_text
+from cloud_sync.ledger import EMPTY_VERSION, LedgerVersion, parquet, sql_engine, sql_text
 from cloud_sync.manifest.items import ItemType
+from cloud_sync.patterns import patterns_to_regex
 from cloud_sync.planning.model import PLAN_NAME, REGISTER_NAME, SUMMARY_NAME, PlanRow
-from cloud_sync.planning.patterns import patterns_to_regex
 from cloud_sync.run_folder import FileRef, RunFolder
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def make_plan(
         _load_rules(engine, integration, now, full_pass)
         with folder.writing(PLAN_NAME) as path:
             _copy(engine, PLAN_SQL, path)
-        plan = sql_text(folder.path(PLAN_NAME))
+        plan = parquet([folder.path(PLAN_NAME)])
         with folder.writing(REGISTER_NAME) as path:
             _copy(engine, REGISTER_SQL.format(plan=plan), path)
         rows = _summary(engine, plan)
@@ -86,8 +86,7 @@ def _to_register(rows: Sequence[PlanRow]) -> int:
 
 def _load_listing(engine: duckdb.DuckDBPyConnection, parts: Sequence[Path]) -> None:
     if parts:
-        files = ", ".join(sql_text(part) for part in parts)
-        engine.execute(f"CREATE TEMP VIEW listing AS FROM read_parquet([{files}])")
+        engine.execute(f"CREATE TEMP VIEW listing AS FROM {parquet(parts)}")
     else:
         engine.execute(EMPTY_LISTING)
 
@@ -96,7 +95,7 @@ def _load_ledger(engine: duckdb.DuckDBPyConnection, ledger: LedgerVersion | None
     if ledger is None:
         engine.execute(EMPTY_VERSION)
     else:
-        engine.execute(f"CREATE TEMP VIEW known AS FROM read_parquet({sql_text(ledger.path)})")
+        engine.execute(f"CREATE TEMP VIEW known AS FROM {parquet([ledger.path])}")
 
 
 def _load_rules(
@@ -191,13 +190,13 @@ PLAN_SQL = f"""
 """  # noqa: S608 (built from constants of this file)
 
 REGISTER_SQL = """
-    SELECT key, size_bytes, last_modified, etag, item_type FROM read_parquet({plan})
+    SELECT key, size_bytes, last_modified, etag, item_type FROM {plan}
     WHERE action IN ('register', 'retry') ORDER BY key
 """
 
 SUMMARY_SQL = f"""
     SELECT action, item_type, reason, count(*)::BIGINT, sum(size_bytes)::BIGINT, min(key, {EXAMPLES})
-    FROM read_parquet({{plan}})
+    FROM {{plan}}
     GROUP BY action, item_type, reason
     ORDER BY action, count(*) DESC, reason, item_type
 """  # noqa: S608 (built from constants of this file)

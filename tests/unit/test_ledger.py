@@ -1,0 +1,331 @@
+"""The ledger: versions, the pointer, and what one night leaves for the next."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from cloud_sync.errors import ConfigError, StorageError
+from cloud_sync.ledger import (
+    VERSIONS_KEPT,
+    Ledger,
+    LedgerState,
+    LedgerVersion,
+    SettledFailure,
+    SettledManifest,
+)
+from tests.unit.tables import LONG_AGO, URL_BASE, an_object, write_items
+
+NIGHT = timedelta(days=1)
+
+
+@pytest.fixture
+def ledger(tmp_path) -> Ledger:
+    return Ledger(tmp_path / "ledger")
+
+
+def url(key: str) -> str:
+    return URL_BASE + key
+
+
+def night(
+    ledger: Ledger,
+    number: int,
+    objects: list[Any],
+    *,
+    failed: tuple[str, ...] = (),
+    bad: tuple[str, ...] = (),
+) -> LedgerVersion:
+    """Settle one run that sent some objects in one manifest."""
+    run_id = f"night {number}"
+    return ledger.commit(
+        run_id=run_id,
+        url_base=URL_BASE,
+        items_path=write_items(items_of(ledger, number), [objects]),
+        manifests=[SettledManifest(0, "manifests/0000-a.json", f"job {number}", LONG_AGO + number * NIGHT)],
+        failures=[
+            *(SettledFailure(url(key), "transient", LedgerState.FAILED) for key in failed),
+            *(SettledFailure(url(key), "corrupt", LedgerState.QUARANTINED) for key in bad),
+        ],
+    )
+
+
+def items_of(ledger: Ledger, number: int) -> Path:
+    return ledger.files.root.parent / f"items-{number}.parquet"
+
+
+def rows(version: LedgerVersion) -> dict[str, dict[str, Any]]:
+    return {row["key"]: row for row in pq.read_table(version.path).to_pylist()}
+
+
+def test_a_new_ledger_knows_nothing(ledger):
+    assert ledger.current() is None
+    assert ledger.before("any run") is None
+    assert ledger.histories("any run", Path("none"), [url("a")]) == {}
+    ledger.check_url_base(URL_BASE)
+
+
+def test_the_first_night(ledger):
+    version = night(ledger, 1, ["a.jpg", "b.mp4", "c.jpg"], failed=("b.mp4",), bad=("c.jpg",))
+    assert (version.number, version.previous, version.run_id) == (1, None, "night 1")
+    assert version.counts == {"registered": 1, "failed": 1, "quarantined": 1}
+    assert ledger.current() == version
+    found = rows(version)
+    assert found["a.jpg"] == {
+        "key": "a.jpg",
+        "url": url("a.jpg"),
+        "size_bytes": 10,
+        "etag": "etag of a.jpg",
+        "last_modified": LONG_AGO,
+        "item_key": "a.jpg",
+        "item_type": "image",
+        "state": "registered",
+        "manifest": "manifests/0000-a.json",
+        "upload_job_id": "job 1",
+        "attempts": 1,
+        "failure_class": None,
+        "first_failed_at": None,
+        "last_failed_at": None,
+        "registered_at": LONG_AGO + NIGHT,
+    }
+    assert (found["b.mp4"]["state"], found["b.mp4"]["failure_class"]) == ("failed", "transient")
+    assert (found["c.jpg"]["state"], found["c.jpg"]["failure_class"]) == ("quarantined", "corrupt")
+    assert found["c.jpg"]["registered_at"] is None
+
+
+def times(row: dict[str, Any]) -> tuple[Any, ...]:
+    def day(moment: datetime | None) -> int | None:
+        return None if moment is None else (moment - LONG_AGO) // NIGHT
+
+    return (
+        row["state"],
+        row["attempts"],
+        day(row["first_failed_at"]),
+        day(row["last_failed_at"]),
+        day(row["registered_at"]),
+    )
+
+
+def test_an_object_over_several_nights(ledger):
+    night(ledger, 1, ["a.jpg", "other.jpg"], failed=("a.jpg",))
+    night(ledger, 2, ["a.jpg"], failed=("a.jpg",))
+    assert times(rows(ledger.current())["a.jpg"]) == ("failed", 2, 1, 2, None)
+    assert times(rows(ledger.current())["other.jpg"]) == ("registered", 1, None, None, 1)
+    night(ledger, 3, ["a.jpg"], bad=("a.jpg",))
+    assert times(rows(ledger.current())["a.jpg"]) == ("quarantined", 3, 1, 3, None)
+    night(ledger, 4, [an_object("a.jpg", etag="mended")])
+    assert times(rows(ledger.current())["a.jpg"]) == ("registered", 1, 1, 3, 4)
+
+
+def test_a_full_pass_keeps_history(ledger):
+    night(ledger, 1, ["a.jpg", "b.jpg"], failed=("a.jpg",))
+    night(ledger, 2, ["a.jpg"])
+    night(ledger, 3, ["a.jpg", "b.jpg"])
+    assert times(rows(ledger.current())["a.jpg"]) == ("registered", 2, 1, 1, 2)
+    assert times(rows(ledger.current())["b.jpg"]) == ("registered", 1, None, None, 1)
+
+
+def test_a_changed_object_begins_anew(ledger):
+    night(ledger, 1, ["a.jpg"], bad=("a.jpg",))
+    night(ledger, 2, [an_object("a.jpg", etag="changed")], failed=("a.jpg",))
+    assert times(rows(ledger.current())["a.jpg"]) == ("failed", 1, 2, 2, None)
+
+
+def test_histories_are_those_of_the_objects_as_they_are_now(ledger):
+    night(ledger, 1, ["a.jpg", "b.jpg", "c.jpg", "d.jpg"], failed=("a.jpg", "b.jpg", "d.jpg"))
+    night(ledger, 2, ["a.jpg"], failed=("a.jpg",))
+    items = write_items(
+        items_of(ledger, 3), [["a.jpg", an_object("b.jpg", etag="changed"), "c.jpg", "d.jpg"]]
+    )
+    found = ledger.histories("night 3", items, [url("a.jpg"), url("b.jpg"), url("c.jpg"), "https://else/d"])
+    assert {key: (one.attempts, one.first_failed_at) for key, one in found.items()} == {
+        url("a.jpg"): (2, LONG_AGO + NIGHT)
+    }
+
+
+class TestOneRunTwice:
+    def test_the_second_commit_gives_the_same_bytes(self, ledger):
+        night(ledger, 1, [f"{n:04}.jpg" for n in range(3000)], failed=("0001.jpg",))
+        sent = [f"{n:04}.jpg" for n in range(0, 6000, 2)]
+        first = night(ledger, 2, sent, bad=("0002.jpg",))
+        content, pointer = first.path.read_bytes(), ledger.files.read("current.json")
+        for _ in range(3):
+            assert night(ledger, 2, sent, bad=("0002.jpg",)) == first
+            assert first.path.read_bytes() == content
+            assert ledger.files.read("current.json") == pointer
+        assert ledger.files.names("v*.parquet") == ["v000001.parquet", "v000002.parquet"]
+
+    def test_a_run_starts_from_the_version_before_it(self, ledger):
+        night(ledger, 1, ["a.jpg"])
+        assert ledger.before("night 1") is None
+        assert ledger.before("night 2").number == 1
+        night(ledger, 2, ["b.jpg"])
+        before = ledger.before("night 2")
+        assert before.number == 1
+        assert list(rows(before)) == ["a.jpg"]
+        assert ledger.before("night 3").number == 2
+
+    def test_a_second_try_with_other_failures_replaces_the_first(self, ledger):
+        night(ledger, 1, ["a.jpg", "b.jpg"], failed=("a.jpg", "b.jpg"))
+        night(ledger, 1, ["a.jpg", "b.jpg"], failed=("a.jpg",))
+        assert times(rows(ledger.current())["a.jpg"]) == ("failed", 1, 1, 1, None)
+        assert times(rows(ledger.current())["b.jpg"])[0] == "registered"
+
+
+class TestCrash:
+    @pytest.mark.parametrize("earlier_nights", [0, 1, 2])
+    def test_between_version_and_pointer_the_old_one_stays_in_force(
+        self, ledger, monkeypatch, earlier_nights
+    ):
+        for number in range(1, earlier_nights + 1):
+            night(ledger, number, [f"{number}.jpg"])
+        before = ledger.current()
+        write_json = ledger.files.write_json
+        monkeypatch.setattr(ledger.files, "write_json", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            night(ledger, 7, ["x.jpg"])
+        monkeypatch.setattr(ledger.files, "write_json", write_json)
+        assert len(ledger.files.names("v*.parquet")) == earlier_nights + 1
+        assert ledger.current() == before
+        version = night(ledger, 8, ["y.jpg"])
+        assert version.number == earlier_nights + 1
+        assert "x.jpg" not in rows(version)
+        assert len(rows(version)) == earlier_nights + 1
+
+    def test_a_full_disk_leaves_the_old_version_in_force(self, ledger, monkeypatch):
+        before = night(ledger, 1, ["a.jpg"])
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError) as caught:
+            night(ledger, 2, ["b.jpg"])
+        assert caught.value.transient
+        assert ledger.current() == before
+        assert sorted(path.name for path in ledger.files.root.iterdir()) == [
+            "current.json",
+            "v000001.parquet",
+        ]
+
+
+REMEDY = "Move this folder away; the next run makes one full pass and registers nothing twice."
+
+
+class TestDamage:
+    @pytest.fixture(autouse=True)
+    def two_nights(self, ledger):
+        night(ledger, 1, ["a.jpg"])
+        night(ledger, 2, ["b.jpg"])
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "",
+            "{",
+            "[]",
+            "null",
+            '"x"',
+            "{}",
+            '{"number": 2}',
+            '{"number": "two", "sha256": ""}',
+            '{"number": {}}',
+        ],
+    )
+    def test_a_torn_pointer(self, ledger, content):
+        ledger.files.path("current.json").write_text(content)
+        self.check(ledger, "current.json")
+
+    def test_a_pointer_that_lacks_a_field(self, ledger):
+        pointer = ledger.files.read_json("current.json")
+        for name in pointer:
+            ledger.files.write_json("current.json", {key: pointer[key] for key in pointer if key != name})
+            self.check(ledger, "current.json is not a pointer")
+
+    def test_a_missing_pointer(self, ledger):
+        ledger.files.path("current.json").unlink()
+        self.check(ledger, "the pointer current.json is missing beside v000002.parquet")
+
+    def test_a_missing_version(self, ledger):
+        ledger.files.path("v000002.parquet").unlink()
+        self.check(ledger, "v000002.parquet is missing")
+
+    @pytest.mark.parametrize("keep", [0, 10, -1])
+    def test_a_torn_version(self, ledger, keep):
+        path = ledger.files.path("v000002.parquet")
+        path.write_bytes(path.read_bytes()[:keep])
+        self.check(ledger, "v000002.parquet has changed")
+
+    def test_a_missing_version_below(self, ledger):
+        ledger.files.path("v000001.parquet").unlink()
+        assert ledger.current().number == 2
+        with pytest.raises(StorageError, match=r"v000001\.parquet, on which this run builds, is missing"):
+            ledger.before("night 2")
+
+    def check(self, ledger: Ledger, what: str) -> None:
+        for call in (ledger.current, lambda: ledger.before("night 3"), lambda: night(ledger, 3, ["c.jpg"])):
+            with pytest.raises(StorageError) as caught:
+                call()
+            assert not caught.value.transient
+            assert str(caught.value).startswith(f"{ledger.files.root}: the ledger is damaged: ")
+            assert what in str(caught.value)
+            assert str(caught.value).endswith(REMEDY)
+
+    def test_a_disk_that_cannot_be_read_now_is_no_damage(self, ledger, monkeypatch):
+        def refuse(*_, **__):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(Path, "read_bytes", refuse)
+        with pytest.raises(StorageError) as caught:
+            ledger.current()
+        assert caught.value.transient
+        assert "damaged" not in str(caught.value)
+
+
+def test_other_object_urls_stop_the_run_with_an_explanation(ledger):
+    night(ledger, 1, ["a.jpg"])
+    ledger.check_url_base(URL_BASE)
+    with pytest.raises(ConfigError) as caught:
+        ledger.check_url_base("s3://recordings/")
+    assert str(caught.value) == (
+        f"{ledger.files.root}: object URLs would begin with s3://recordings/, but this dataset holds objects "
+        f"registered under {URL_BASE}, and Encord would register all of them a second time. "
+        "Restore bucket, endpoint, region and url_style, or give the integration a new name."
+    )
+
+
+def test_only_manifests_that_ended_count(ledger, tmp_path):
+    version = ledger.commit(
+        run_id="r",
+        url_base=URL_BASE,
+        items_path=write_items(tmp_path / "items.parquet", [["a.jpg"], ["b.jpg"], ["c.jpg"]]),
+        manifests=[SettledManifest(n, f"m{n}", f"job {n}", LONG_AGO) for n in (0, 2)],
+        failures=[SettledFailure("https://elsewhere/x", "transient", LedgerState.FAILED)],
+    )
+    assert {key: row["upload_job_id"] for key, row in rows(version).items()} == {
+        "a.jpg": "job 0",
+        "c.jpg": "job 2",
+    }
+
+
+def test_old_versions_are_cleared_away(ledger):
+    night(ledger, 1, ["a.jpg"])
+    pointer = json.loads(ledger.files.read("current.json"))
+    content = ledger.current().path.read_bytes()
+    for number in range(2, VERSIONS_KEPT + 3):
+        ledger.files.write(f"v{number:06}.parquet", content)
+    ledger.files.write_json(
+        "current.json", {**pointer, "number": VERSIONS_KEPT + 2, "previous": VERSIONS_KEPT + 1}
+    )
+    version = night(ledger, 99, ["b.jpg"])
+    kept = ledger.files.names("v*.parquet")
+    assert len(kept) == VERSIONS_KEPT
+    assert kept[-1] == version.path.name
+    assert ledger.before("night 99").number == VERSIONS_KEPT + 2

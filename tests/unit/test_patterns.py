@@ -1,0 +1,104 @@
+"""Include and exclude patterns: what .gitignore's rules say, DuckDB answers."""
+
+from __future__ import annotations
+
+import duckdb
+import pathspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloud_sync.errors import ConfigError
+from cloud_sync.patterns import patterns_to_regex
+
+PIECES = [
+    "a",
+    "b",
+    "mp4",
+    "raw",
+    "é",
+    "日",
+    "🎥",
+    " ",
+    ".",
+    "+",
+    "(",
+    ")",
+    "|",
+    "{2}",
+    "^",
+    "$",
+    "%",
+    "'",
+    '"',
+    "_",
+    "-",
+]
+NAMES = st.lists(st.sampled_from(PIECES), min_size=1, max_size=3).map("".join)
+KEYS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
+PATTERN_NAMES = st.lists(
+    st.sampled_from([*PIECES, "*", "**", "?", "[ab]", "[!a]", "[a-m]", "\\*", "\\ "]), min_size=1, max_size=3
+).map("".join)
+PATTERNS = st.tuples(
+    st.sampled_from(["", "/", "**/"]),
+    st.lists(PATTERN_NAMES, min_size=1, max_size=3).map("/".join),
+    st.sampled_from(["", "/", "/**"]),
+).map("".join)
+
+
+def matches(patterns: list[str], key: str) -> bool:
+    """Ask DuckDB as the plan does."""
+    regex = patterns_to_regex(patterns, where="test")
+    [(answer,)] = duckdb.execute("SELECT regexp_matches($1, $2, 's')", [key, regex]).fetchall()
+    return bool(answer)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(PATTERNS, min_size=1, max_size=3), KEYS)
+def test_the_verdict_is_that_of_pathspec(patterns, key):
+    try:
+        spec = pathspec.GitIgnoreSpec.from_lines(patterns)
+    except ValueError:
+        return
+    try:
+        verdict = matches(patterns, key)
+    except ConfigError:
+        return
+    # With several patterns git lets the last decide; without `!` that is the same as any of them.
+    assert verdict == spec.match_file(key, separators=())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "yes", "no"),
+    [
+        ("*.mp4", ["a.mp4", "x/y/a.mp4", "a.mp4/b"], ["a.mp4x", "amp4"]),
+        ("/raw/**", ["raw/a", "raw/b/c"], ["x/raw/a", "raw"]),
+        ("drafts/", ["drafts/a", "x/drafts/a/b"], ["drafts", "mydrafts/a"]),
+        ("a/**/b", ["a/b", "a/x/b", "a/x/y/b"], ["ab", "x/a/b"]),
+        ("a?c", ["abc", "x/aéc", "a🎥c"], ["a/c", "ac"]),
+        ("[!a]b", ["cb", "éb"], ["ab", "b"]),
+        ("x.y+(1)|{2}^$", ["x.y+(1)|{2}^$"], ["xxy+(1)|{2}^$", "x.yy1"]),
+        ("\\#a", ["#a"], ["a"]),
+        ("a\\ b", ["a b"], ["ab"]),
+        ("*", ["a", "a/b", "a\nb"], []),
+        ("raw/**", ["raw/a\nb"], []),
+        ("*.mp4", ["a\nb.mp4"], ["a.mp4\n"]),
+    ],
+)
+def test_known_verdicts(pattern, yes, no):
+    assert [key for key in yes if not matches([pattern], key)] == []
+    assert [key for key in no if matches([pattern], key)] == []
+
+
+def test_no_pattern_is_no_expression():
+    assert patterns_to_regex([], where="test") is None
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", "  ", "# note", "!a", "/", "a[", "[z-a]", "foo\\", "[[:alpha:]]x[a]"]
+)
+def test_a_malformed_pattern_is_named_with_its_place(pattern):
+    with pytest.raises(ConfigError) as caught:
+        patterns_to_regex(["*.mp4", pattern], where="integration cameras, select.include")
+    assert str(caught.value).startswith(f"integration cameras, select.include: the pattern {pattern!r} ")
+    assert str(caught.value).endswith("Write it as in a .gitignore file, such as '*.mp4' or 'raw/**'.")

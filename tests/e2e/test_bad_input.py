@@ -9,7 +9,7 @@ from tests.e2e.conftest import Bench
 # integration -> the task that fails, and what its error says: place, problem, remedy
 FAILURES = {
     "unknown-dataset": ("plan", ["No Such Dataset", "Correct the name"]),
-    "missing-bucket": ("list", ["no-such-bucket", "the bucket does not exist", "storage.bucket"]),
+    "missing-bucket": ("list", ["no-such-bucket", "the bucket does not exist", "Check `bucket`"]),
     "refused-credentials": ("list", ["secret key", "connection"]),
     "missing-connection": ("list", ["connection no_such_connection", "does not exist", "Add it"]),
     "rsa-key": ("plan", ["connection e2e_rsa_encord", "RSA", "ssh-keygen -t ed25519"]),

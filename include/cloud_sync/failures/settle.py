@@ -96,7 +96,7 @@ def settle(
     """Account for every item of every manifest, diagnose the failures and write the next ledger version.
 
     Each URL of a manifest ends in one of three ways: named by a unit error it has failed; if those names
-    and Encord's count of registered units cover the manifest, the others are registered; if they do not
+    and the items that the job made cover the manifest, the others are registered; if they do not
     (duplicates are skipped, jobs are cancelled, errors name no file) the folder's items decide.
 
     Args:
@@ -132,12 +132,12 @@ def _outcomes(folder: RunFolder) -> Settlement:
             result.waiting.append(entry)
         else:
             result.ended.append((entry, outcome))
-            result.registered += outcome.done
+            result.registered += outcome.made
     return result
 
 
 def _is_accounted(outcome: Outcome, named: Mapping[int, int]) -> bool:
-    return outcome.status == "done" and outcome.done + named[outcome.manifest_number] == outcome.items
+    return outcome.status == "done" and outcome.made + named[outcome.manifest_number] == outcome.items
 
 
 def _unit_errors(

@@ -119,8 +119,9 @@ class JobState:
 class Outcome:
     """What became of one manifest: `outcomes/<nnnn>.json`, read by the settle stage.
 
-    A manifest's URL is refused if a unit error names it. The others are registered if
-    `done + failed == items`; else units were skipped or cancelled and the folder's items tell.
+    A manifest's URL is refused if a unit error names it. The others were registered by this job if
+    `made` and those errors cover the manifest; else units were skipped or cancelled and the folder's
+    items tell.
 
     Attributes:
         manifest_number: The manifest's number in the run.
@@ -128,7 +129,8 @@ class Outcome:
         job_id: Encord's id of the upload job.
         status: `done`, `failed` or `cancelled`.
         items: Items in the manifest.
-        done: Units that Encord registered.
+        made: Items that the job made, by the names that Encord lists.
+        done: Units that Encord counts as registered; it may count skipped duplicates, too.
         failed: Units that Encord refused.
         cancelled: Units not processed because the job was cancelled.
         unit_errors: One for each refused unit.
@@ -143,6 +145,7 @@ class Outcome:
     job_id: str
     status: str
     items: int
+    made: int
     done: int
     failed: int
     cancelled: int

@@ -166,7 +166,7 @@ class Registrar:
             "Upload job %s %s: %s registered, %s refused, %s cancelled",
             record.job_id,
             status.value,
-            state.done,
+            len(state.item_uuids),
             state.failed,
             state.cancelled,
         )
@@ -193,6 +193,7 @@ def _outcome(record: JobRecord, state: JobState, status: JobStatus, linked: int)
         job_id=_job_of(record),
         status=status.value,
         items=record.items,
+        made=len(state.item_uuids),
         done=state.done,
         failed=state.failed,
         cancelled=state.cancelled,

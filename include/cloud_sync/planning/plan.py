@@ -114,7 +114,8 @@ def _load_rules(
         "exclude": patterns_to_regex(select.exclude, where=f"{file}, select.exclude"),
         "extension": rf"\.({any_extension})$" if extensions else "a^",
         "maximum_size": int(select.maximum_size) if select.maximum_size is not None else None,
-        "newest": now - select.minimum_age,
+        # Without an age nothing is too young, also if the store's clock is ahead of this one's.
+        "newest": now - select.minimum_age if select.minimum_age else None,
         "full_pass": full_pass,
     }
     for name, value in variables.items():
@@ -149,7 +150,7 @@ DECIDE_SQL = """
         WHEN coalesce(regexp_matches(key, getvariable('exclude'), 's'), false) THEN 'excluded'
         WHEN item_type IS NULL THEN 'unknown_type'
         WHEN coalesce(size_bytes > getvariable('maximum_size'), false) THEN 'too_large'
-        WHEN last_modified > getvariable('newest') THEN 'too_young'
+        WHEN coalesce(last_modified > getvariable('newest'), false) THEN 'too_young'
         WHEN known_state IS NULL THEN 'new'
         WHEN getvariable('full_pass') THEN 'full_pass'
         WHEN known_state = 'registered' AND is_same THEN 'registered'

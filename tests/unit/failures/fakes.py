@@ -1,0 +1,73 @@
+"""An object store and a storage folder in memory, as diagnosis and settling see them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from cloud_sync.objects.errors import ObjectStoreError
+from cloud_sync.objects.model import StoredObject
+from cloud_sync.registration.model import FolderItem
+from tests.unit.tables import LONG_AGO
+
+JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + b"x" * 100 + b"\xff\xd9"
+MP4 = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + b"x" * 100
+
+
+@dataclass
+class FakeStore:
+    """Objects by key; a text instead of bytes is the reason of a refusal.
+
+    Attributes:
+        most_at_once: How many requests ran at one time at most.
+    """
+
+    objects: dict[str, bytes | str]
+    sizes: dict[str, int] = field(default_factory=dict)
+    delay_s: float = 0
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    most_at_once: int = 0
+    _running: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def _content(self, call: str, key: str) -> bytes:
+        with self._lock:
+            self.calls.append((call, key))
+            self._running += 1
+            self.most_at_once = max(self.most_at_once, self._running)
+        time.sleep(self.delay_s)
+        with self._lock:
+            self._running -= 1
+        content = self.objects.get(key, "missing")
+        if isinstance(content, str):
+            raise ObjectStoreError("refused.", reason=content)
+        return content
+
+    def head(self, key: str) -> StoredObject:
+        size = len(self._content("head", key))
+        return StoredObject(key, self.sizes.get(key, size), LONG_AGO, "etag")
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        return self._content("range", key)[start : start + length]
+
+    def read_tail(self, key: str, length: int) -> bytes:
+        return self._content("tail", key)[-length:]
+
+
+@dataclass
+class FakeFolder:
+    """What the target's storage folder holds, and which of its items were linked."""
+
+    urls: Sequence[str | None] = ()
+    linked: list[list[str]] = field(default_factory=list)
+    reads: int = 0
+
+    def items(self) -> Iterator[FolderItem]:
+        self.reads += 1
+        for number, url in enumerate(self.urls):
+            yield FolderItem(f"item-{number}", "name", url)
+
+    def link(self, item_uuids: Sequence[str]) -> None:
+        self.linked.append(list(item_uuids))

@@ -1,0 +1,269 @@
+"""Settle: every item of every manifest is accounted for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from cloud_sync.errors import ConfigError
+from cloud_sync.failures.settle import SettleContext, Settlement, settle
+from cloud_sync.ledger import Ledger
+from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, ManifestIndex, write_index
+from cloud_sync.registration.model import Outcome, UnitError, outcome_name
+from cloud_sync.run_folder import RunFolder
+from tests.unit.failures.fakes import JPEG, FakeFolder, FakeStore
+from tests.unit.tables import URL_BASE, write_items
+
+
+def url(key: str) -> str:
+    return URL_BASE + key
+
+
+def parse_url(text: str) -> str:
+    if not text.startswith(URL_BASE):
+        raise ConfigError("not of this bucket.")
+    return text.removeprefix(URL_BASE)
+
+
+class Run:
+    """One run: manifests with keys, outcomes as Encord gave them, and what there is to look at."""
+
+    def __init__(self, root, *manifests: list[str], run_id: str = "night 1") -> None:
+        self.folder = RunFolder(root / run_id)
+        self.ledger = Ledger(root / "ledger")
+        self.encord = FakeFolder()
+        self.store = FakeStore({key: JPEG for keys in manifests for key in keys})
+        self.opened = 0
+        self.context = SettleContext(run_id, "cameras", "Cameras", URL_BASE, parse_url)
+        self.entries = [
+            ManifestEntry(n, f"manifests/{n:04}-abc.json", len(keys), "abc")
+            for n, keys in enumerate(manifests)
+        ]
+        write_items(self.folder.path(ITEMS_NAME), manifests)
+        write_index(self.folder, ManifestIndex(tuple(self.entries), 1))
+
+    def outcome(self, number: int, **changes: Any) -> None:
+        """Write what became of a manifest; all registered unless told otherwise."""
+        items = self.entries[number].items
+        values = {
+            "status": "done",
+            "done": items,
+            "failed": 0,
+            "cancelled": 0,
+            "unit_errors": (),
+            "job_errors": (),
+            **changes,
+        }
+        values.setdefault("made", values["done"])
+        outcome = Outcome(
+            manifest_number=number,
+            manifest=self.entries[number].name,
+            job_id=f"job {number}",
+            items=items,
+            linked=0,
+            submitted_at="2026-01-02T00:00:00+00:00",
+            finished_at="2026-01-02T00:00:05+00:00",
+            **values,
+        )
+        self.folder.write_json(outcome_name(number), outcome.to_json())
+
+    def open_reader(self) -> FakeStore:
+        self.opened += 1
+        return self.store
+
+    def settle(self) -> Settlement:
+        return settle(
+            self.folder,
+            context=self.context,
+            ledger=self.ledger,
+            open_reader=self.open_reader,
+            encord_folder=self.encord,
+        )
+
+    def states(self) -> dict[str, str]:
+        version = self.ledger.current()
+        table = pq.read_table(version.path).to_pylist() if version else []
+        return {row["key"]: row["state"] for row in table}
+
+
+def error(*keys: str, text: str = "cannot read it") -> UnitError:
+    return UnitError(tuple(url(key) for key in keys), text, "unit 1", "Processing image")
+
+
+def counts(result: Settlement) -> tuple[int, int, int, int]:
+    return result.registered, result.already_registered, len(result.failures), result.waiting_items
+
+
+def test_all_registered_asks_neither_store_nor_encord(tmp_path):
+    run = Run(tmp_path, ["a.jpg", "b.jpg"], ["c.jpg"])
+    run.outcome(0)
+    run.outcome(1)
+    assert counts(run.settle()) == (3, 0, 0, 0)
+    assert run.states() == {"a.jpg": "registered", "b.jpg": "registered", "c.jpg": "registered"}
+    assert (run.opened, run.encord.reads) == (0, 0)
+
+
+def test_unit_errors_name_the_failed(tmp_path):
+    run = Run(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
+    run.store.objects["b.jpg"] = b""
+    run.outcome(
+        0, done=1, failed=2, unit_errors=(error("b.jpg"), error("c.jpg", text=f"404 of {url('c.jpg')}"))
+    )
+    result = run.settle()
+    assert counts(result) == (1, 0, 2, 0)
+    assert run.states() == {"a.jpg": "registered", "b.jpg": "quarantined", "c.jpg": "failed"}
+    assert run.encord.reads == 0
+    empty, healthy = result.failures
+    assert (empty.object_url, empty.failure_class, empty.title, empty.item_type) == (
+        url("b.jpg"),
+        "corrupt",
+        "b.jpg",
+        "image",
+    )
+    assert healthy.reason == "The object looks healthy. Encord said: 404 of <url>"
+    assert (healthy.attempts, healthy.first_failed_at, healthy.last_failed_at) == (
+        1,
+        "2026-01-02T00:00:05+00:00",
+        "2026-01-02T00:00:05+00:00",
+    )
+    assert (healthy.upload_job_id, healthy.unit_id, healthy.manifest) == (
+        "job 0",
+        "unit 1",
+        "manifests/0000-abc.json",
+    )
+    assert (healthy.integration, healthy.dataset, healthy.run_id) == ("cameras", "Cameras", "night 1")
+
+
+def test_skipped_duplicates_are_found_in_the_folder_and_linked(tmp_path):
+    run = Run(tmp_path, ["a.jpg", "b.jpg", "c.jpg"], ["d.jpg"])
+    run.outcome(0, done=1)
+    run.outcome(1)
+    run.encord.urls = [url("a.jpg"), None, url("other.jpg"), url("b.jpg"), url("c.jpg"), url("d.jpg")]
+    assert counts(run.settle()) == (2, 2, 0, 0)
+    assert run.encord.linked == [["item-0", "item-3", "item-4"]]
+    assert set(run.states().values()) == {"registered"}
+
+
+def test_skipped_duplicates_that_encord_counts_as_done_are_not_registered_twice(tmp_path):
+    run = Run(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
+    run.outcome(0, made=1, done=3)
+    run.encord.urls = [url("a.jpg"), url("b.jpg"), url("c.jpg")]
+    assert counts(run.settle()) == (1, 2, 0, 0)
+
+
+def test_what_neither_counts_nor_folder_show_has_failed(tmp_path):
+    run = Run(tmp_path, ["a.jpg", "b.jpg"])
+    run.outcome(0, done=0)
+    run.encord.urls = [url("a.jpg")]
+    result = run.settle()
+    assert counts(result) == (0, 1, 1, 0)
+    [failure] = result.failures
+    assert failure.object_url == url("b.jpg")
+    assert (
+        failure.reason == "The object looks healthy. Encord neither registered it nor named an error for it."
+    )
+    assert run.states() == {"a.jpg": "registered", "b.jpg": "failed"}
+
+
+def test_a_cancelled_job_leaves_the_rest_for_the_next_run(tmp_path):
+    run = Run(tmp_path, ["a.jpg", "b.jpg"])
+    run.outcome(0, status="cancelled", done=1, cancelled=1)
+    run.encord.urls = [url("a.jpg")]
+    result = run.settle()
+    assert counts(result) == (1, 0, 1, 0)
+    assert result.failures[0].reason.endswith("The upload job was cancelled before this file.")
+    assert run.states() == {"a.jpg": "registered", "b.jpg": "failed"}
+
+
+def test_with_ignore_errors_false_one_bad_file_fails_its_manifest(tmp_path):
+    run = Run(tmp_path, ["bad.jpg", "good.jpg"])
+    run.store.objects["bad.jpg"] = b"text"
+    run.outcome(
+        0, status="failed", done=0, failed=1, unit_errors=(error("bad.jpg"),), job_errors=("1 bad file",)
+    )
+    result = run.settle()
+    assert counts(result) == (0, 0, 2, 0)
+    assert {row.title: row.failure_class for row in result.failures} == {
+        "bad.jpg": "wrong_type",
+        "good.jpg": "transient",
+    }
+    assert result.failures[1].reason.endswith("The whole manifest was refused: 1 bad file")
+    assert run.states() == {"bad.jpg": "quarantined", "good.jpg": "failed"}
+
+
+def test_the_neighbour_of_a_bad_file_is_never_quarantined_for_it(tmp_path):
+    for number in range(1, 6):
+        run = Run(tmp_path, ["bad.jpg", "good.jpg"], run_id=f"night {number}")
+        run.outcome(0, status="failed", done=0, failed=1, unit_errors=(error("bad.jpg"),))
+        run.settle()
+    assert run.states() == {"bad.jpg": "quarantined", "good.jpg": "failed"}
+
+
+def test_a_manifest_without_an_outcome_waits_and_stays_out_of_the_ledger(tmp_path):
+    run = Run(tmp_path, ["a.jpg"], ["b.jpg", "c.jpg"])
+    run.outcome(0)
+    result = run.settle()
+    assert counts(result) == (1, 0, 0, 2)
+    assert [entry.number for entry in result.waiting] == [1]
+    assert run.states() == {"a.jpg": "registered"}
+
+
+def test_nothing_built_or_nothing_ended_writes_no_ledger(tmp_path):
+    run = Run(tmp_path, ["a.jpg"])
+    assert counts(run.settle()) == (0, 0, 0, 1)
+    assert run.ledger.current() is None
+    empty = RunFolder(tmp_path / "plan only")
+    result = settle(
+        empty,
+        context=run.context,
+        ledger=run.ledger,
+        open_reader=run.open_reader,
+        encord_folder=run.encord,
+    )
+    assert counts(result) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("named", [(), ("https://elsewhere/x.jpg",), (url("not-sent.jpg"),)])
+def test_an_error_that_names_no_file_of_the_manifest_leaves_the_folder_to_decide(tmp_path, named):
+    """Otherwise the file that really failed would pass as registered."""
+    run = Run(tmp_path, ["a.jpg", "b.jpg"])
+    run.outcome(0, done=1, failed=1, unit_errors=(UnitError(named, "odd", "unit 1", ""),))
+    run.encord.urls = [url("a.jpg")]
+    result = run.settle()
+    assert run.states() == {"a.jpg": "registered", "b.jpg": "failed"}
+    assert {row.object_url for row in result.failures} == {url("b.jpg"), *named}
+    assert (result.registered, result.already_registered) == (1, 0)
+
+
+def test_attempts_and_times_go_on_from_the_nights_before(tmp_path):
+    rows = []
+    for number in range(1, 4):
+        run = Run(tmp_path, ["a.jpg"], run_id=f"night {number}")
+        run.outcome(0, done=0, failed=1, unit_errors=(error("a.jpg"),))
+        [row] = run.settle().failures
+        rows.append((row.attempts, row.failure_class, row.first_failed_at))
+    since = "2026-01-02T00:00:05+00:00"
+    assert rows == [(1, "transient", since), (2, "transient", since), (3, "rejected", since)]
+    assert run.states() == {"a.jpg": "quarantined"}
+
+
+def test_settling_a_run_again_gives_the_same_ledger_and_failures(tmp_path):
+    run = Run(tmp_path, ["a.jpg", "b.jpg"], ["c.jpg", "d.jpg"])
+    run.outcome(0, done=1, failed=1, unit_errors=(error("b.jpg"),))
+    run.outcome(1, done=1)
+    run.encord.urls = [url("c.jpg")]
+    first = run.settle()
+    content = run.ledger.current().path.read_bytes()
+    second = run.settle()
+    assert second.failures == first.failures
+    assert [row.attempts for row in second.failures] == [1, 1]
+    assert run.ledger.current().path.read_bytes() == content
+
+
+def test_failures_come_in_the_order_of_their_urls(tmp_path):
+    keys = [f"{n:02}.jpg" for n in range(30)]
+    run = Run(tmp_path, keys)
+    run.outcome(0, done=0, failed=30, unit_errors=tuple(error(key) for key in reversed(keys)))
+    assert [row.title for row in run.settle().failures] == keys

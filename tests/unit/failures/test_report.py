@@ -1,0 +1,229 @@
+"""The report: counts, the verdict, the text in the task log."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cloud_sync.failures.report import (
+    RunFacts,
+    RunFailed,
+    Verdict,
+    check_verdict,
+    failures_by_cause,
+    make_report,
+    summary,
+    verdict_of,
+)
+from cloud_sync.failures.settle import Settlement
+from cloud_sync.manifest.model import ManifestEntry
+from cloud_sync.planning.model import PlanRow
+from cloud_sync.registration.model import Outcome
+from cloud_sync.run_folder import RunFolder
+from tests.unit.failures.test_failure_csv import failure
+
+
+@pytest.fixture
+def folder(tmp_path) -> RunFolder:
+    return RunFolder(tmp_path / "run")
+
+
+def ended(status: str = "done", items: int = 10) -> tuple[ManifestEntry, Outcome]:
+    entry = ManifestEntry(0, "manifests/0000-abc.json", items, "abc")
+    outcome = Outcome(
+        manifest_number=0,
+        manifest=entry.name,
+        job_id="job",
+        status=status,
+        items=items,
+        made=items,
+        done=items,
+        failed=0,
+        cancelled=0,
+        unit_errors=(),
+        job_errors=(),
+        linked=0,
+        submitted_at="",
+        finished_at="",
+    )
+    return entry, outcome
+
+
+NEW = PlanRow("register", "image", "new", 10, 1000, ("a.jpg",))
+QUARANTINED = PlanRow("skip", "image", "quarantined", 1, 10, ("bad.jpg",))
+OTHER = PlanRow("skip", None, "unknown_type", 2, 20, ("x.txt",))
+
+VERDICTS = [
+    ("nothing to do", [], Settlement(), Verdict.OK),
+    ("all registered", [NEW], Settlement(ended=[ended()], registered=10), Verdict.OK),
+    ("all there before", [NEW], Settlement(ended=[ended()], already_registered=10), Verdict.OK),
+    (
+        "some failed",
+        [NEW],
+        Settlement(ended=[ended()], registered=9, failures=[failure()]),
+        Verdict.OK_WITH_QUARANTINE,
+    ),
+    ("some failed earlier", [QUARANTINED], Settlement(), Verdict.OK_WITH_QUARANTINE),
+    ("all failed", [NEW], Settlement(ended=[ended(items=1)], failures=[failure()]), Verdict.FAILED),
+    ("a job refused", [NEW], Settlement(ended=[ended("failed")], registered=9), Verdict.FAILED),
+    ("a job cancelled", [NEW], Settlement(ended=[ended("cancelled")], registered=9), Verdict.FAILED),
+    (
+        "a manifest waits",
+        [NEW],
+        Settlement(ended=[ended()], waiting=[ended()[0]], registered=10),
+        Verdict.FAILED,
+    ),
+]
+
+
+@pytest.mark.parametrize(("plan", "settlement", "verdict"), [case[1:] for case in VERDICTS])
+def test_verdicts(plan, settlement, verdict):
+    assert verdict_of(plan, settlement) is verdict
+
+
+def facts(mode: str = "sync", plan=(NEW, OTHER)) -> RunFacts:
+    return RunFacts(
+        integration="cameras",
+        dag_id="sync__cameras",
+        run_id="night 1",
+        mode=mode,
+        dataset={"uuid": "6f1e", "title": "Cameras"},
+        listed={"objects": 12, "total_bytes": 1020},
+        plan=plan,
+        started_at="2026-01-02T00:00:00+00:00",
+        finished_at="2026-01-02T00:01:00+00:00",
+    )
+
+
+def settlement() -> Settlement:
+    return Settlement(
+        ended=[ended()],
+        registered=7,
+        already_registered=1,
+        failures=[failure(object_url=f"https://b/{n}.jpg") for n in range(7)]
+        + [failure(object_url="https://b/x.jpg", reason="Gone.", failure_class="missing", remedy="Nothing.")],
+    )
+
+
+def test_the_report_says_it_all(folder):
+    make_report(folder, facts(), settlement())
+    assert json.loads(folder.read("report.json")) == {
+        "integration": "cameras",
+        "dag_id": "sync__cameras",
+        "run_id": "night 1",
+        "mode": "sync",
+        "dataset": {"uuid": "6f1e", "title": "Cameras"},
+        "listed": {"objects": 12, "total_bytes": 1020},
+        "started_at": "2026-01-02T00:00:00+00:00",
+        "finished_at": "2026-01-02T00:01:00+00:00",
+        "verdict": "ok_with_quarantine",
+        "planned": [
+            {
+                "action": "register",
+                "item_type": "image",
+                "reason": "new",
+                "objects": 10,
+                "total_bytes": 1000,
+                "examples": ["a.jpg"],
+            },
+            {
+                "action": "skip",
+                "item_type": None,
+                "reason": "unknown_type",
+                "objects": 2,
+                "total_bytes": 20,
+                "examples": ["x.txt"],
+            },
+        ],
+        "manifests": 1,
+        "jobs": {"done": 1, "failed": 0, "cancelled": 0},
+        "registered": 7,
+        "already_registered": 1,
+        "failed": 8,
+        "waiting": 0,
+        "failures_by_cause": failures_by_cause(settlement().failures),
+        "files": {
+            "failures_csv": str(folder.path("failures.csv")),
+            "failures_jsonl": str(folder.path("failures.jsonl")),
+            "plan": str(folder.path("plan.parquet")),
+        },
+    }
+
+
+def test_causes_are_counted_the_most_frequent_first():
+    assert failures_by_cause(settlement().failures) == [
+        {
+            "failure_class": "corrupt",
+            "reason": "The object is empty.",
+            "remedy": "Upload it again, or delete it.",
+            "count": 7,
+            "examples": [f"https://b/{n}.jpg" for n in range(5)],
+        },
+        {
+            "failure_class": "missing",
+            "reason": "Gone.",
+            "remedy": "Nothing.",
+            "count": 1,
+            "examples": ["https://b/x.jpg"],
+        },
+    ]
+    assert failures_by_cause([]) == []
+
+
+def test_the_summary_in_the_log(folder):
+    text = summary(make_report(folder, facts(), settlement()))
+    assert text == "\n".join(
+        [
+            "Integration cameras, run night 1: ok_with_quarantine",
+            "  dataset             Cameras (6f1e)",
+            "  listed                     12 objects, 1,020 bytes",
+            "  plan: register             10 image: new since the last run",
+            "  plan: skip                  2 other: its extension stands under no type",
+            "  manifests                   1",
+            "  registered                  7",
+            "  already registered          1",
+            "  failed                      8",
+            "  7 x corrupt: The object is empty. Upload it again, or delete it.",
+            *[f"      https://b/{n}.jpg" for n in range(5)],
+            "  1 x missing: Gone. Nothing.",
+            "      https://b/x.jpg",
+            f"  all failures: {folder.path('failures.csv')}",
+        ]
+    )
+
+
+def test_a_plan_only_run_speaks_of_the_plan_only(folder):
+    text = summary(make_report(folder, facts(mode="plan"), Settlement()))
+    assert "registered " not in text
+    assert text.endswith("its extension stands under no type")
+
+
+class TestCheck:
+    @pytest.mark.parametrize("plan", [(NEW,), (QUARANTINED,)])
+    def test_a_good_run_passes(self, folder, plan):
+        check_verdict(make_report(folder, facts(plan=plan), Settlement()))
+
+    @pytest.mark.parametrize(
+        ("settlement", "text"),
+        [
+            (
+                Settlement(ended=[ended()], waiting=[ended(items=1200)[0]], registered=10),
+                "1,200 items were never answered for. Look at the failed tasks of this run, then clear them; "
+                "what is registered is skipped.",
+            ),
+            (
+                Settlement(ended=[ended("failed"), ended("cancelled"), ended("failed")], registered=5),
+                "2 upload jobs were refused, 1 cancelled. See {csv}; the next run tries again what can pass.",
+            ),
+            (
+                Settlement(ended=[ended(items=2)], failures=[failure(), failure()]),
+                "all 2 items that were sent failed. See {csv} for the reason and the remedy of each.",
+            ),
+        ],
+    )
+    def test_a_failed_run_ends_as_failed_and_is_not_tried_again(self, folder, settlement, text):
+        with pytest.raises(RunFailed) as caught:
+            check_verdict(make_report(folder, facts(), settlement))
+        assert not caught.value.transient
+        assert str(caught.value) == "run night 1: " + text.format(csv=folder.path("failures.csv"))

@@ -108,8 +108,8 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$")]
 NonEmpty = Annotated[str, Field(min_length=1, pattern=r"\S")]
 Tag = Annotated[str, Field(max_length=100, pattern=r"\S")]
-ConnectionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/\\#!()-]{1,200}$")]  # Airflow's own rule
-# The title becomes part of the dataset's asset, whose name and URI Airflow limits to 1,500 characters.
+# Both become part of the dataset's asset, whose name and URI Airflow limits to 1,500 characters.
+ConnectionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/\\#!()-]{1,80}$")]
 DatasetName = Annotated[str, Field(max_length=100, pattern=r"\S")]
 Switch = Annotated[bool, Field(strict=True)]
 

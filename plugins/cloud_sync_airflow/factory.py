@@ -92,11 +92,14 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
 
 
 def dataset_asset(integration: Integration) -> Asset:
-    """Return the asset that stands for the dataset, so that other DAGs can follow a sync."""
-    dataset = quote(integration.target.dataset, safe="")
+    """Return the asset that stands for the dataset, so that other DAGs can follow a sync.
+
+    Airflow takes a name with two URIs out of service, so both hold the connection and the dataset.
+    """
+    connection, dataset = integration.target.connection_id, integration.target.dataset
     return Asset(
-        name=f"encord dataset {integration.target.dataset}",
-        uri=f"x-encord://{integration.target.connection_id}/datasets/{dataset}",
+        name=f"encord dataset {connection}/{dataset}",
+        uri=f"x-encord://{quote(connection, safe='')}/datasets/{quote(dataset, safe='')}",
     )
 
 
@@ -129,7 +132,7 @@ def _cell(value: Any) -> str:
     if value is None or value in ("", []):
         return "not set"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return "`" + text.replace("|", "\\|").replace("`", "'") + "`"
+    return "`" + " ".join(text.split()).replace("|", "\\|").replace("`", "'") + "`"
 
 
 __all__ = ["integrations_folder", "load_integrations", "raise_errors", "sync_dags"]

@@ -1,0 +1,249 @@
+"""The DAGs: exactly what stands in them, through Airflow's own DAG bag."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import DagSerialization
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloud_sync.errors import ConfigError
+from cloud_sync.integration import Integration, load_integrations
+from cloud_sync_airflow.factory import (
+    dataset_asset,
+    documentation,
+    integrations_folder,
+    raise_errors,
+    sync_dag,
+    sync_dags,
+)
+from cloud_sync_airflow.retry import CloudSyncRetryPolicy
+from tests.unit.tables import an_integration
+
+REPOSITORY = Path(__file__).parents[3]
+DAGS = REPOSITORY / "dags"
+
+FULL = """\
+name: cameras
+description: Every night.
+schedule: "0 2 * * *"
+owner: perception-team
+tags: [traffic]
+storage: {provider: s3, connection_id: aws, bucket: recordings, prefix: in/}
+target: {connection_id: encord, dataset: Cameras}
+select: {include: ["*.mp4", "a|b"]}
+"""
+LEAST = """\
+name: second
+storage: {provider: s3, connection_id: aws, bucket: more}
+target: {connection_id: encord, dataset: More}
+"""
+
+
+def fill(folder: Path, **files: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def bag_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> DagBag:
+    """Parse the project's DAG files with some integrations, as Airflow does, from an unrelated folder."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("AIRFLOW__CLOUD_SYNC__INTEGRATIONS_FOLDER", str(folder))
+    return DagBag(dag_folder=str(DAGS), bundle_path=DAGS, bundle_name="dags")
+
+
+def sync_ids(bag: DagBag) -> list[str]:
+    return sorted(dag_id for dag_id in bag.dag_ids if dag_id.startswith("sync__"))
+
+
+@pytest.fixture(scope="module")
+def dag(tmp_path_factory) -> DAG:
+    folder = fill(tmp_path_factory.mktemp("integrations"), cameras=FULL)
+    [dag] = sync_dags(load_integrations(folder))
+    return dag
+
+
+class TestBag:
+    def test_one_dag_for_each_file_and_no_import_error(self, tmp_path, monkeypatch):
+        bag = bag_of(fill(tmp_path, a=FULL, b=LEAST), monkeypatch)
+        assert bag.import_errors == {}
+        assert sync_ids(bag) == ["sync__cameras", "sync__second"]
+        assert Path(bag.dags["sync__cameras"].fileloc) == DAGS / "sync_integrations.py"
+
+    def test_a_bad_file_costs_only_its_own_dag_and_says_why(self, tmp_path, monkeypatch):
+        bad = LEAST.replace("second", "third").replace("bucket", "buket")
+        bag = bag_of(fill(tmp_path, a=FULL, b=LEAST, c=bad, d="name: [", e="[" * 100_000), monkeypatch)
+        assert sync_ids(bag) == ["sync__cameras", "sync__second"]
+        [(file, text)] = bag.import_errors.items()
+        assert Path(file).name == "integration_errors.py"
+        for part in (
+            f"{tmp_path}/c.yaml: 2 problems.",
+            "line 2, storage.buket: is not a field. Did you mean bucket?",
+            "line 2, storage.bucket: is missing. Add it: Bucket name.",
+            f"{tmp_path}/d.yaml, line 2: is not valid",
+            f"{tmp_path}/e.yaml, line 1: is not valid: it is nested too deeply.",
+        ):
+            assert part in text
+
+    def test_in_a_tasks_process_only_its_dag_is_made(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "sync__second")
+        folder = fill(tmp_path, a=FULL, b=LEAST)
+        assert [dag.dag_id for dag in sync_dags(load_integrations(folder))] == ["sync__second"]
+
+
+class TestFolder:
+    def test_the_setting_comes_before_the_default(self, tmp_path, monkeypatch):
+        assert integrations_folder(tmp_path) == tmp_path
+        monkeypatch.setenv("AIRFLOW__CLOUD_SYNC__INTEGRATIONS_FOLDER", "/elsewhere")
+        assert integrations_folder(tmp_path) == Path("/elsewhere")
+
+    def test_a_folder_that_is_not_there_is_an_import_error(self, tmp_path):
+        with pytest.raises(ConfigError, match=r"absent: is not a folder\. Create it"):
+            raise_errors(load_integrations(tmp_path / "absent"))
+
+    def test_good_files_raise_nothing(self, tmp_path):
+        raise_errors(load_integrations(fill(tmp_path, a=FULL)))
+
+
+class TestPolicy:
+    def test_the_dag(self, dag):
+        assert dag.dag_id == "sync__cameras"
+        assert dag.description == "Every night."
+        assert dag.schedule == "0 2 * * *"
+        assert dag.catchup is False
+        assert dag.max_active_runs == 1
+        assert dag.tags == {"encord", "s3", "traffic"}
+        assert dag.owner == "perception-team"
+        assert dag.is_paused_upon_creation is None
+        assert dag.fail_fast is False
+
+    def test_the_least_file(self):
+        dag = sync_dag(an_integration(), Path("cameras.yaml"))
+        assert dag.schedule is None
+        assert dag.description == "recordings -> Cameras"
+        assert (dag.owner, dag.tags) == ("data-team", {"encord", "s3"})
+
+    def test_the_stages_and_their_order(self, dag):
+        edges = {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}
+        assert edges == {
+            "list": ["plan"],
+            "plan": ["build", "settle"],
+            "build": ["register"],
+            "register": ["settle"],
+            "settle": [],
+        }
+
+    def test_settle_runs_once_there_is_a_plan_and_decides_the_run(self, dag):
+        assert [task.task_id for task in dag.tasks if task.is_setup] == ["plan"]
+        assert [task.task_id for task in dag.tasks if task.is_teardown] == ["settle"]
+        assert dag.get_task("settle").on_failure_fail_dagrun is True
+        assert dag.get_task("settle").trigger_rule == "all_done_setup_success"
+
+    def test_each_task_is_tried_again_as_the_policy_says(self, dag):
+        for task in dag.tasks:
+            assert task.retries == 4, task.task_id
+            assert task.retry_delay == timedelta(seconds=30)
+            assert task.max_retry_delay == timedelta(minutes=15)
+            assert task.retry_policy == CloudSyncRetryPolicy()
+            assert task.owner == "perception-team"
+
+    def test_time_limits(self, dag):
+        limits = {task.task_id: task.execution_timeout for task in dag.tasks}
+        assert limits.pop("register") is None
+        assert limits == dict.fromkeys(["list", "plan", "build", "settle"], timedelta(hours=12))
+
+    def test_register_is_mapped_over_the_shards(self, dag):
+        register = dag.get_task("register")
+        assert register.is_mapped
+        assert list(register.expand_input.value) == ["shard"]
+
+    def test_settle_tells_who_follows_the_dataset(self, dag):
+        [asset] = dag.get_task("settle").outlets
+        assert (asset.name, asset.uri) == (
+            "encord dataset encord/Cameras",
+            "x-encord://encord/datasets/Cameras",
+        )
+
+    def test_the_form(self, dag):
+        params = {name: dag.params.get_param(name) for name in dag.params}
+        assert {name: param.value for name, param in params.items()} == {
+            "mode": "sync",
+            "prefix": None,
+            "full_pass": False,
+        }
+        assert params["mode"].schema["enum"] == ["sync", "plan"]
+        assert "It must begin with 'in/'." in params["prefix"].description
+
+    def test_the_page_has_every_setting(self, dag):
+        shown = [line.split("`")[1] for line in dag.doc_md.splitlines() if line.startswith("| `")]
+        fields = [
+            f"{section}.{field}"
+            for section in ("storage", "target", "select", "types", "upload")
+            for field in Integration.model_fields[section].annotation.model_fields
+        ]
+        assert shown == fields
+        assert "| `select.include` | `*.mp4, a\\|b` |" in dag.doc_md
+        assert "| `storage.region` | not set |" in dag.doc_md
+        assert dag.doc_md.startswith("**Every night.**")
+
+    def test_no_value_breaks_the_table(self):
+        prefix = "a|b`c\nd"
+        text = documentation(an_integration(storage=STORAGE | {"prefix": prefix}), Path("x.yaml"))
+        assert "| `storage.prefix` | `a\\|b'c d` |" in text
+
+    def test_serialized_and_back(self, dag):
+        data = DagSerialization.to_dict(dag)
+        back = DagSerialization.from_dict(data)
+        assert back.dag_id == "sync__cameras"
+        assert sorted(back.task_ids) == ["build", "list", "plan", "register", "settle"]
+        assert back.get_task("register").downstream_task_ids == {"settle"}
+
+
+STORAGE = {"provider": "s3", "connection_id": "aws", "bucket": "recordings"}
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=100).filter(str.strip)
+
+
+INTEGRATIONS = st.builds(
+    an_integration,
+    description=TEXT,
+    owner=TEXT,
+    tags=st.lists(TEXT, max_size=3),
+    storage=st.fixed_dictionaries({"prefix": TEXT}).map(lambda changed: STORAGE | changed),
+    target=st.fixed_dictionaries(
+        {
+            "connection_id": st.from_regex(r"[A-Za-z0-9_.:/\\#!()-]{1,80}", fullmatch=True),
+            "dataset": TEXT,
+        }
+    ),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(INTEGRATIONS)
+def test_every_integration_that_is_taken_makes_a_dag(integration):
+    """Otherwise one odd file would take all DAGs out of service."""
+    dag = sync_dag(integration, Path("x.yaml"))
+    assert DagSerialization.from_dict(DagSerialization.to_dict(dag)).dag_id == "sync__cameras"
+
+
+def test_the_longest_names_still_make_an_asset():
+    integration = an_integration(
+        name="x" * 100, target={"connection_id": "#" * 80, "dataset": "🎥" * 100}, tags=["t" * 100]
+    )
+    assert DagSerialization.to_dict(sync_dag(integration, Path("x.yaml")))
+
+
+def test_datasets_of_one_title_behind_two_connections_are_two_assets():
+    assets = [
+        dataset_asset(an_integration(target={"connection_id": connection, "dataset": "Cameras"}))
+        for connection in ("encord_dev", "encord_prod")
+    ]
+    assert assets[0].name != assets[1].name
+    assert assets[0].uri != assets[1].uri

@@ -41,15 +41,22 @@ class ObjectStoreHook(BaseHook):
             ConfigError: The connection does not exist or is of another type.
             StorageError: It yields no credentials.
         """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        from cloud_sync.objects.errors import from_botocore
         from cloud_sync.objects.stores import open_s3
 
-        hook = self._s3_hook
+        try:
+            session = self._s3_hook.get_session(region_name=self._region)
+            exact_client = self._s3_hook.get_conn()
+        except (BotoCoreError, ClientError) as error:
+            raise from_botocore(error, f"connection {self.storage.connection_id}") from None
         return open_s3(
             self.storage.bucket,
             endpoint_url=self._endpoint_url,
             region=self._region,
-            session=hook.get_session(region_name=self._region),
-            exact_client=hook.get_conn(),
+            session=session,
+            exact_client=exact_client,
             virtual_hosted=self._wants_bucket_in_host(),
         )
 

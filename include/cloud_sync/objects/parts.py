@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cloud_sync.objects.exact import LISTING_SCHEMA, MEMORY_POOL
+from cloud_sync.objects.exact import LISTING_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cloud_sync.run_folder import RunFolder
 
-ROWS_PER_GROUP = 40_000
+ROWS_PER_GROUP = 20_000
 
 PARQUET_OPTIONS: dict[str, Any] = {
     # Sorted keys share their beginnings and times lie close together: delta encodings halve the file and cost
@@ -98,9 +98,7 @@ class PartsWriter:
         if self._writer is None:
             name = f"{self._folder}/part-{len(self.parts):04d}.parquet"
             path = self._open.enter_context(self._run_folder.writing(name))
-            self._writer = self._open.enter_context(
-                pq.ParquetWriter(path, LISTING_SCHEMA, memory_pool=MEMORY_POOL, **PARQUET_OPTIONS)
-            )
+            self._writer = self._open.enter_context(pq.ParquetWriter(path, LISTING_SCHEMA, **PARQUET_OPTIONS))
             self.parts.append((name, 0))
         return self._writer
 
@@ -133,6 +131,6 @@ class Spill:
         """Yield all rows, then remove the file."""
         self.close()
         source = pa.OSFile(str(self._path), "rb")
-        with source, pa.ipc.open_stream(source, memory_pool=MEMORY_POOL) as reader:
+        with source, pa.ipc.open_stream(source) as reader:
             yield from reader
         self._path.unlink()

@@ -52,6 +52,7 @@ def ended(status: str = "done", items: int = 10) -> tuple[ManifestEntry, Outcome
 
 NEW = PlanRow("register", "image", "new", 10, 1000, ("a.jpg",))
 QUARANTINED = PlanRow("skip", "image", "quarantined", 1, 10, ("bad.jpg",))
+REGISTERED = PlanRow("skip", "image", "registered", 30, 300, ("old.jpg",))
 OTHER = PlanRow("skip", None, "unknown_type", 2, 20, ("x.txt",))
 
 VERDICTS = [
@@ -149,6 +150,10 @@ def test_the_report_says_it_all(folder):
             "plan": str(folder.path("plan.parquet")),
         },
     }
+
+
+def test_what_the_plan_skipped_as_registered_counts_as_registered_already(folder):
+    assert make_report(folder, facts(plan=(NEW, REGISTERED)), settlement())["already_registered"] == 31
 
 
 def test_causes_are_counted_the_most_frequent_first():

@@ -150,6 +150,11 @@ def test_an_object_of_exactly_the_minimum_age_is_taken(folder, age, held):
     assert decisions(folder)["a.jpg"][0] == ("hold" if held else "register")
 
 
+def test_without_a_minimum_age_a_store_whose_clock_is_ahead_holds_nothing_back(folder):
+    plan_of(folder, an_object("a.jpg", last_modified=NOW + timedelta(hours=1)))
+    assert decisions(folder) == {"a.jpg": ("register", "new")}
+
+
 def test_an_object_of_exactly_the_maximum_size_is_taken(folder):
     objects = [an_object("a.jpg", size_bytes=100), an_object("b.jpg", size_bytes=101)]
     plan_of(folder, *objects, select={"maximum_size": "100 B"})

@@ -1,0 +1,310 @@
+"""The stages as tasks: one whole run after another in this process, and what must never leak from it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+
+from cloud_sync.errors import CloudSyncError, ConfigError, StorageError
+from cloud_sync.failures.report import RunFailed
+from cloud_sync.objects.errors import from_botocore, from_obstore
+from cloud_sync.registration.client import DatasetRef
+from cloud_sync_airflow.factory import dataset_asset
+from cloud_sync_airflow.hooks.encord import EncordHook
+from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
+from cloud_sync_airflow.operators.build import BuildOperator
+from cloud_sync_airflow.operators.list import ListOperator, narrowed
+from cloud_sync_airflow.operators.plan import PlanOperator
+from cloud_sync_airflow.operators.register import RegisterOperator
+from cloud_sync_airflow.operators.settle import SettleOperator
+from cloud_sync_airflow.operators.stage import state_folder
+from tests.unit.failures.fakes import JPEG
+from tests.unit.failures.fakes import FakeStore as Contents
+from tests.unit.objects.fake_store import FakeStore as Listed
+from tests.unit.registration.fakes import FakeEncord
+from tests.unit.registration.keys import ed25519_key
+from tests.unit.tables import an_integration
+
+S3_SECRET, S3_TOKEN = "canary-secret-0815", "canary-token-4711"
+SIGNATURE = "canary-signature-2342"
+SSH_KEY = ed25519_key()
+CANARIES = [S3_SECRET, S3_TOKEN, SIGNATURE, *SSH_KEY.splitlines()[1:-1]]
+
+
+class Bucket(Listed):
+    """A bucket that can be listed and read."""
+
+    def __init__(self, contents: dict[str, bytes]) -> None:
+        super().__init__({key: len(content) for key, content in contents.items()})
+        self.contents = Contents(contents)
+        self.refusal: Exception | None = None
+
+    def check_access(self, prefix: str = "") -> None:
+        if self.refusal:
+            raise self.refusal
+
+    def head(self, key: str) -> Any:
+        return self.contents.head(key)
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        return self.contents.read_range(key, start, length)
+
+    def read_tail(self, key: str, length: int) -> bytes:
+        return self.contents.read_tail(key, length)
+
+
+class Encord(FakeEncord):
+    """Encord with one dataset, whose backing folder is `folder-1`."""
+
+    def find_dataset(self, title_or_hash: str) -> DatasetRef:
+        return DatasetRef("dataset-1", title_or_hash, "folder-1")
+
+    def find_encord_integration(self, title_or_uuid: str) -> tuple[str, str]:
+        return "credential-1", title_or_uuid
+
+
+@dataclass
+class House:
+    """The project with one integration, a bucket and Encord; runs its stages as Airflow would."""
+
+    bucket: Bucket
+    encord: Encord
+    options: dict[str, Any] = field(default_factory=dict)
+    xcoms: list[Any] = field(default_factory=list)
+
+    def context(self, run_id: str, **params: Any) -> dict[str, Any]:
+        started = datetime(2026, 11, 22, 2, tzinfo=UTC)
+        return {
+            "dag_run": SimpleNamespace(run_id=run_id, dag_id="sync__cameras", start_date=started),
+            "params": {"mode": "sync", "prefix": None, "full_pass": False, **params},
+            "ti": SimpleNamespace(xcom_push=lambda key, value: self.xcoms.append(value)),
+            "outlet_events": defaultdict(SimpleNamespace),
+        }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        target = {"connection_id": "encord_cameras", "dataset": "Cameras", "encord_integration": "S3"}
+        storage = {"provider": "s3", "connection_id": "aws_cameras", "bucket": "b", "prefix": "in/"}
+        integration = an_integration(storage=storage, target=target, **self.options)
+        return {"integration": integration.model_dump(mode="json")}
+
+    def run(self, run_id: str, **params: Any) -> dict[str, Any]:
+        """Run all stages; returns what settle returned."""
+        context = self.context(run_id, **params)
+        listing = self.keep(ListOperator(task_id="list", **self.settings).execute(context))
+        plan = self.keep(PlanOperator(task_id="plan", listing=listing, **self.settings).execute(context))
+        try:
+            shards = self.keep(BuildOperator(task_id="build", plan=plan, **self.settings).execute(context))
+        except AirflowSkipException:
+            shards = []
+        for shard in shards:
+            task = RegisterOperator(task_id="register", shard=shard, hold_s=0, **self.settings)
+            self.keep(task.execute(context))
+        asset = dataset_asset(an_integration())
+        settle = SettleOperator(task_id="settle", outlets=[asset], **self.settings)
+        result = self.keep(settle.execute(context))
+        self.keep(context["outlet_events"][asset].extra)
+        return result
+
+    def keep(self, value: Any) -> Any:
+        """Remember an XCom, and pass it on as Airflow does: through JSON."""
+        text = json.dumps(value)
+        self.xcoms.append(value)
+        return json.loads(text)
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch) -> House:
+    monkeypatch.setenv("AIRFLOW__CLOUD_SYNC__STATE_FOLDER", str(tmp_path / "state"))
+    aws = {"conn_type": "aws", "login": "AKIA", "password": S3_SECRET}
+    aws["extra"] = {"aws_session_token": S3_TOKEN, "region_name": "eu-central-1"}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_CAMERAS", json.dumps(aws))
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_ENCORD_CAMERAS", json.dumps({"conn_type": "encord", "password": SSH_KEY})
+    )
+    contents = {f"in/{n}.jpg": JPEG for n in range(5)} | {
+        "in/bad.jpg": b"",
+        "in/x.txt": b"x",
+        "out/a.jpg": JPEG,
+    }
+    house = House(Bucket(contents), Encord())
+    monkeypatch.setattr(ObjectStoreHook, "get_conn", lambda hook: house.bucket)
+    monkeypatch.setattr(EncordHook, "get_conn", lambda hook: house.encord)
+    return house
+
+
+def files_of(house: House) -> Iterator[tuple[Path, bytes]]:
+    for path in sorted(state_folder().rglob("*")):
+        if path.is_file():
+            yield path, path.read_bytes()
+
+
+def test_two_nights(house):
+    first = house.run("night 1")
+    assert first == {
+        "verdict": "ok_with_quarantine",
+        "registered": 5,
+        "already_registered": 0,
+        "failed": 1,
+        "waiting": 0,
+    }
+    assert len(house.encord.sent) == 1
+    second = house.run("night 2")
+    assert second == {**first, "registered": 0, "already_registered": 5, "failed": 0}
+    assert len(house.encord.sent) == 1
+
+
+def test_a_lost_ledger_sends_everything_and_registers_nothing_twice(house):
+    import shutil
+
+    house.run("night 1")
+    items = dict(house.encord.items)
+    shutil.rmtree(state_folder() / "ledgers")
+    assert house.run("night 2") == {
+        "verdict": "ok_with_quarantine",
+        "registered": 0,
+        "already_registered": 5,
+        "failed": 1,
+        "waiting": 0,
+    }
+    assert house.encord.items == items
+
+
+def test_plan_only_sends_nothing(house):
+    result = house.run("manual 1", mode="plan")
+    assert result == {
+        "verdict": "ok",
+        "registered": 0,
+        "already_registered": 0,
+        "failed": 0,
+        "waiting": 0,
+    }
+    assert house.encord.calls == []
+    [folder] = (state_folder() / "runs" / "cameras").iterdir()
+    assert not (folder / "manifests").exists()
+    assert (folder / "report.json").exists()
+
+
+def test_a_full_pass_sends_what_is_known(house):
+    house.run("night 1")
+    assert house.run("manual 1", full_pass=True)["already_registered"] == 5
+    assert len(house.encord.sent) == 2
+
+
+def test_a_narrower_prefix_lists_less(house):
+    assert house.run("manual 1", prefix="in/1")["registered"] == 1
+
+
+def test_the_run_keeps_the_settings_it_began_with(house):
+    context = house.context("night 1")
+    listing = ListOperator(task_id="list", **house.settings).execute(context)
+    house.options = {"select": {"exclude": ["*"]}, "name": "cameras"}
+    plan = PlanOperator(task_id="plan", listing=listing, **house.settings).execute(context)
+    assert plan["counts"]["to_register"] == 6
+
+
+def test_a_listing_that_changed_meanwhile_is_refused(house):
+    context = house.context("night 1")
+    listing = ListOperator(task_id="list", **house.settings).execute(context)
+    listing = {**listing, "sha256": "0" * 64}
+    with pytest.raises(StorageError, match="has changed since the task before wrote it"):
+        PlanOperator(task_id="plan", listing=listing, **house.settings).execute(context)
+
+
+def test_when_everything_fails_the_run_fails_after_its_report_is_written(house):
+    house.bucket = Bucket({"in/bad.jpg": b""})
+    with pytest.raises(RunFailed, match="all 1 items that were sent failed"):
+        house.run("night 1")
+    [folder] = (state_folder() / "runs" / "cameras").iterdir()
+    assert json.loads((folder / "report.json").read_bytes())["verdict"] == "failed"
+
+
+class TestPrefix:
+    @pytest.mark.parametrize(
+        ("prefix", "narrower", "listed"),
+        [("in/", None, "in/"), ("in/", "in/a", "in/a"), ("", "x", "x"), ("in/", "in/", "in/")],
+    )
+    def test_inside(self, prefix, narrower, listed):
+        assert narrowed(prefix, narrower) == listed
+
+    @pytest.mark.parametrize("narrower", ["out/", "i", "IN/a", "/in/"])
+    def test_outside(self, house, narrower):
+        with pytest.raises(ConfigError) as caught:
+            house.run("manual 1", prefix=narrower)
+        assert str(caught.value) == (
+            f"the form's field Narrower prefix: the prefix {narrower!r} lies outside the integration's "
+            "prefix 'in/'. Begin it with 'in/', or leave it empty."
+        )
+
+
+def test_xcoms_stay_under_a_kilobyte(house):
+    house.bucket = Bucket({f"in/{n:03}-{'x' * 200}.jpg": JPEG for n in range(70)})
+    house.options = {"name": "n" * 100, "upload": {"items_per_manifest": 1, "jobs_in_flight": 64}}
+    house.run("scheduled__2026-11-22T02:00:00+00:00" + "x" * 200)
+    assert max(len(value) for value in house.xcoms if isinstance(value, list)) == 64
+    assert max(len(json.dumps(value)) for value in house.xcoms) < 1024
+
+
+class TestSecrets:
+    def test_none_is_in_files_xcoms_logs_or_rendered_fields(self, house, caplog, capfd):
+        caplog.set_level(logging.DEBUG)
+        house.run("night 1")
+        house.run("night 2", full_pass=True)
+        found = [path for path, data in files_of(house) for canary in CANARIES if canary.encode() in data]
+        assert found == []
+        rendered = [
+            str(getattr(operator, name))
+            for operator in (
+                PlanOperator(task_id="plan", listing=house.xcoms[0], **house.settings),
+                BuildOperator(task_id="build", plan=house.xcoms[1], **house.settings),
+            )
+            for name in operator.template_fields
+        ]
+        told = [caplog.text, *capfd.readouterr(), json.dumps(house.xcoms), *rendered]
+        assert [canary for canary in CANARIES if any(canary in text for text in told)] == []
+        assert sum(1 for _ in files_of(house)) > 20
+
+    @pytest.mark.parametrize(
+        "refusal",
+        [
+            from_obstore(
+                RuntimeError(
+                    f"GET https://b.s3/in/?X-Amz-Signature={SIGNATURE}&X-Amz-Security-Token={S3_TOKEN}"
+                ),
+                "bucket b",
+            ),
+            from_botocore(ValueError(f"bad secret {S3_SECRET}"), "bucket b"),
+        ],
+    )
+    def test_none_is_in_a_refusal_of_the_store(self, house, caplog, refusal):
+        caplog.set_level(logging.DEBUG)
+        house.bucket.refusal = refusal
+        with pytest.raises(CloudSyncError) as caught:
+            house.run("night 1")
+        told = f"{caught.value!s} {caught.value!r} {caught.value.__cause__!r} {caplog.text}"
+        assert [canary for canary in CANARIES if canary in told] == []
+
+    @pytest.mark.parametrize(
+        "password", [SSH_KEY.replace("OPENSSH", "RSA"), SSH_KEY[:200], f"ssh-rsa {S3_SECRET}", ""]
+    )
+    def test_none_is_in_the_refusal_of_a_wrong_key(self, house, monkeypatch, caplog, password):
+        caplog.set_level(logging.DEBUG)
+        monkeypatch.undo()
+        monkeypatch.setenv("AIRFLOW__CLOUD_SYNC__STATE_FOLDER", str(state_folder()))
+        wrong = json.dumps({"conn_type": "encord", "password": password})
+        monkeypatch.setenv("AIRFLOW_CONN_ENCORD_CAMERAS", wrong)
+        with pytest.raises(ConfigError) as caught:
+            EncordHook("encord_cameras").get_conn()
+        told = f"{caught.value!s} {caught.value!r} {caught.value.__context__!r} {caplog.text}"
+        assert not caught.value.transient
+        assert [canary for canary in CANARIES if canary in told] == []

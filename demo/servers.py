@@ -73,30 +73,38 @@ def answers(url: str, *, status: int | None = None) -> bool:
     return status is None or code == status
 
 
+# Its volume part waits long for idle connections, and nobody reads its data again.
+S3_GRACE_S = 3
+
 # ---- SeaweedFS -------------------------------------------------------------------------------------
 
 
-def s3_command(settings: Settings, places: Places, secrets: Secrets, buckets: tuple[str, ...]) -> Command:
-    """Describe the S3 server: SeaweedFS with all its parts in one process, on loopback only."""
+def weed_arguments(settings: Settings, folder: Path, buckets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the command line of SeaweedFS with all its parts in one process, on loopback only."""
     names = ["s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc"]
     names += ["filer.port", "filer.port.grpc", "admin.port", "admin.port.grpc"]
     ports = dict(zip(names, settings.s3_internal_ports(), strict=True))
+    return (
+        *(program("weed"), "mini", f"-dir={folder}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}"),
+        *(f"-{name}={port}" for name, port in ports.items()),
+        *(f"-s3.port={settings.s3_port}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+        *("-webdav=false", "-admin.ui=false", "-master.telemetry=false"),
+        *((f"-bucket={','.join(buckets)}",) if buckets else ()),
+    )
+
+
+def s3_command(settings: Settings, places: Places, secrets: Secrets, buckets: tuple[str, ...]) -> Command:
+    """Describe the S3 server."""
     return Command(
         name="s3",
-        argv=(
-            *(program("weed"), "mini", f"-dir={places.s3}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}"),
-            *(f"-{name}={port}" for name, port in ports.items()),
-            *(f"-s3.port={settings.s3_port}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
-            *("-webdav=false", "-admin.ui=false", "-master.telemetry=false"),
-            f"-bucket={','.join(buckets)}",
-        ),
+        argv=weed_arguments(settings, places.s3, buckets),
         env=base_environment()
         | {
             "AWS_ACCESS_KEY_ID": secrets.s3_access_key_id,
             "AWS_SECRET_ACCESS_KEY": secrets.s3_secret_access_key,
         },
         cwd=places.s3,
-        grace_s=3,  # its volume part waits long for idle connections, and nobody reads its data again
+        grace_s=S3_GRACE_S,
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from demo.servers import S3_GRACE_S, program, remove_s3_sockets, s3_is_ready, s3_url, weed_arguments
+from demo.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,15 +40,6 @@ def free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind((LOOPBACK, 0))
         return [each.getsockname()[1] for each in sockets]
-
-
-def program(name: str) -> str:
-    """Return the path of a program that a package installed beside this Python."""
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
-    if not found:
-        raise FileNotFoundError(f"{name} is not installed: pip install -r requirements-dev.txt")
-    return found
 
 
 def wait_until_answers(url: str, process: subprocess.Popen[bytes], log: Path, timeout_s: float = 30) -> None:
@@ -110,16 +103,9 @@ def running_s3(directory: Path, buckets: Sequence[str] = ()) -> Iterator[S3Serve
     """Run SeaweedFS with its data under `directory`, ready with the given buckets."""
     data = directory / "s3"
     data.mkdir(parents=True, exist_ok=True)
-    names = ["s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc"]
-    names += ["filer.port", "filer.port.grpc", "admin.port", "admin.port.grpc"]
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
-    server = S3Server(f"http://{LOOPBACK}:{ports['s3.port']}", "test-access-key", "test-secret-key")
-    command = [program("weed"), "mini", f"-dir={data}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}"]
-    command += [f"-{name}={port}" for name, port in ports.items()]
-    command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false"]
-    command += ["-admin.ui=false", "-master.telemetry=false"]
-    if buckets:
-        command.append(f"-bucket={','.join(buckets)}")
+    settings = Settings.on_free_ports()
+    server = S3Server(s3_url(settings), "test-access-key", "test-secret-key")
+    command = weed_arguments(settings, data, tuple(buckets))
     environment = {
         **os.environ,
         "AWS_ACCESS_KEY_ID": server.access_key_id,
@@ -132,28 +118,21 @@ def running_s3(directory: Path, buckets: Sequence[str] = ()) -> Iterator[S3Serve
         )
         try:
             wait_until_answers(f"{server.endpoint_url}/status", process, log)
-            _wait_for_buckets(server, buckets)
+            wait_for_buckets(server, tuple(buckets))
             yield server
         finally:
-            end(process)
+            end(process, S3_GRACE_S)
+            remove_s3_sockets(settings)
 
 
-def _wait_for_buckets(server: S3Server, buckets: Sequence[str], timeout_s: float = 20) -> None:
-    # The S3 port answers before the buckets are made and before a volume takes writes.
-    from botocore.exceptions import BotoCoreError, ClientError
-
+def wait_for_buckets(server: S3Server, buckets: tuple[str, ...], timeout_s: float = 20) -> None:
+    """Wait until the buckets take objects, which is later than the port answers."""
     client = server.client()
     deadline = time.monotonic() + timeout_s
-    for bucket in buckets:
-        while True:
-            try:
-                client.put_object(Bucket=bucket, Key=".ready", Body=b"ready")
-                client.delete_object(Bucket=bucket, Key=".ready")
-                break
-            except (BotoCoreError, ClientError):
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+    while not s3_is_ready(client, buckets):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the S3 server took no object within {timeout_s:g} s")
+        time.sleep(0.1)
 
 
 @contextlib.contextmanager

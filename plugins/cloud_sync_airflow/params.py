@@ -8,7 +8,9 @@ from typing import Any, Self
 
 from airflow.sdk import Param
 
-SYNC, PLAN_ONLY = "sync", "plan"
+from cloud_sync.planning.model import PLAN_ONLY
+
+SYNC = "sync"
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,8 +104,8 @@ def test_plan_only_sends_nothing(bench: Bench, second: DagRun) -> None:
     run = bench.run("demo", {"mode": "plan", "full_pass": True, "prefix": "incoming/camera-3/"})
     assert run.state == "success"
     states = {name: {task.state for task in tasks} for name, tasks in bench.tasks(run).items()}
-    assert states["build"] == states["register"] == {"skipped"}
-    assert states["plan"] == states["settle"] == {"success"}
+    assert states["plan"] == {"success"}
+    assert states["build"] == states["register"] == states["settle"] == {"skipped"}
     plan = json.loads((bench.run_folder(run) / "plan.json").read_text())
     assert [(row["action"], row["reason"], row["objects"]) for row in plan] == [("register", "full_pass", 2)]
     assert dataset_items(bench) == before

@@ -11,7 +11,7 @@ from cloud_sync.errors import CloudSyncError
 from cloud_sync.failures.failure_csv import CSV_NAME, JSONL_NAME
 from cloud_sync.failures.model import Failure
 from cloud_sync.failures.settle import Settlement
-from cloud_sync.planning.model import PLAN_NAME, REASONS, PlanRow
+from cloud_sync.planning.model import PLAN_NAME, PLAN_ONLY, REASONS, SENT_ACTIONS, PlanRow
 from cloud_sync.run_folder import RunFolder
 
 REPORT_NAME = "report.json"
@@ -49,13 +49,13 @@ class RunFacts:
 def verdict_of(plan: Sequence[PlanRow], settlement: Settlement) -> Verdict:
     """Judge a run by its counts.
 
-    Failed: a manifest never got an outcome, an upload job was refused or cancelled, or of all that was
-    sent nothing is registered.
+    Failed: the build never finished, a manifest never got an outcome, an upload job was refused or
+    cancelled, or of all that was sent nothing is registered.
     """
     sent = sum(entry.items for entry, _ in settlement.ended)
     nothing_registered = sent > 0 and not settlement.registered and not settlement.already_registered
     bad_job = any(outcome.status != "done" for _, outcome in settlement.ended)
-    if settlement.waiting or bad_job or nothing_registered:
+    if settlement.unbuilt or settlement.waiting or bad_job or nothing_registered:
         return Verdict.FAILED
     quarantined_before = any(row.reason == "quarantined" for row in plan)
     return Verdict.OK_WITH_QUARANTINE if settlement.failures or quarantined_before else Verdict.OK
@@ -65,6 +65,7 @@ def make_report(folder: RunFolder, facts: RunFacts, settlement: Settlement) -> d
     """Write `report.json` and return it."""
     jobs = [outcome.status for _, outcome in settlement.ended]
     known = sum(row.objects for row in facts.plan if row.reason == "registered")
+    planned = sum(row.objects for row in facts.plan if row.action in SENT_ACTIONS)
     report = {
         **asdict(facts),
         "verdict": verdict_of(facts.plan, settlement).value,
@@ -74,7 +75,7 @@ def make_report(folder: RunFolder, facts: RunFacts, settlement: Settlement) -> d
         "registered": settlement.registered,
         "already_registered": settlement.already_registered + known,
         "failed": len(settlement.failures),
-        "waiting": settlement.waiting_items,
+        "waiting": planned if settlement.unbuilt else settlement.waiting_items,
         "failures_by_cause": failures_by_cause(settlement.failures),
         "files": {name: str(folder.path(file)) for name, file in FILES.items()},
     }
@@ -110,7 +111,7 @@ def summary(report: Mapping[str, Any]) -> str:
         f"{REASONS[row['reason']]}"
         for row in report["planned"]
     ]
-    if report["mode"] != "plan":
+    if report["mode"] != PLAN_ONLY:
         lines += [
             f"  manifests           {report['manifests']:>9,}",
             f"  registered          {report['registered']:>9,}",
@@ -135,7 +136,7 @@ def check_verdict(report: Mapping[str, Any]) -> None:
     """
     if report["verdict"] != Verdict.FAILED:
         return
-    if report["waiting"]:
+    if report["waiting"] or not report["manifests"]:
         why = f"{report['waiting']:,} items were never answered for."
         remedy = "Look at the failed tasks of this run, then clear them; what is registered is skipped."
     elif report["jobs"]["failed"] or report["jobs"]["cancelled"]:

@@ -15,7 +15,7 @@ from cloud_sync.errors import CloudSyncError
 from cloud_sync.failures.diagnose import ObjectReader, Suspect, diagnose
 from cloud_sync.failures.model import Diagnosis, Failure, FailureClass
 from cloud_sync.ledger import FailureHistory, Ledger, LedgerState, SettledFailure, SettledManifest
-from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, read_index
+from cloud_sync.manifest.model import INDEX_NAME, ITEMS_NAME, ManifestEntry, read_index
 from cloud_sync.registration.model import FolderItem, Outcome, UnitError, read_outcome
 from cloud_sync.run_folder import RunFolder
 
@@ -40,6 +40,7 @@ class Settlement:
     Attributes:
         ended: Manifests whose upload job has ended, with its outcome.
         waiting: Manifests without an outcome: never sent, or their task failed.
+        unbuilt: True if the build stage never finished, so that it is not known what would be sent.
         failures: One for each file that was not registered, ordered by URL.
         registered: Items that this run registered.
         already_registered: Items sent that were registered before.
@@ -47,6 +48,7 @@ class Settlement:
 
     ended: list[tuple[ManifestEntry, Outcome]] = field(default_factory=list)
     waiting: list[ManifestEntry] = field(default_factory=list)
+    unbuilt: bool = False
     failures: list[Failure] = field(default_factory=list)
     registered: int = 0
     already_registered: int = 0
@@ -125,7 +127,7 @@ def settle(
 
 
 def _outcomes(folder: RunFolder) -> Settlement:
-    result = Settlement()
+    result = Settlement(unbuilt=not folder.exists(INDEX_NAME))
     for entry in read_index(folder).manifests:
         outcome = read_outcome(folder, entry.number)
         if outcome is None:

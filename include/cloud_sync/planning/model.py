@@ -12,6 +12,11 @@ PLAN_NAME = "plan.parquet"
 REGISTER_NAME = "register.parquet"
 SUMMARY_NAME = "plan.json"
 
+# The mode of a run that ends with the plan.
+PLAN_ONLY = "plan"
+
+SENT_ACTIONS = frozenset({"register", "retry"})
+
 # What a person reads for each reason in the plan.
 REASONS: Mapping[str, str] = {
     "new": "new since the last run",

@@ -12,7 +12,7 @@ from cloud_sync.integration import Integration
 from cloud_sync.ledger import EMPTY_VERSION, LedgerVersion, parquet, sql_engine, sql_text
 from cloud_sync.manifest.items import ItemType
 from cloud_sync.patterns import patterns_to_regex
-from cloud_sync.planning.model import PLAN_NAME, REGISTER_NAME, SUMMARY_NAME, PlanRow
+from cloud_sync.planning.model import PLAN_NAME, REGISTER_NAME, SENT_ACTIONS, SUMMARY_NAME, PlanRow
 from cloud_sync.run_folder import FileRef, RunFolder
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def make_plan(
 
 
 def _to_register(rows: Sequence[PlanRow]) -> int:
-    return sum(row.objects for row in rows if row.action in {"register", "retry"})
+    return sum(row.objects for row in rows if row.action in SENT_ACTIONS)
 
 
 def _load_listing(engine: duckdb.DuckDBPyConnection, parts: Sequence[Path]) -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from cloud_sync.planning.model import PLAN_ONLY
 from cloud_sync_airflow.operators.stage import StageOperator
-from cloud_sync_airflow.params import PLAN_ONLY, RunOptions
+from cloud_sync_airflow.params import RunOptions
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

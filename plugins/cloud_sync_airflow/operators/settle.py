@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import AirflowSkipException
+
+from cloud_sync.planning.model import PLAN_ONLY
 from cloud_sync_airflow.operators.stage import StageOperator
 from cloud_sync_airflow.params import RunOptions
 
@@ -26,18 +29,25 @@ class SettleOperator(StageOperator):
     """Accounts for what was sent, and writes failures, ledger and report; also when the run broke off."""
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Return the verdict and the counts; fails if the verdict is `failed`."""
+        """Return the verdict and the counts; fails if the verdict is `failed`.
+
+        With nothing but a plan it ends as skipped, so that nobody who follows the dataset is woken.
+        """
         from cloud_sync.failures.failure_csv import write_failures
         from cloud_sync.failures.report import check_verdict, make_report, summary
+        from cloud_sync.failures.settle import Settlement
         from cloud_sync.registration.model import read_target
 
         folder = self.run_folder(context)
         integration = self.frozen_integration(folder)
         target = read_target(folder)
-        settlement = self._settle(context, folder, integration, target)
+        plan_only = RunOptions.of(context).mode == PLAN_ONLY
+        settlement = Settlement() if plan_only else self._settle(context, folder, integration, target)
         write_failures(folder, settlement.failures)
         report = make_report(folder, self._facts(context, folder, target), settlement)
         self.log.info("%s", summary(report))
+        if plan_only:
+            raise AirflowSkipException("Plan only: the dataset is as it was.")
         counts = {name: report[name] for name in ("registered", "already_registered", "failed", "waiting")}
         for asset in self.outlets:
             context["outlet_events"][asset].extra = {"verdict": report["verdict"], **counts}

@@ -69,6 +69,7 @@ VERDICTS = [
     ("all failed", [NEW], Settlement(ended=[ended(items=1)], failures=[failure()]), Verdict.FAILED),
     ("a job refused", [NEW], Settlement(ended=[ended("failed")], registered=9), Verdict.FAILED),
     ("a job cancelled", [NEW], Settlement(ended=[ended("cancelled")], registered=9), Verdict.FAILED),
+    ("nothing built", [NEW], Settlement(unbuilt=True), Verdict.FAILED),
     (
         "a manifest waits",
         [NEW],

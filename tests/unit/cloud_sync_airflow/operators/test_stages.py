@@ -181,18 +181,22 @@ def test_a_lost_ledger_sends_everything_and_registers_nothing_twice(house):
 
 
 def test_plan_only_sends_nothing(house):
-    result = house.run("manual 1", mode="plan")
-    assert result == {
-        "verdict": "ok",
-        "registered": 0,
-        "already_registered": 0,
-        "failed": 0,
-        "waiting": 0,
-    }
+    with pytest.raises(AirflowSkipException, match="the dataset is as it was"):
+        house.run("manual 1", mode="plan")
     assert house.encord.calls == []
     [folder] = (state_folder() / "runs" / "cameras").iterdir()
     assert not (folder / "manifests").exists()
-    assert (folder / "report.json").exists()
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["verdict"], report["mode"], report["waiting"]) == ("ok", "plan", 0)
+
+
+def test_a_run_whose_build_never_finished_is_failed(house, monkeypatch):
+    def broken(self, context):
+        raise AirflowSkipException
+
+    monkeypatch.setattr(BuildOperator, "execute", broken)
+    with pytest.raises(RunFailed, match="6 items were never answered for"):
+        house.run("night 1")
 
 
 def test_a_full_pass_sends_what_is_known(house):

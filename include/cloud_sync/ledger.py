@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloud_sync.errors import ConfigError, StorageError
-from cloud_sync.run_folder import FileRef, RunFolder
+from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
 
 if TYPE_CHECKING:
     import duckdb
 
 POINTER_NAME = "current.json"
+NEXT_NAME = "next.parquet"
 
 VERSIONS_KEPT = 30
 
@@ -46,6 +47,7 @@ class LedgerVersion:
     Attributes:
         number: Counts up from 1.
         previous: The version that it was made from; None for the first.
+        previous_path: Local path of that version.
         run_id: The DAG run that wrote it.
         url_base: How object URLs began; Encord tells duplicates by the exact URL.
         counts: Objects by state.
@@ -54,6 +56,7 @@ class LedgerVersion:
 
     number: int
     previous: int | None
+    previous_path: Path | None
     run_id: str
     url_base: str
     counts: Mapping[str, int]
@@ -100,13 +103,13 @@ class Ledger:
     def current(self) -> LedgerVersion | None:
         """Return the version in force, or None if nothing was ever settled."""
         if not self.files.exists(POINTER_NAME):
-            # A first version without a pointer is of a run that was killed between the two.
-            if (versions := self.files.names("v*.parquet")) not in ([], [_file_name(1)]):
-                raise self._damaged(f"the pointer {POINTER_NAME} is missing beside {versions[-1]}")
+            # First versions without a pointer are of runs that were killed between the two.
+            if later := [name for name in self.files.names("v*.parquet") if not name.startswith("v000001-")]:
+                raise self._damaged(f"the pointer {POINTER_NAME} is missing beside {later[-1]}")
             return None
         try:
             pointer = self.files.read_json(POINTER_NAME)
-            self.files.verified(FileRef(_file_name(pointer["number"]), pointer["sha256"], {}))
+            self.files.verified(FileRef(pointer["file"], pointer["sha256"], {}))
             return self._version(pointer)
         except (LookupError, TypeError, ValueError):
             raise self._damaged(f"{POINTER_NAME} is not a pointer") from None
@@ -120,12 +123,12 @@ class Ledger:
         version = self.current()
         if version is None or version.run_id != run_id:
             return version
-        if version.previous is None:
+        path = version.previous_path
+        if version.previous is None or path is None:
             return None
-        path = self.files.path(_file_name(version.previous))
         if not path.is_file():
             raise self._damaged(f"{path.name}, on which this run builds, is missing")
-        return LedgerVersion(version.previous, None, "", version.url_base, {}, path)
+        return LedgerVersion(version.previous, None, None, "", version.url_base, {}, path)
 
     def check_url_base(self, url_base: str) -> None:
         """Refuse object URLs that begin otherwise than those already registered.
@@ -181,18 +184,24 @@ class Ledger:
             failures: Those of their files that were not registered.
         """
         base = self.before(run_id)
-        number = base.number + 1 if base else 1
-        with self.files.writing(_file_name(number)) as temporary, sql_engine(self.files.root) as engine:
+        with self.files.writing(NEXT_NAME) as temporary, sql_engine(self.files.root) as engine:
             _load(engine, manifests, failures)
             before = base.path if base else None
             counts = _write_version(engine, before, items_path, temporary)
+        number = base.number + 1 if base else 1
+        sha256 = sha256_of(self.files.path(NEXT_NAME))
+        # Named by its content, so that settling again never touches the file that is in force.
+        file = f"v{number:06d}-{sha256[:12]}.parquet"
+        self.files.rename(NEXT_NAME, file)
         pointer = {
             "number": number,
+            "file": file,
             "previous": base.number if base else None,
+            "previous_file": base.path.name if base else None,
             "run_id": run_id,
             "url_base": url_base,
             "counts": counts,
-            "sha256": self.files.ref(_file_name(number)).sha256,
+            "sha256": sha256,
         }
         self.files.write_json(POINTER_NAME, pointer)
         for old in self.files.names("v*.parquet")[:-VERSIONS_KEPT]:
@@ -200,13 +209,15 @@ class Ledger:
         return self._version(pointer)
 
     def _version(self, pointer: Mapping[str, Any]) -> LedgerVersion:
+        previous_file = pointer["previous_file"]
         return LedgerVersion(
             number=pointer["number"],
             previous=pointer["previous"],
+            previous_path=self.files.path(previous_file) if previous_file else None,
             run_id=pointer["run_id"],
             url_base=pointer["url_base"],
             counts=pointer["counts"],
-            path=self.files.path(_file_name(pointer["number"])),
+            path=self.files.path(pointer["file"]),
         )
 
     def _damaged(self, what: str) -> StorageError:
@@ -242,10 +253,6 @@ def sql_engine(temporary_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
                 remedy="Check the disk and the permissions of the state folder.",
                 transient=True,
             ) from error
-
-
-def _file_name(number: int) -> str:
-    return f"v{number:06d}.parquet"
 
 
 def _load(
@@ -329,6 +336,8 @@ NEXT_VERSION = f"""
         LEFT JOIN failures AS failure ON failure.url = item.url
         LEFT JOIN known ON known.key = item.key
         LEFT JOIN earlier ON earlier.key = item.key
+        -- An old run that is settled once more has nothing to say about what happened since.
+        WHERE NOT coalesce(greatest(known.registered_at, known.last_failed_at) > ended.finished_at, false)
     )
     SELECT * FROM known ANTI JOIN sent USING (key)
     UNION ALL BY NAME

@@ -124,6 +124,13 @@ class RunFolder:
         finally:
             temporary.unlink(missing_ok=True)
 
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a file another name in the same folder, durably."""
+        target = self.path(new_name)
+        with _disk_errors("cannot be written", target):
+            self.path(name).replace(target)
+            _fsync(target.parent)
+
     def write(self, name: str, data: bytes) -> None:
         """Write a whole file."""
         with self.writing(name) as temporary, _disk_errors("cannot be written", self.path(name)):

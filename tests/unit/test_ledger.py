@@ -160,7 +160,25 @@ class TestOneRunTwice:
             assert night(ledger, 2, sent, bad=("0002.jpg",)) == first
             assert first.path.read_bytes() == content
             assert ledger.files.read("current.json") == pointer
-        assert ledger.files.names("v*.parquet") == ["v000001.parquet", "v000002.parquet"]
+        assert [name[:8] for name in ledger.files.names("v*.parquet")] == ["v000001-", "v000002-"]
+
+    def test_a_second_commit_leaves_the_version_in_force_alone(self, ledger, monkeypatch):
+        night(ledger, 1, ["a.jpg"])
+        before = night(ledger, 2, ["b.jpg"], failed=("b.jpg",))
+
+        def killed(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(ledger.files, "write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            night(ledger, 2, ["b.jpg"])
+        assert ledger.current() == before
+
+    def test_an_old_run_says_nothing_about_what_happened_since(self, ledger):
+        night(ledger, 1, ["a.jpg"], bad=("a.jpg",))
+        night(ledger, 2, ["a.jpg"])
+        version = night(ledger, 1, ["a.jpg"], bad=("a.jpg",))
+        assert rows(version)["a.jpg"]["state"] == "registered"
 
     def test_a_run_starts_from_the_version_before_it(self, ledger):
         night(ledger, 1, ["a.jpg"])
@@ -212,7 +230,7 @@ class TestCrash:
         assert ledger.current() == before
         assert sorted(path.name for path in ledger.files.root.iterdir()) == [
             "current.json",
-            "v000001.parquet",
+            before.path.name,
         ]
 
 
@@ -222,8 +240,8 @@ REMEDY = "Move this folder away; the next run makes one full pass and registers 
 class TestDamage:
     @pytest.fixture(autouse=True)
     def two_nights(self, ledger):
-        night(ledger, 1, ["a.jpg"])
-        night(ledger, 2, ["b.jpg"])
+        self.first = night(ledger, 1, ["a.jpg"]).path
+        self.second = night(ledger, 2, ["b.jpg"]).path
 
     @pytest.mark.parametrize(
         "content",
@@ -251,22 +269,21 @@ class TestDamage:
 
     def test_a_missing_pointer(self, ledger):
         ledger.files.path("current.json").unlink()
-        self.check(ledger, "the pointer current.json is missing beside v000002.parquet")
+        self.check(ledger, f"the pointer current.json is missing beside {self.second.name}")
 
     def test_a_missing_version(self, ledger):
-        ledger.files.path("v000002.parquet").unlink()
-        self.check(ledger, "v000002.parquet is missing")
+        self.second.unlink()
+        self.check(ledger, f"{self.second.name} is missing")
 
     @pytest.mark.parametrize("keep", [0, 10, -1])
     def test_a_torn_version(self, ledger, keep):
-        path = ledger.files.path("v000002.parquet")
-        path.write_bytes(path.read_bytes()[:keep])
-        self.check(ledger, "v000002.parquet has changed")
+        self.second.write_bytes(self.second.read_bytes()[:keep])
+        self.check(ledger, f"{self.second.name} has changed")
 
     def test_a_missing_version_below(self, ledger):
-        ledger.files.path("v000001.parquet").unlink()
+        self.first.unlink()
         assert ledger.current().number == 2
-        with pytest.raises(StorageError, match=r"v000001\.parquet, on which this run builds, is missing"):
+        with pytest.raises(StorageError, match=f"{self.first.name}, on which this run builds, is missing"):
             ledger.before("night 2")
 
     def check(self, ledger: Ledger, what: str) -> None:
@@ -320,10 +337,9 @@ def test_old_versions_are_cleared_away(ledger):
     pointer = json.loads(ledger.files.read("current.json"))
     content = ledger.current().path.read_bytes()
     for number in range(2, VERSIONS_KEPT + 3):
-        ledger.files.write(f"v{number:06}.parquet", content)
-    ledger.files.write_json(
-        "current.json", {**pointer, "number": VERSIONS_KEPT + 2, "previous": VERSIONS_KEPT + 1}
-    )
+        ledger.files.write(f"v{number:06}-abc.parquet", content)
+    newest = {"number": VERSIONS_KEPT + 2, "file": f"v{VERSIONS_KEPT + 2:06}-abc.parquet"}
+    ledger.files.write_json("current.json", {**pointer, **newest, "previous": VERSIONS_KEPT + 1})
     version = night(ledger, 99, ["b.jpg"])
     kept = ledger.files.names("v*.parquet")
     assert len(kept) == VERSIONS_KEPT

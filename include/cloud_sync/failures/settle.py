@@ -15,7 +15,7 @@ from cloud_sync.errors import CloudSyncError
 from cloud_sync.failures.diagnose import ObjectReader, Suspect, diagnose
 from cloud_sync.failures.model import Diagnosis, Failure, FailureClass
 from cloud_sync.ledger import FailureHistory, Ledger, LedgerState, SettledFailure, SettledManifest
-from cloud_sync.manifest.model import INDEX_NAME, ITEMS_NAME, ManifestEntry, read_index
+from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, read_index
 from cloud_sync.registration.model import FolderItem, Outcome, UnitError, read_outcome
 from cloud_sync.run_folder import RunFolder
 
@@ -127,10 +127,14 @@ def settle(
 
 
 def _outcomes(folder: RunFolder) -> Settlement:
-    result = Settlement(unbuilt=not folder.exists(INDEX_NAME))
-    for entry in read_index(folder).manifests:
+    index = read_index(folder)
+    # What an earlier try of the run built says nothing about the plan that there is now.
+    if not index.is_of(folder):
+        return Settlement(unbuilt=True)
+    result = Settlement()
+    for entry in index.manifests:
         outcome = read_outcome(folder, entry.number)
-        if outcome is None:
+        if outcome is None or outcome.manifest != entry.name:
             result.waiting.append(entry)
         else:
             result.ended.append((entry, outcome))
@@ -287,5 +291,6 @@ def _commit(ledger: Ledger, context: SettleContext, items_path: Path, result: Se
 
 
 def _state_of(row: Failure) -> LedgerState:
-    transient = row.failure_class == FailureClass.TRANSIENT
-    return LedgerState.FAILED if transient else LedgerState.QUARANTINED
+    # Access that is granted later changes no etag, so only another try can notice it.
+    may_pass = row.failure_class in {FailureClass.TRANSIENT, FailureClass.FORBIDDEN}
+    return LedgerState.FAILED if may_pass else LedgerState.QUARANTINED

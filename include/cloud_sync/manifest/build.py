@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +13,9 @@ from cloud_sync.integration import MAX_ITEMS_PER_MANIFEST
 from cloud_sync.manifest.items import Item, ItemType
 from cloud_sync.manifest.json_format import encode_manifest
 from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, ManifestIndex, write_index
-from cloud_sync.run_folder import FileRef, RunFolder
+from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
+
+MAX_TITLE_CHARACTERS = 300  # Encord's documented limit
 
 # A run grows its manifests rather than send more of them than this.
 MANIFESTS_IN_A_RUN = 200
@@ -63,14 +65,19 @@ def build_manifests(
             path, ITEMS_SCHEMA, compression="snappy", use_dictionary=["item_type", "manifest"]
         ) as writer:
             for number, table in enumerate(_chunks(rows, size)):
-                urls = build_urls(table["key"].to_pylist())
-                data = encode_manifest(
-                    _items(urls, table["item_type"].to_pylist()), skip_duplicate_urls=skip_duplicate_urls
-                )
+                keys = table["key"].to_pylist()
+                urls = build_urls(keys)
+                items = _items(keys, urls, table["item_type"].to_pylist())
+                data = encode_manifest(items, skip_duplicate_urls=skip_duplicate_urls)
                 entries.append(_write_manifest(folder, number, data, len(urls)))
                 writer.write_table(_items_table(table, urls, number))
     _remove_others(folder, entries)
-    index = ManifestIndex(manifests=tuple(entries), shards=min(len(entries), jobs_in_flight))
+    index = ManifestIndex(
+        manifests=tuple(entries),
+        shards=min(len(entries), jobs_in_flight),
+        plan_sha256=sha256_of(register_path),
+        items_sha256=sha256_of(folder.path(ITEMS_NAME)),
+    )
     return write_index(folder, index), index
 
 
@@ -99,9 +106,23 @@ def _chunks(rows: pq.ParquetFile, size: int) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(rest)
 
 
-def _items(urls: list[str], item_types: list[ItemType]) -> Iterator[Item]:
-    for url, item_type in zip(urls, item_types, strict=True):
-        yield Item(item_type, (url,))
+def _items(keys: list[str], urls: list[str], item_types: list[ItemType]) -> Iterator[Item]:
+    for key, url, item_type in zip(keys, urls, item_types, strict=True):
+        title = short_title(key) if len(key) > MAX_TITLE_CHARACTERS else None
+        yield Item(item_type, (url,), title)
+
+
+def short_title(key: str) -> str | None:
+    """Return a title that Encord accepts for an object whose file name is too long to be one, else None.
+
+    Encord takes the file name where no title is given, and refuses a whole manifest for one title that
+    is too long.
+    """
+    name = PurePosixPath(key).name
+    if len(name) <= MAX_TITLE_CHARACTERS:
+        return None
+    extension = PurePosixPath(name).suffix[:20]
+    return name[: MAX_TITLE_CHARACTERS - len(extension)] + extension
 
 
 def _items_table(table: pa.Table, urls: list[str], number: int) -> pa.Table:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from cloud_sync.run_folder import FileRef, RunFolder
+from cloud_sync.planning.model import REGISTER_NAME
+from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
 
 INDEX_NAME = "manifests/index.json"
 
@@ -37,15 +38,26 @@ class ManifestIndex:
         manifests: In order of their numbers.
         shards: Number of register tasks. Each handles its manifests one after another, so this is also
             how many upload jobs Encord works on at the same time.
+        plan_sha256: Hex digest of the plan's `register.parquet` that they were built from.
+        items_sha256: Hex digest of `items.parquet`.
     """
 
-    manifests: tuple[ManifestEntry, ...]
-    shards: int
+    manifests: tuple[ManifestEntry, ...] = ()
+    shards: int = 0
+    plan_sha256: str = ""
+    items_sha256: str = ""
 
     @property
     def items(self) -> int:
         """Number of items in all manifests."""
         return sum(entry.items for entry in self.manifests)
+
+    def is_of(self, folder: RunFolder) -> bool:
+        """Tell whether the run folder holds the plan and the items that these manifests belong to."""
+        digests = {REGISTER_NAME: self.plan_sha256, ITEMS_NAME: self.items_sha256}
+        return all(
+            folder.exists(name) and sha256_of(folder.path(name)) == digest for name, digest in digests.items()
+        )
 
     def of_shard(self, shard: int) -> list[ManifestEntry]:
         """Return the manifests that one register task handles, in order."""
@@ -61,6 +73,8 @@ def write_index(folder: RunFolder, index: ManifestIndex) -> FileRef:
 def read_index(folder: RunFolder) -> ManifestIndex:
     """Read the index that the build stage wrote; an index that was never written is empty."""
     if not folder.exists(INDEX_NAME):
-        return ManifestIndex(manifests=(), shards=0)
+        return ManifestIndex()
     data = folder.read_json(INDEX_NAME)
-    return ManifestIndex(tuple(ManifestEntry(**entry) for entry in data["manifests"]), data["shards"])
+    return ManifestIndex(
+        **{**data, "manifests": tuple(ManifestEntry(**entry) for entry in data["manifests"])}
+    )

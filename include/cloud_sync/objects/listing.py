@@ -10,6 +10,7 @@ import time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ def list_objects(
 def _listed(
     store: ObjectStore, prefix: str, folder: RunFolder, pages_in_flight: int, part_rows: int
 ) -> Listing:
-    started = time.monotonic()
+    started, listed_at = time.monotonic(), datetime.now(UTC)
     _remove_old_files(folder)
     tally = Tally()
     units = find_units(store, prefix, pages_in_flight, tally)
@@ -110,7 +111,7 @@ def _listed(
         with Crew(store, units, tally, pages_in_flight) as crew:
             for unit, batch in crew.arriving():
                 turns.take(unit, batch)
-    return _indexed(folder, prefix, writer, tally, time.monotonic() - started)
+    return _indexed(folder, prefix, writer, tally, listed_at=listed_at, seconds=time.monotonic() - started)
 
 
 class Turns:
@@ -243,13 +244,16 @@ def _spill_folder(folder: RunFolder) -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix=".waiting-", dir=folder.path(FOLDER))
 
 
-def _indexed(folder: RunFolder, prefix: str, writer: PartsWriter, tally: Tally, seconds: float) -> Listing:
+def _indexed(
+    folder: RunFolder, prefix: str, writer: PartsWriter, tally: Tally, *, listed_at: datetime, seconds: float
+) -> Listing:
     parts = [
         {"path": name, "rows": rows, "sha256": sha256_of(folder.path(name))} for name, rows in writer.parts
     ]
     objects = sum(rows for _, rows in writer.parts)
     index: dict[str, Any] = {
         "prefix": prefix,
+        "listed_at": listed_at.isoformat(),
         "parts": parts,
         "objects": objects,
         "bytes": writer.total_bytes,

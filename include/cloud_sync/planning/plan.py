@@ -58,7 +58,7 @@ def make_plan(
         listing_parts: Parquet files of the listing; none for an empty listing.
         integration: Its select, types and name.
         ledger: What is known; None plans everything as new.
-        now: Against which `select.minimum_age` is measured; the start of the run, so that a second try
+        now: Against which `select.minimum_age` is measured; when the listing began, so that a second try
             plans the same.
         full_pass: Send also what the ledger says is registered or quarantined.
 

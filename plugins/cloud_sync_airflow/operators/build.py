@@ -34,6 +34,7 @@ class BuildOperator(StageOperator):
         """Return the numbers of the shards, over which the register stage is mapped."""
         from cloud_sync.manifest.build import build_manifests
         from cloud_sync.planning.model import REGISTER_NAME
+        from cloud_sync.registration.jobs import set_aside
         from cloud_sync.run_folder import FileRef
 
         if RunOptions.of(context).mode == PLAN_ONLY:
@@ -52,6 +53,8 @@ class BuildOperator(StageOperator):
             jobs_in_flight=integration.upload.jobs_in_flight,
             skip_duplicate_urls=integration.upload.skip_duplicate_urls,
         )
+        if aside := set_aside(folder, index.manifests):
+            self.log.info("Set aside %s records of manifests that an earlier try of this run had", aside)
         context["ti"].xcom_push(key="manifests", value=ref.to_json())
         self.log.info("Built %s manifests of %s items", f"{len(index.manifests):,}", f"{index.items:,}")
         return list(range(index.shards))

@@ -29,22 +29,23 @@ class PlanOperator(StageOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return a reference to the plan's summary."""
+        from cloud_sync.objects.model import read_listing
         from cloud_sync.planning.plan import make_plan
         from cloud_sync.registration.model import write_target
         from cloud_sync.run_folder import FileRef
 
         folder = self.run_folder(context)
         integration = self.frozen_integration(folder)
-        folder.verified(FileRef.from_json(self.listing))
+        listing = read_listing(folder, FileRef.from_json(self.listing))
         target = resolve(integration)
         ledger = self.ledger(integration, target)
         ledger.check_url_base(self.frozen_urls(folder).base)
         plan = make_plan(
             folder,
-            listing_parts=[folder.path(name) for name in folder.names("listing/part-*.parquet")],
+            listing_parts=listing.parts,
             integration=integration,
             ledger=ledger.before(context["dag_run"].run_id),
-            now=context["dag_run"].start_date,
+            now=listing.listed_at,
             full_pass=RunOptions.of(context).full_pass,
         )
         write_target(folder, target)

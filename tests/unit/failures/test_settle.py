@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -11,8 +12,9 @@ from cloud_sync.errors import ConfigError
 from cloud_sync.failures.settle import SettleContext, Settlement, settle
 from cloud_sync.ledger import Ledger
 from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, ManifestIndex, write_index
+from cloud_sync.planning.model import REGISTER_NAME
 from cloud_sync.registration.model import Outcome, UnitError, outcome_name
-from cloud_sync.run_folder import RunFolder
+from cloud_sync.run_folder import RunFolder, sha256_of
 from tests.unit.failures.fakes import JPEG, FakeFolder, FakeStore
 from tests.unit.tables import URL_BASE, write_items
 
@@ -42,7 +44,12 @@ class Run:
             for n, keys in enumerate(manifests)
         ]
         write_items(self.folder.path(ITEMS_NAME), manifests)
-        write_index(self.folder, ManifestIndex(tuple(self.entries), 1))
+        self.folder.write(REGISTER_NAME, b"the plan")
+        self.write_index()
+
+    def write_index(self) -> None:
+        digests = [sha256_of(self.folder.path(name)) for name in (REGISTER_NAME, ITEMS_NAME)]
+        write_index(self.folder, ManifestIndex(tuple(self.entries), 1, *digests))
 
     def outcome(self, number: int, **changes: Any) -> None:
         """Write what became of a manifest; all registered unless told otherwise."""
@@ -208,6 +215,24 @@ def test_a_manifest_without_an_outcome_waits_and_stays_out_of_the_ledger(tmp_pat
     assert counts(result) == (1, 0, 0, 2)
     assert [entry.number for entry in result.waiting] == [1]
     assert run.states() == {"a.jpg": "registered"}
+
+
+def test_an_outcome_of_another_manifest_says_nothing(tmp_path):
+    run = Run(tmp_path, ["a.jpg", "new.jpg"])
+    run.outcome(0)
+    run.entries[0] = replace(run.entries[0], name="manifests/0000-def.json")
+    run.write_index()
+    assert counts(run.settle()) == (0, 0, 0, 2)
+    assert run.states() == {}
+
+
+@pytest.mark.parametrize("changed", [REGISTER_NAME, ITEMS_NAME])
+def test_manifests_of_another_plan_count_as_unbuilt(tmp_path, changed):
+    run = Run(tmp_path, ["a.jpg"])
+    run.outcome(0)
+    run.folder.write(changed, b"of a later try")
+    assert run.settle().unbuilt
+    assert run.states() == {}
 
 
 def test_nothing_built_or_nothing_ended_writes_no_ledger(tmp_path):

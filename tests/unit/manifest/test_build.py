@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud_sync.errors import ManifestError
-from cloud_sync.manifest.build import ITEMS_SCHEMA, build_manifests, manifest_size
+from cloud_sync.manifest.build import ITEMS_SCHEMA, build_manifests, manifest_size, short_title
 from cloud_sync.manifest.items import Item
 from cloud_sync.manifest.json_format import encode_manifest
 from cloud_sync.manifest.model import ManifestEntry, ManifestIndex, read_index, write_index
@@ -151,7 +151,9 @@ class TestItems:
     def test_a_run_without_items(self, folder):
         write_register(folder)
         index = build(folder)
-        assert index == ManifestIndex((), 0) == read_index(folder)
+        assert (index.manifests, index.shards) == ((), 0)
+        assert index == read_index(folder)
+        assert index.is_of(folder)
         assert index.of_shard(0) == []
         assert pq.read_table(folder.path("items.parquet")).num_rows == 0
 
@@ -173,7 +175,29 @@ class TestItems:
         assert not folder.exists("items.parquet")
 
 
+class TestTitles:
+    def test_a_file_name_that_is_no_title_is_shortened(self, folder):
+        fits, longer = "d" * 400 + "/" + "n" * 296 + ".jpg", "n" * 297 + ".jpg"
+        write_register(folder, [fits, longer])
+        [entry] = build(folder).manifests
+        fitting, shortened = json.loads(folder.read(entry.name))["images"]
+        assert "title" not in fitting
+        assert shortened["title"] == "n" * 296 + ".jpg"
+
+    @given(st.text(min_size=1, max_size=1024))
+    def test_a_title_is_never_too_long(self, key):
+        assert len(short_title(key) or "") <= 300
+
+
 class TestRerun:
+    def test_an_index_knows_its_plan(self, folder):
+        write_register(folder, ["a.jpg"])
+        index = build(folder)
+        assert index.is_of(folder)
+        write_register(folder, ["a.jpg", "b.jpg"])
+        assert not index.is_of(folder)
+        assert not ManifestIndex().is_of(folder)
+
     def test_the_same_input_gives_the_same_files(self, folder):
         write_register(folder, ["a.mp4", "b.jpg", "c.jpg"])
         build(folder)

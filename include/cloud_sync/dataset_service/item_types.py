@@ -16,11 +16,8 @@ from pydantic.alias_generators import to_camel
 
 from cloud_sync.dataset_service.reader import FetchError, ObjectReader
 from cloud_sync.dataset_service.refusals import InvalidRequest
+from cloud_sync.media.completeness import TAIL_BYTES, has_end_mark, is_whole
 from cloud_sync.media.sniff import HEAD_BYTES, sniff
-
-# Where a whole file's end may stand: writers add padding and small trailers after it.
-TAIL_BYTES = 4096
-END_MARKS: Mapping[str, bytes] = {"image/jpeg": b"\xff\xd9", "image/png": b"IEND\xaeB`\x82"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +169,10 @@ class SingleFileHandler:
 
 
 def _is_whole(mime: str, url: str, size_bytes: int, reader: ObjectReader) -> bool:
-    mark = END_MARKS.get(mime)
-    if mark is None:
+    if not has_end_mark(mime):
         return True
     start = max(0, size_bytes - TAIL_BYTES)
-    return mark in reader.read(url, start, size_bytes - start)
+    return is_whole(mime, reader.read(url, start, size_bytes - start))
 
 
 def file_name(url: str) -> str:

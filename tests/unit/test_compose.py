@@ -264,6 +264,19 @@ def test_the_images_carry_the_version_of_the_project(services: dict[str, Any]) -
     assert f"--tag encord-cloud-sync:{version} ." in DOCKERFILE
 
 
+def test_images_that_are_built_here_are_looked_for_in_no_registry_unless_asked(tmp_path: Path) -> None:
+    for settings, expected in (
+        (SECRETS, "never"),
+        ({**SECRETS, "CLOUD_SYNC_PULL_POLICY": "missing"}, "missing"),
+    ):
+        arguments = ["--profile", "demo", "config", "--format", "json"]
+        done = compose(settings, *arguments, env_file=tmp_path / "env")
+        services = json.loads(done.stdout)["services"]
+        policies = {name: service.get("pull_policy") for name, service in services.items()}
+        own = {policy for name, policy in policies.items() if name not in NOT_AIRFLOW}
+        assert (own, policies["postgres"], policies["redis"]) == ({expected}, None, None)
+
+
 def test_the_demo_services_are_where_their_configuration_says(services: dict[str, Any]) -> None:
     from cloud_sync.dataset_service.config import load_config
     from deploy import demo_stack

@@ -49,6 +49,7 @@ class TaskInstance:
         state: As Airflow names it; None before it is scheduled.
         duration_s: Seconds it ran, None before it ended.
         started_at: When it began, ISO 8601 in UTC; None before that.
+        uid: UUID of this try; stands in the title of its process.
     """
 
     task_id: str
@@ -57,6 +58,7 @@ class TaskInstance:
     try_number: int
     duration_s: float | None
     started_at: str | None = None
+    uid: str = ""
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
@@ -68,6 +70,7 @@ class TaskInstance:
             try_number=data["try_number"],
             duration_s=data["duration"],
             started_at=data["start_date"],
+            uid=data["id"],
         )
 
 
@@ -152,6 +155,11 @@ class AirflowApi:
         params = {"map_index": map_index, "deserialize": True}
         found = self._call("GET", path, params=params, allow_missing=True)
         return None if found is None else found["value"]
+
+    def asset_event_extras(self, run: DagRun) -> list[dict[str, Any]]:
+        """Return what the asset events of a run carry (`extra`), one for each event."""
+        query = {"source_dag_id": run.dag_id, "source_run_id": run.run_id}
+        return [event["extra"] for event in self._pages("assets/events", "asset_events", **query)]
 
     def log(self, run: DagRun, task: TaskInstance) -> list[str]:
         """Return the log lines of the last try of a task."""

@@ -66,6 +66,7 @@ def test_every_page_of_task_instances_is_read() -> None:
             "try_number": 1,
             "duration": 0.5,
             "start_date": None,
+            "id": f"{i:032x}",
         }
         for i in range(250)
     ]
@@ -79,6 +80,14 @@ def test_every_page_of_task_instances_is_read() -> None:
         DagRun("d", "r", "running")
     )
     assert [task.map_index for task in found] == list(range(250))
+
+
+def test_the_asset_events_are_those_of_the_run() -> None:
+    events = {"asset_events": [{"extra": {"registered": 3}}], "total_entries": 1}
+    airflow = FakeAirflow({"assets/events": events})
+    assert api(airflow).asset_event_extras(DagRun("d", "r", "success")) == [{"registered": 3}]
+    asked = airflow.requests[-1].url.params
+    assert (asked["source_dag_id"], asked["source_run_id"]) == ("d", "r")
 
 
 def test_what_is_missing_is_none_where_it_may_be() -> None:
@@ -138,6 +147,7 @@ def test_waiting_too_long_says_where_the_tasks_are() -> None:
         "try_number": 1,
         "duration": None,
         "start_date": None,
+        "id": "0",
     }
     airflow = FakeAirflow(
         {

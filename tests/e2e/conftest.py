@@ -28,6 +28,7 @@ from tests.servers import DatasetService, S3Server, running_dataset_service
 PROJECT = Path(__file__).parents[2]
 DEMO_FILE = PROJECT / "include" / "integrations" / "demo.yaml"
 RUN_TIMEOUT_S = 240
+REFUSED_SECRET = "not-the-secret-of-this-store"
 BROKEN_FILE = "name: broken\nstorage:\n  provider: s3\n  conection_id: demo_s3\n"
 
 # What differs from demo.yaml in each integration: section -> field -> value.
@@ -36,11 +37,18 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "missing-bucket": {"storage": {"bucket": "no-such-bucket"}},
     "refused-credentials": {"storage": {"connection_id": "e2e_refused_s3"}},
     "missing-connection": {"storage": {"connection_id": "no_such_connection"}},
+    "missing-encord-connection": {"target": {"connection_id": "no_such_encord"}},
     "rsa-key": {"target": {"connection_id": "e2e_rsa_encord"}},
     "linked": {"target": {"dataset": "Without a folder"}, "upload": {"items_per_manifest": 50}},
+    "cleared": {"storage": {"prefix": "cleared/"}, "target": {"dataset": "Cleared"}},
     "bulk": {
         "storage": {"prefix": "bulk/"},
         "target": {"connection_id": "e2e_slow_encord", "dataset": "Bulk", "encord_integration": None},
+        "upload": {"items_per_manifest": 4000, "jobs_in_flight": 1},
+    },
+    "killed": {
+        "storage": {"prefix": "bulk/"},
+        "target": {"connection_id": "e2e_slow_encord", "dataset": "Killed", "encord_integration": None},
         "upload": {"items_per_manifest": 4000, "jobs_in_flight": 1},
     },
 }
@@ -54,12 +62,20 @@ class Bench:
     slow_service: DatasetService = field(repr=False)
     rsa_key: str = field(repr=False)
 
-    def run(self, name: str, conf: dict[str, Any] | None = None) -> DagRun:
-        """Trigger `sync__<name>`, wait for its end and return it."""
+    def start(self, name: str, conf: dict[str, Any] | None = None) -> DagRun:
+        """Trigger `sync__<name>`."""
         api, dag_id = self.stack.api, f"sync__{name}"
         run = api.trigger(dag_id, conf)
         api.unpause(dag_id)
-        return api.wait_for_run(run, RUN_TIMEOUT_S, each_poll=lambda _: self.stack.check())
+        return run
+
+    def end(self, run: DagRun) -> DagRun:
+        """Wait for a run's end and return it."""
+        return self.stack.api.wait_for_run(run, RUN_TIMEOUT_S, each_poll=lambda _: self.stack.check())
+
+    def run(self, name: str, conf: dict[str, Any] | None = None) -> DagRun:
+        """Trigger `sync__<name>`, wait for its end and return it."""
+        return self.end(self.start(name, conf))
 
     def run_folder(self, run: DagRun) -> Path:
         """Return the run folder of a run."""
@@ -100,7 +116,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     s3 = S3Server(s3_url(settings), secrets.s3_access_key_id, secrets.s3_secret_access_key)
     with running_dataset_service(root / "slow", s3, [BUCKET], workers=1) as slow:
         connections = {
-            "AIRFLOW_CONN_E2E_REFUSED_S3": aws(settings, secrets.s3_access_key_id, "not-the-secret"),
+            "AIRFLOW_CONN_E2E_REFUSED_S3": aws(settings, secrets.s3_access_key_id, REFUSED_SECRET),
             "AIRFLOW_CONN_E2E_RSA_ENCORD": encord(slow, rsa_key),
             "AIRFLOW_CONN_E2E_SLOW_ENCORD": encord(slow, slow.private_key),
         }
@@ -122,7 +138,9 @@ def prepare_datasets(stack: Stack, slow: DatasetService) -> None:
     from encord.orm.dataset import StorageLocation
 
     stack.encord().create_dataset("Without a folder", StorageLocation.AWS, create_backing_folder=False)
-    slow.client().create_dataset("Bulk", StorageLocation.AWS, create_backing_folder=True)
+    stack.encord().create_dataset("Cleared", StorageLocation.AWS, create_backing_folder=True)
+    for title in ("Bulk", "Killed"):
+        slow.client().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)
 
 
 def write_integrations(folder: Path) -> None:

@@ -12,6 +12,7 @@ FAILURES = {
     "missing-bucket": ("list", ["no-such-bucket", "the bucket does not exist", "Check `bucket`"]),
     "refused-credentials": ("list", ["secret key", "connection"]),
     "missing-connection": ("list", ["connection no_such_connection", "does not exist", "Add it"]),
+    "missing-encord-connection": ("plan", ["connection no_such_encord", "does not exist", "Add it"]),
     "rsa-key": ("plan", ["connection e2e_rsa_encord", "RSA", "ssh-keygen -t ed25519"]),
 }
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+import psutil
 import pytest
 
 from demo.airflow_api import DagRun
-from tests.e2e.conftest import Bench
+from demo.media import BUCKET
+from tests.e2e.conftest import Bench, tiny_png
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +81,19 @@ def test_the_second_run_submits_nothing(bench: Bench, first: DagRun, second: Dag
     assert {task.state for task in bench.tasks(second)["register"]} == {"skipped"}
 
 
+def test_who_follows_the_dataset_hears_of_each_run(bench: Bench, first: DagRun, second: DagRun) -> None:
+    for run in (first, second):
+        (extra,) = bench.stack.api.asset_event_extras(run)
+        report = bench.report(run)
+        assert extra == {
+            "verdict": report.verdict,
+            "registered": report.registered,
+            "already_registered": report.already_registered,
+            "failed": report.failed,
+            "waiting": 0,
+        }
+
+
 def test_without_its_ledger_a_run_submits_everything_and_changes_nothing(
     bench: Bench, second: DagRun
 ) -> None:
@@ -109,16 +129,14 @@ def test_plan_only_sends_nothing(bench: Bench, second: DagRun) -> None:
     plan = json.loads((bench.run_folder(run) / "plan.json").read_text())
     assert [(row["action"], row["reason"], row["objects"]) for row in plan] == [("register", "full_pass", 2)]
     assert dataset_items(bench) == before
+    assert bench.stack.api.asset_event_extras(run) == []
 
 
 def test_a_dataset_without_a_folder_gets_its_items_linked(bench: Bench) -> None:
     run = bench.run("linked")
     assert run.state == "success"
-    (dataset,) = bench.stack.encord().get_datasets(title_eq="Without a folder")
-    rows = bench.stack.encord().get_dataset(dataset["dataset"].dataset_hash).list_data_rows()
     good = bench.stack.content.expectation().good
-    assert {row.file_link for row in rows} == {bench.url(key) for key in good}
-    assert len(rows) == len(good)
+    assert urls_in(bench.stack.encord(), "Without a folder") == sorted(bench.url(key) for key in good)
 
 
 def test_a_long_upload_job_is_waited_for_without_a_worker(bench: Bench, bulk_keys: list[str]) -> None:
@@ -126,9 +144,67 @@ def test_a_long_upload_job_is_waited_for_without_a_worker(bench: Bench, bulk_key
     assert run.state == "success"
     assert bench.report(run).registered == len(bulk_keys)
     assert "Pausing task as DEFERRED" in all_logs(bench, run, "register")
-    (dataset,) = bench.slow_service.client().get_datasets(title_eq="Bulk")
-    rows = bench.slow_service.client().get_dataset(dataset["dataset"].dataset_hash).list_data_rows()
-    assert {row.file_link for row in rows} == {bench.url(key) for key in bulk_keys}
+    assert urls_in(bench.slow_service.client(), "Bulk") == sorted(bench.url(key) for key in bulk_keys)
+
+
+def test_a_cleared_run_takes_what_has_come_since(bench: Bench) -> None:
+    keys = [f"cleared/{number}.png" for number in range(4)]
+    for key in keys[:3]:
+        bench.stack.s3().put_object(Bucket=BUCKET, Key=key, Body=tiny_png())
+    run = bench.run("cleared")
+    assert run.state == "success"
+    assert urls_in(bench.stack.encord(), "Cleared") == [bench.url(key) for key in keys[:3]]
+    bench.stack.s3().put_object(Bucket=BUCKET, Key=keys[3], Body=tiny_png())
+    bench.stack.api.clear(run, ["list"])
+    assert bench.end(run).state == "success"
+    assert urls_in(bench.stack.encord(), "Cleared") == [bench.url(key) for key in keys]
+    assert bench.report(run).listed_objects == len(keys)
+
+
+def test_a_killed_task_is_tried_again_and_registers_nothing_twice(bench: Bench, bulk_keys: list[str]) -> None:
+    run = bench.start("killed")
+    job_id = wait_for(lambda: submitted_job(bench.run_folder(run)))
+    wait_for(lambda: task_process(bench, run, "register")).kill()
+    assert bench.end(run).state == "success"
+    (task,) = bench.tasks(run)["register"]
+    assert (task.state, task.try_number) == ("success", 2)
+    assert submitted_job(bench.run_folder(run)) == job_id, "the manifest was sent again"
+    assert urls_in(bench.slow_service.client(), "Killed") == sorted(bench.url(key) for key in bulk_keys)
+
+
+def submitted_job(folder: Path) -> str | None:
+    """Return the id of the upload job of a run's only manifest, None before Encord has given one."""
+    for path in folder.glob("jobs/0*.json"):
+        job_id: str | None = json.loads(path.read_bytes())["job_id"]
+        return job_id
+    return None
+
+
+def task_process(bench: Bench, run: DagRun, task_id: str) -> psutil.Process | None:
+    """Return the process that executes a task, not the one above it that watches over it."""
+    (task,) = bench.tasks(run)[task_id]
+    (scheduler,) = [one for one in bench.stack.supervisor.table.records() if one.name == "scheduler"]
+    for process in scheduler.members():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if " ".join(process.cmdline()).strip() == f"airflow worker -- {task.uid}":
+                return process
+    return None
+
+
+def wait_for(look: Callable[[], T | None], timeout_s: float = 120) -> T:
+    """Look until there is something, and return it."""
+    deadline = time.monotonic() + timeout_s
+    while (found := look()) is None:
+        assert time.monotonic() < deadline, "did not come about"
+        time.sleep(0.1)
+    return found
+
+
+def urls_in(client: Any, title: str) -> list[str]:
+    """Return the object URL of each item of a dataset, sorted; twice what is there twice."""
+    (dataset,) = client.get_datasets(title_eq=title)
+    rows = client.get_dataset(dataset["dataset"].dataset_hash).list_data_rows()
+    return sorted(row.file_link for row in rows)
 
 
 def all_logs(bench: Bench, run: DagRun, task_id: str) -> str:

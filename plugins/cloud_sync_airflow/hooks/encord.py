@@ -10,6 +10,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from cloud_sync.errors import CloudSyncError, ConfigError
+from cloud_sync_airflow.hooks.connections import checked_connection
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -40,7 +41,13 @@ class EncordHook(BaseHook):
 
     @cached_property
     def _connection(self) -> Connection:
-        return self.get_connection(self.encord_conn_id)
+        return checked_connection(
+            self.get_connection,
+            self.encord_conn_id,
+            self.conn_type,
+            setting="target.connection_id",
+            user="The Encord target",
+        )
 
     @property
     def encord_integration(self) -> str | None:
@@ -52,7 +59,7 @@ class EncordHook(BaseHook):
         """Return the client, the same one each time.
 
         Raises:
-            ConfigError: The key or the domain is wrong.
+            ConfigError: The connection does not exist or is of another type, or its key or domain is wrong.
         """
         return self._client
 

@@ -6,9 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
 
-from cloud_sync.errors import ConfigError
+from cloud_sync_airflow.hooks.connections import checked_connection
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -82,7 +81,13 @@ class ObjectStoreHook(BaseHook):
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
         # The provider's hook takes the machine's own credentials for a connection that it cannot find.
-        self._check_connection()
+        checked_connection(
+            self.get_connection,
+            self.storage.connection_id,
+            CONNECTION_TYPE[self.storage.provider],
+            setting="storage.connection_id",
+            user=f"Storage of provider {self.storage.provider}",
+        )
         return S3Hook(aws_conn_id=self.storage.connection_id)
 
     @property
@@ -96,21 +101,3 @@ class ObjectStoreHook(BaseHook):
     def _wants_bucket_in_host(self) -> bool:
         config = self._s3_hook.conn_config.botocore_config
         return bool(config and (getattr(config, "s3", None) or {}).get("addressing_style") == "virtual")
-
-    def _check_connection(self) -> None:
-        where = f"connection {self.storage.connection_id}"
-        wanted = CONNECTION_TYPE[self.storage.provider]
-        try:
-            connection = self.get_connection(self.storage.connection_id)
-        except AirflowNotFoundException:
-            raise ConfigError(
-                "does not exist.",
-                where=where,
-                remedy=f"Add it in the Airflow UI (type {wanted}), or correct storage.connection_id.",
-            ) from None
-        if connection.conn_type != wanted:
-            raise ConfigError(
-                f"is of the type {connection.conn_type!r}.",
-                where=where,
-                remedy=f"Storage of provider {self.storage.provider} needs a connection of type {wanted!r}.",
-            )

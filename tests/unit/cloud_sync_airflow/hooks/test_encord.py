@@ -80,6 +80,27 @@ def test_a_wrong_domain_names_the_connection(connect):
         connect(host="api.encord.com/v2", password=KEY).get_conn()
 
 
+def test_a_missing_connection_is_an_error_at_once_with_a_remedy(masked):
+    hook = EncordHook("absent")
+    for call in (hook.get_conn, lambda: hook.encord_integration):
+        with pytest.raises(ConfigError) as caught:
+            call()
+        assert not caught.value.transient
+        assert str(caught.value) == (
+            "connection absent: does not exist. "
+            "Add it in the Airflow UI (type encord), or correct target.connection_id."
+        )
+    assert hook.test_connection() == (False, str(caught.value))
+
+
+def test_a_connection_of_another_type_is_an_error(connect):
+    with pytest.raises(ConfigError) as caught:
+        connect(conn_type="aws", password=KEY).get_conn()
+    assert str(caught.value) == (
+        "connection encord_test: is of the type 'aws'. The Encord target needs a connection of type 'encord'."
+    )
+
+
 class Answering:
     domain = "https://api.example.com"
 

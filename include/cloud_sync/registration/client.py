@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from cloud_sync.errors import ConfigError
-from cloud_sync.registration.errors import DOMAIN_RULE, clean_text, the_one, translate
+from cloud_sync.integration import is_uuid
+from cloud_sync.registration.errors import DOMAIN_RULE, clean_text, cut_url, the_one, translate
 from cloud_sync.registration.keys import check_ssh_key
 from cloud_sync.registration.model import FolderItem, JobState, UnitError
 
@@ -106,7 +107,7 @@ class EncordClient:
         """
         where = f"Encord integration {title_or_uuid!r}"
         with _translated(where):
-            if _is_uuid(title_or_uuid):
+            if is_uuid(title_or_uuid):
                 found = self._sdk.get_cloud_integrations(filter_integration_uuids=[title_or_uuid])
             else:
                 found = self._sdk.get_cloud_integrations(filter_integration_titles=[title_or_uuid])
@@ -122,7 +123,7 @@ class EncordClient:
         """
         where = f"dataset {title_or_hash!r}"
         with _translated(where):
-            if _is_uuid(title_or_hash):
+            if is_uuid(title_or_hash):
                 dataset = self._dataset(title_or_hash)
                 return DatasetRef(title_or_hash, dataset.title, _optional(dataset.backing_folder_uuid))
             found = [one["dataset"] for one in self._sdk.get_datasets(title_eq=title_or_hash)]
@@ -140,7 +141,7 @@ class EncordClient:
         """
         where = f"storage folder {name_or_uuid!r}"
         with _translated(where):
-            if _is_uuid(name_or_uuid):
+            if is_uuid(name_or_uuid):
                 return str(self._folder(name_or_uuid).uuid)
             listed = self._sdk.list_storage_folders(search=name_or_uuid, page_size=PAGE_ITEMS)
             matches = [(str(one.uuid), one.name) for one in listed if one.name == name_or_uuid]
@@ -176,13 +177,14 @@ class EncordClient:
             ignore_errors: True: a bad file fails alone. False: it fails the job.
 
         Raises:
+            ManifestRefusedError: Encord will not take this manifest; there is no job.
             EncordRefusedError: Encord said no; there is no job.
             EncordError: Otherwise: there may be a job, whose id is lost.
         """
         where = f"storage folder {folder_uuid}, manifest {manifest.name}"
         with _translated(where, changes_nothing=True):
             folder = self._folder(folder_uuid)
-        with _translated(where):
+        with _translated(where, sends_manifest=True):
             job = folder.add_private_data_to_folder_start(
                 integration_id=encord_integration_uuid,
                 private_files=manifest,
@@ -243,13 +245,6 @@ class EncordClient:
             )
             for item in listed:
                 yield _folder_item(item)
-
-    def items_by_uuid(self, uuids: Iterable[str]) -> Iterator[FolderItem]:
-        """Stream the items with these ids, in their order, 1,000 a request."""
-        for batch in _batches(uuids, PAGE_ITEMS):
-            with _translated("storage items"):
-                for item in self._sdk.get_storage_items(batch):
-                    yield _folder_item(item)
 
     def link_items(self, dataset_uuid: str, uuids: Iterable[str]) -> int:
         """Make items of a storage folder part of a dataset; those that are part of it stay as they are.
@@ -335,7 +330,7 @@ def _one_request_at_a_time(sdk: EncordUserClient) -> ApiClient:
 
 
 @contextmanager
-def _translated(where: str, *, changes_nothing: bool = False) -> Iterator[None]:
+def _translated(where: str, *, changes_nothing: bool = False, sends_manifest: bool = False) -> Iterator[None]:
     """Raise what the SDK raises as an error of this project, without a cause that could carry a secret."""
     from encord.exceptions import EncordException
     from requests.exceptions import RequestException
@@ -343,13 +338,15 @@ def _translated(where: str, *, changes_nothing: bool = False) -> Iterator[None]:
     try:
         yield
     except (EncordException, RequestException, ValueError) as error:
-        raise translate(error, where=where, changes_nothing=changes_nothing) from None
+        raise translate(
+            error, where=where, changes_nothing=changes_nothing, sends_manifest=sends_manifest
+        ) from None
 
 
 def _job_state(state: UploadLongPollingState) -> JobState:
     errors = tuple(
         UnitError(
-            urls=tuple(one.object_urls),
+            urls=tuple(cut_url(url) for url in one.object_urls),
             error=clean_text(one.error),
             unit_id=str(one.subtask_uuid),
             action=clean_text(one.action_description),
@@ -380,11 +377,3 @@ def _batches(values: Iterable[str], size: int) -> Iterator[list[str]]:
 
 def _optional(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

@@ -16,13 +16,18 @@ from cloud_sync.errors import CloudSyncError, ConfigError, EncordError
 
 LONGEST_TEXT = 300
 NEAR_TITLES = 5
-URL_QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?#'\"<>]*)[?#][^\s'\"<>]*", re.IGNORECASE)
-USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#@]*@", re.IGNORECASE)
+# An apostrophe may be part of a URL, so it does not end one.
+URL_QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?#\"<>]*)[?#][^\s\"<>]*", re.IGNORECASE)
+USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#]*@", re.IGNORECASE)
 PEM = re.compile(r"-----BEGIN.*?(-----END[^-]*-----|$)", re.DOTALL)
 
 
 class EncordRefusedError(EncordError):
     """Encord answered no and changed nothing: the same request may be made again without harm."""
+
+
+class ManifestRefusedError(EncordRefusedError):
+    """Encord will not take this one manifest, for what is in it; other manifests are not concerned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,7 @@ class Rule:
         remedy: What to do about it.
         transient: Whether the same call may succeed later.
         quote: Whether Encord's own text says more than the message does.
+        about_content: Whether it is about what was sent, and not about who sent it or where to.
     """
 
     kind: type[CloudSyncError]
@@ -42,6 +48,7 @@ class Rule:
     remedy: str
     transient: bool = False
     quote: bool = True
+    about_content: bool = False
 
 
 KEY_REMEDY = (
@@ -77,8 +84,11 @@ RULES: dict[str, Rule] = {
         EncordRefusedError,
         "Encord finds the manifest too large",
         "Lower upload.items_per_manifest in the integration file.",
+        about_content=True,
     ),
-    "InvalidArgumentsError": Rule(EncordRefusedError, "Encord refused the request", "Correct what it names."),
+    "InvalidArgumentsError": Rule(
+        EncordRefusedError, "Encord refused the request", "Correct what it names.", about_content=True
+    ),
     "ResourceExistsError": Rule(
         EncordRefusedError, "Encord has it already", "Choose another name or use the one that exists."
     ),
@@ -128,7 +138,9 @@ TRANSPORT_RULES: dict[str, Rule] = {
 }
 
 
-def translate(error: Exception, *, where: str, changes_nothing: bool = False) -> CloudSyncError:
+def translate(
+    error: Exception, *, where: str, changes_nothing: bool = False, sends_manifest: bool = False
+) -> CloudSyncError:
     """Turn an exception of the SDK into the error of this project that is to be raised `from None`.
 
     Args:
@@ -136,9 +148,10 @@ def translate(error: Exception, *, where: str, changes_nothing: bool = False) ->
             answer it could not read.
         where: The dataset, folder or job that the call was about.
         changes_nothing: The call was a read, so whatever happened, nothing was changed.
+        sends_manifest: The call sent a manifest, so a refusal of its content is one of that manifest.
     """
     rule = _rule_for(error)
-    kind = EncordRefusedError if changes_nothing and rule.kind is EncordError else rule.kind
+    kind = _kind(rule, changes_nothing=changes_nothing, sends_manifest=sends_manifest)
     text = _quotable(error) if rule.quote else ""
     trace_id = getattr(getattr(error, "context", None), "trace_id", None)
     message = f"{rule.message}{f': {text}' if text else ''}".rstrip(".") + "."
@@ -181,6 +194,12 @@ def the_one(
         where=where,
         remedy="Correct the name, or give the key's user access to it.",
     )
+
+
+def _kind(rule: Rule, *, changes_nothing: bool, sends_manifest: bool) -> type[CloudSyncError]:
+    if sends_manifest and rule.about_content:
+        return ManifestRefusedError
+    return EncordRefusedError if changes_nothing and rule.kind is EncordError else rule.kind
 
 
 def _rule_for(error: Exception) -> Rule:
@@ -228,3 +247,16 @@ def clean_text(text: str, longest: int = LONGEST_TEXT) -> str:
     text = USER_INFO.sub(r"\1", URL_QUERY.sub(r"\1", PEM.sub("[key]", text)))
     text = " ".join(text.split())
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def cut_url(url: str) -> str:
+    """Return a URL without its query, fragment and user part, any of which can be a password.
+
+    The URLs of objects that this project writes have none of them, so they come back as they are.
+    """
+    bare = url.partition("?")[0].partition("#")[0]
+    scheme, separator, rest = bare.partition("://")
+    if not separator:
+        return bare
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

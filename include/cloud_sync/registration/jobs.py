@@ -1,22 +1,39 @@
 """The upload job record: how far one manifest has come, in a file that survives any crash.
 
     planned -> submitting -> submitted -> done | failed | cancelled
+                          -> failed
 
 `submitting` is on disk before the request that makes the job, its id right after the answer and before
-the first poll. Two ways lead back: `submitting -> planned` when Encord said no, so that nothing was
-made; `submitted -> submitting` when the job was cancelled while no task watched it.
+the first poll. It leads to `failed` when Encord will not take the manifest for what is in it, so that
+there is no job and sending it again would not make one. Two ways lead back: `submitting -> planned` when
+Encord said no for another reason, so that nothing was made; `submitted -> submitting` when the job was
+cancelled while no task watched it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol, Self, TypeVar
 
-from cloud_sync.errors import EncordError
-from cloud_sync.run_folder import RunFolder
+from cloud_sync.errors import EncordError, StorageError
+from cloud_sync.registration.model import Outcome, outcome_name
+from cloud_sync.run_folder import LASTING_ERRORS, RunFolder
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+SUPERSEDED = "superseded"
+BUILD_AGAIN = "Clear the run from its build task, which sets aside what does not belong to its manifests."
+HASH_IN_A_NAME = re.compile(r"-([0-9a-f]+)\.\w+$")
 
 
 class JobStatus(StrEnum):
@@ -37,7 +54,9 @@ class JobStatus(StrEnum):
 
 NEXT: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.PLANNED: frozenset({JobStatus.SUBMITTING}),
-    JobStatus.SUBMITTING: frozenset({JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.PLANNED}),
+    JobStatus.SUBMITTING: frozenset(
+        {JobStatus.SUBMITTING, JobStatus.SUBMITTED, JobStatus.PLANNED, JobStatus.FAILED}
+    ),
     JobStatus.SUBMITTED: frozenset(
         {JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.SUBMITTING}
     ),
@@ -98,26 +117,71 @@ class JobRecord:
         return cls(**{**data, "status": JobStatus(data["status"])})
 
 
+PARSERS: Mapping[str, Callable[[Any], JobRecord | Outcome]] = {
+    "jobs/*.json": JobRecord.from_json,
+    "outcomes/*.json": Outcome.from_json,
+}
+
+
 def record_name(number: int) -> str:
     """Return the path of a manifest's job record in the run folder."""
     return f"jobs/{number:04}.json"
 
 
 def open_record(folder: RunFolder, manifest: Manifest) -> JobRecord:
-    """Return the record of a manifest; the first time, one that says `planned`."""
+    """Return the record of a manifest; the first time, one that says `planned`.
+
+    Raises:
+        EncordError: The record is of another manifest, as after a new plan of the run; `set_aside` was
+            not called.
+        StorageError: The record cannot be read.
+    """
     name = record_name(manifest.number)
     if not folder.exists(name):
         record = JobRecord(number=manifest.number, manifest=manifest.name, items=manifest.items)
         folder.write_json(name, asdict(record))
         return record
-    record = JobRecord.from_json(folder.read_json(name))
-    if record.manifest != manifest.name:
+    found = _read(folder, name, JobRecord.from_json)
+    if found is None:
+        raise StorageError("is not a job record.", where=str(folder.path(name)), remedy=BUILD_AGAIN)
+    if found.manifest != manifest.name:
         raise EncordError(
-            f"is of {record.manifest}, but the run now has {manifest.name} in its place.",
+            f"is of {found.manifest}, but the run now has {manifest.name} in its place.",
             where=str(folder.path(name)),
-            remedy="Trigger a new run: the manifests of a run must not change after the first was sent.",
+            remedy=BUILD_AGAIN,
         )
-    return record
+    return found
+
+
+def set_aside(folder: RunFolder, manifests: Iterable[Manifest]) -> int:
+    """Move job records and outcomes that are not of these manifests out of the way of the register stage.
+
+    For a run that was cleared from its first task and has other manifests by its new plan. Nothing is
+    lost: they go to `superseded/jobs/` and `superseded/outcomes/`, with the hash of their manifest in
+    the name. What cannot be read goes there too. Running it twice changes nothing more.
+
+    Args:
+        folder: The run folder.
+        manifests: All manifests that the run has now.
+
+    Returns:
+        Number of files moved.
+
+    Raises:
+        StorageError: A file cannot be read or moved.
+    """
+    current = {name: one.name for one in manifests for name in _names_of(one)}
+    moved = 0
+    # Records first: without its record an outcome is written anew, but not the other way round.
+    for pattern, parse in PARSERS.items():
+        for name in folder.names(pattern):
+            found = _read(folder, name, parse)
+            if found is not None and found.manifest == current.get(name):
+                continue
+            _warn_of_a_job(found)
+            _move_file(folder, name, _free_name(folder, name, found))
+            moved += 1
+    return moved
 
 
 def submitting(folder: RunFolder, record: JobRecord) -> JobRecord:
@@ -155,3 +219,58 @@ def _move(folder: RunFolder, record: JobRecord, status: JobStatus, **changes: An
     moved = replace(record, status=status, **changes)
     folder.write_json(moved.name, asdict(moved))
     return moved
+
+
+def _names_of(manifest: Manifest) -> tuple[str, str]:
+    return record_name(manifest.number), outcome_name(manifest.number)
+
+
+def _read(folder: RunFolder, name: str, parse: Callable[[Any], T]) -> T | None:
+    """Return a record or an outcome; None if the file is not one, as after damage to the disk."""
+    data = folder.read(name)
+    try:
+        return parse(json.loads(data))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _warn_of_a_job(found: JobRecord | Outcome | None) -> None:
+    if isinstance(found, JobRecord) and found.status in {JobStatus.SUBMITTING, JobStatus.SUBMITTED}:
+        log.warning(
+            "Manifest %s is of an earlier plan, but Encord may still be registering it (upload job %s)",
+            found.manifest,
+            found.job_id or "unknown",
+        )
+
+
+def _free_name(folder: RunFolder, name: str, found: JobRecord | Outcome | None) -> str:
+    path = PurePosixPath(name)
+    match = HASH_IN_A_NAME.search(str(found.manifest)) if found else None
+    stem = f"{SUPERSEDED}/{path.parent}/{path.stem}-{match[1] if match else 'unreadable'}"
+    names = itertools.chain([f"{stem}.json"], (f"{stem}-{n}.json" for n in itertools.count(2)))
+    return next(free for free in names if not folder.exists(free))
+
+
+def _move_file(folder: RunFolder, name: str, new_name: str) -> None:
+    """Rename a file within the run folder, durably, also where the folder that takes it is new."""
+    source, target = folder.path(name), folder.path(new_name)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)
+        for changed in (target.parent, target.parent.parent, folder.root, source.parent):
+            _fsync(changed)
+    except OSError as error:
+        raise StorageError(
+            f"cannot be moved: {error.strerror or error}.",
+            where=str(source),
+            remedy="Check the disk and the permissions of the state folder.",
+            transient=not isinstance(error, LASTING_ERRORS),
+        ) from error
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

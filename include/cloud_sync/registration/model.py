@@ -68,7 +68,8 @@ class UnitError:
     """A part of a manifest that Encord did not register.
 
     Attributes:
-        urls: The object URLs of the part: one, or all frames of a group or series.
+        urls: The object URLs of the part, without query and user part: one, or all frames of a group
+            or series.
         error: Encord's text, shortened, without the queries of URLs.
         unit_id: Encord's id of the part, to be quoted to its support.
         action: What Encord was doing ("Processing image").
@@ -126,7 +127,7 @@ class Outcome:
     Attributes:
         manifest_number: The manifest's number in the run.
         manifest: Its path in the run folder.
-        job_id: Encord's id of the upload job.
+        job_id: Encord's id of the upload job; empty if Encord refused the manifest, so that there is none.
         status: `done`, `failed` or `cancelled`.
         items: Items in the manifest.
         made: Items that the job made, by the names that Encord lists.
@@ -134,9 +135,9 @@ class Outcome:
         failed: Units that Encord refused.
         cancelled: Units not processed because the job was cancelled.
         unit_errors: One for each refused unit.
-        job_errors: Errors of the job as a whole.
+        job_errors: Errors of the job as a whole, or why Encord refused the manifest.
         linked: Items linked to the dataset; 0 if the folder is the dataset's own.
-        submitted_at: When the job was made, ISO 8601, UTC.
+        submitted_at: When the job was made, ISO 8601, UTC; empty if there is none.
         finished_at: When it was found finished, ISO 8601, UTC.
     """
 

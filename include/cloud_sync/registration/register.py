@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from cloud_sync.errors import ConfigError, EncordError, ManifestError
 from cloud_sync.registration import jobs
-from cloud_sync.registration.errors import EncordRefusedError
+from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
 from cloud_sync.registration.jobs import JobRecord, JobStatus, Manifest
 from cloud_sync.registration.model import (
     CANCELLED,
@@ -83,7 +83,8 @@ class Registrar:
 
         Sends it if it was not sent, asks for the state of its job, and if that has finished links the
         items and writes the outcome. If the state cannot be had now, the job counts as pending. A job
-        that Encord calls failed is an outcome, not an error: the settle stage gives the verdict.
+        that Encord calls failed is an outcome, not an error: the settle stage gives the verdict. So is a
+        manifest that Encord will not take for what is in it: the manifests after it are not concerned.
 
         Args:
             manifest: An entry of the run's manifest index.
@@ -95,25 +96,28 @@ class Registrar:
             The record: `submitted` if the job is pending, else `done`, `failed` or `cancelled`.
 
         Raises:
-            EncordError: Encord refused or failed, or the record forbids going on.
+            EncordError: Encord refused for a reason that concerns every manifest, or failed, or the
+                record forbids going on.
             ConfigError: Encord does not accept the key, or its user lacks a right.
             ManifestError: The manifest file is not the one that the build stage wrote.
         """
         record = jobs.open_record(self.folder, manifest)
         if record.status.final:
             return record
-        found_submitted = record.status is JobStatus.SUBMITTED
-        if not found_submitted:
-            record = self._submit(record)
+        if record.status is not JobStatus.SUBMITTED:
+            return self._send(record, hold_s)
         state = self._poll(record, hold_s)
-        if state and state.status == CANCELLED and self._send_again(found_submitted, resubmit_cancelled):
+        if state and state.status == CANCELLED and resubmit_cancelled and self.skip_duplicate_urls:
             log.info("Upload job %s was cancelled with the task before; sending it again", record.job_id)
-            record = self._submit(record)
-            state = self._poll(record, hold_s)
+            return self._send(record, hold_s)
         return self._finish(record, state) if state and state.finished else record
 
-    def _send_again(self, found_submitted: bool, resubmit_cancelled: bool) -> bool:
-        return found_submitted and resubmit_cancelled and self.skip_duplicate_urls
+    def _send(self, record: JobRecord, hold_s: float) -> JobRecord:
+        record = self._submit(record)
+        if record.status.final:
+            return record
+        state = self._poll(record, hold_s)
+        return self._finish(record, state) if state and state.finished else record
 
     def cancel(self, manifest: Manifest) -> bool:
         """Cancel the manifest's upload job; False if it has none that is not known to have finished."""
@@ -136,6 +140,9 @@ class Registrar:
                 encord_integration_uuid=self.target.encord_integration_uuid,
                 ignore_errors=self.ignore_errors,
             )
+        except ManifestRefusedError as error:
+            log.warning("%s", error)
+            return self._finish(record, _refusal(error))
         except (EncordRefusedError, ConfigError):
             jobs.refused(self.folder, record)
             raise
@@ -163,9 +170,10 @@ class Registrar:
         outcome = _outcome(record, state, status, linked)
         self.folder.write_json(outcome_name(record.number), outcome.to_json())
         log.info(
-            "Upload job %s %s: %s registered, %s refused, %s cancelled",
-            record.job_id,
+            "Manifest %s %s, upload job %s: %s registered, %s refused, %s cancelled",
+            record.manifest,
             status.value,
+            record.job_id or "never made",
             len(state.item_uuids),
             state.failed,
             state.cancelled,
@@ -178,6 +186,8 @@ class Registrar:
         Skipped ones are in the folder from an attempt that died before it linked them, so they are found
         among the folder's items that belong to no dataset.
         """
+        if record.job_id is None and record.submissions == 1:
+            return 0  # refused the first time it was sent, so nothing of it can be in the folder
         uuids = set(state.item_uuids)
         if len(uuids) + state.failed < record.items:
             urls = set(object_urls(json.loads(self.folder.read(record.manifest))))
@@ -190,7 +200,7 @@ def _outcome(record: JobRecord, state: JobState, status: JobStatus, linked: int)
     return Outcome(
         manifest_number=record.number,
         manifest=record.manifest,
-        job_id=_job_of(record),
+        job_id=record.job_id or "",
         status=status.value,
         items=record.items,
         made=len(state.item_uuids),
@@ -202,6 +212,21 @@ def _outcome(record: JobRecord, state: JobState, status: JobStatus, linked: int)
         linked=linked,
         submitted_at=record.submitted_at or "",
         finished_at=jobs.now(),
+    )
+
+
+def _refusal(error: ManifestRefusedError) -> JobState:
+    """Return the refusal of a manifest as the state of a job that failed before it took up a unit."""
+    said = f"{error.message} {error.remedy}" if error.remedy else error.message
+    return JobState(
+        status=ERROR,
+        pending=0,
+        done=0,
+        failed=0,
+        cancelled=0,
+        item_uuids=(),
+        unit_errors=(),
+        job_errors=(said,),
     )
 
 

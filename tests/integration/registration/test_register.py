@@ -110,12 +110,11 @@ def test_cancelling_a_finished_job_changes_nothing(open_desk):
     assert desk.client.poll_upload_job(folder, record.job_id).status != CANCELLED
 
 
-def test_items_are_found_again_by_url_and_by_uuid(open_desk):
+def test_items_are_found_again_by_url(open_desk):
     desk = open_desk()
     desk.registrar().advance(desk.manifest(*GOOD), hold_s=HOLD_S)
     items = list(desk.client.folder_items(desk.target().folder_uuid))
     assert {item.url for item in items} == {desk.s3.url(BUCKET, key) for key in GOOD}
-    assert list(desk.client.items_by_uuid(item.uuid for item in items)) == items
 
 
 # Names and keys

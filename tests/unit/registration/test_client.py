@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from cloud_sync.errors import CloudSyncError, ConfigError, EncordError
 from cloud_sync.registration import client as client_module
 from cloud_sync.registration.client import DatasetRef, EncordClient, Timeouts, check_domain
-from cloud_sync.registration.errors import EncordRefusedError
+from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
 from cloud_sync.registration.model import FolderItem, UnitError
 from tests.unit.registration.keys import ed25519_key, wrong_keys
 from tests.unit.registration.wire import (
@@ -196,12 +196,13 @@ def started(client, manifest):
 @pytest.mark.parametrize(
     ("answer", "kind", "transient"),
     [
-        ((400, {"message": "videos: bad"}), EncordRefusedError, False),
+        ((400, {"message": "videos: bad"}), ManifestRefusedError, False),
         ((401, {"message": "no"}), ConfigError, False),
         ((403, {"message": "no"}), ConfigError, False),
         ((404, {"message": "no"}), EncordRefusedError, False),
-        ((413, {"message": "too big"}), EncordRefusedError, False),
-        ((422, {"detail": [{"loc": ["body"], "msg": "bad"}]}), EncordRefusedError, False),
+        ((409, {"message": "there is one"}), EncordRefusedError, False),
+        ((413, {"message": "too big"}), ManifestRefusedError, False),
+        ((422, {"detail": [{"loc": ["body"], "msg": "bad"}]}), ManifestRefusedError, False),
         ((429, {"message": "slow"}, {"Retry-After": "17"}), EncordRefusedError, True),
         ((500, {"message": "boom"}), EncordError, True),
         ((503, b"<html>"), EncordError, True),
@@ -228,6 +229,14 @@ def test_a_folder_that_cannot_be_looked_up_leaves_no_job(wire, client, manifest)
         start(client, manifest)
     assert caught.value.transient
     assert not [sent for sent in wire.sent if sent.method == "POST"]
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_a_refused_look_up_of_the_folder_is_not_about_the_manifest(wire, started, status):
+    wire.on("GET", FOLDER_PATH, (status, {"message": "no"}))
+    with pytest.raises(EncordRefusedError) as caught:
+        started()
+    assert not isinstance(caught.value, ManifestRefusedError)
 
 
 def test_a_poll_is_one_request_that_the_service_need_not_hold(wire, client):
@@ -264,6 +273,19 @@ def test_a_state_is_read_whole_and_its_texts_are_cleaned(wire, client):
     assert state.job_errors == ("one failed",)
     text = "cannot read https://b.s3.amazonaws.com/bad.jpg"
     assert state.unit_errors == (UnitError(("s3://b/bad.jpg",), text, JOB, "Processing image"),)
+
+
+def test_a_signed_url_of_a_unit_loses_its_signature(wire, client):
+    signed = "https://key:pass@b.s3.amazonaws.com/bad%20one.jpg?X-Amz-Signature=cafe#part"
+    error = {
+        "objectUrls": [signed, "s3://b/fine.jpg"],
+        "error": "no",
+        "subtaskUuid": JOB,
+        "actionDescription": "Processing image",
+    }
+    wire.on("GET", JOB_PATH, job_state("DONE", unitsErrorCount=1, unitErrors=[error]))
+    urls = client.poll_upload_job(FOLDER, JOB).unit_errors[0].urls
+    assert urls == ("https://b.s3.amazonaws.com/bad%20one.jpg", "s3://b/fine.jpg")
 
 
 def test_a_hold_asks_again_at_growing_intervals_and_ends(wire, client, monkeypatch):
@@ -332,12 +354,6 @@ def test_only_unlinked_items_can_be_asked_for(wire, client):
     wire.on("GET", f"{FOLDER_PATH}/items", {"results": [], "nextPageToken": None})
     assert list(client.folder_items(FOLDER, unlinked_only=True)) == []
     assert wire.sent[-1].query["isInDataset"] == ["False"]
-
-
-def test_items_by_uuid_in_batches(wire, client):
-    wire.on("POST", ".*/items/get-bulk", lambda sent: {"results": [item(0) for _ in sent.body["itemUuids"]]})
-    assert len(list(client.items_by_uuid(str(UUID(int=n)) for n in range(2500)))) == 2500
-    assert [len(sent.body["itemUuids"]) for sent in wire.sent] == [1000, 1000, 500]
 
 
 def test_items_are_linked_in_batches_and_duplicates_skipped(wire, client):

@@ -23,7 +23,15 @@ from encord.exceptions import (
 from encord.http.common import RequestContext
 
 from cloud_sync.errors import ConfigError, EncordError
-from cloud_sync.registration.errors import RULES, EncordRefusedError, clean_text, the_one, translate
+from cloud_sync.registration.errors import (
+    RULES,
+    EncordRefusedError,
+    ManifestRefusedError,
+    clean_text,
+    cut_url,
+    the_one,
+    translate,
+)
 
 CASES = [
     (AuthenticationError("no"), ConfigError, False, "public half"),
@@ -43,6 +51,7 @@ CASES = [
         "not one that the installed SDK",
     ),
 ]
+ABOUT_CONTENT = (PayloadTooLargeError, InvalidArgumentsError)
 
 
 @pytest.mark.parametrize(("raised", "kind", "transient", "says"), CASES)
@@ -111,6 +120,63 @@ def test_remote_text_loses_what_could_be_secret():
     assert clean_text(text) == (
         "could not read https://bkt.s3.amazonaws.com/a%20b.jpg and gs://b/k [key] done"
     )
+
+
+def test_an_apostrophe_or_a_second_at_sign_hides_no_secret():
+    text = "see https://b.example/it's.jpg?sig=ca'fe and https://me@home:pass@b.example/k"
+    assert clean_text(text) == "see https://b.example/it's.jpg and https://b.example/k"
+
+
+@pytest.mark.parametrize(
+    ("url", "bare"),
+    [
+        ("https://b.example/k.jpg?X-Amz-Signature=cafe&a=b", "https://b.example/k.jpg"),
+        ("https://b.example/k.jpg#part?x", "https://b.example/k.jpg"),
+        ("https://me@home:pass@b.example/k.jpg", "https://b.example/k.jpg"),
+        ("https://b.example?sig=cafe", "https://b.example"),
+        ("no url?sig=cafe", "no url"),
+        ("", ""),
+    ],
+)
+def test_a_url_is_cut(url, bare):
+    assert cut_url(url) == bare
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://b.s3.eu-central-1.amazonaws.com/a%20b/it's%3F%23.jpg",
+        "s3://b/me@home/k.jpg",
+        "gs://b/k://x@y.jpg",
+        "https://account.blob.core.windows.net/c/k.jpg",
+        "s3://arn:aws:s3::123456789012:accesspoint/mrap.mrap/k.jpg",
+        "http://127.0.0.1:9000/b/k.jpg",
+    ],
+)
+def test_an_object_url_comes_back_as_it_is(url):
+    assert cut_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        PayloadTooLargeError("limit is 100 MB"),
+        InvalidArgumentsError("videos.0\nis odd"),
+        UnknownException([{"loc": ["body", "videos", 0], "msg": "Field required"}]),
+    ],
+)
+def test_a_refusal_of_what_a_manifest_holds_is_of_that_manifest(raised):
+    error = translate(raised, where="manifest x", sends_manifest=True)
+    assert (type(error), error.transient) == (ManifestRefusedError, False)
+    assert len(str(error).splitlines()) == 1
+    assert not isinstance(translate(raised, where="x"), ManifestRefusedError)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not isinstance(case[0], ABOUT_CONTENT)])
+def test_every_other_failure_of_a_sending_concerns_all_manifests(case):
+    raised, kind, transient, _ = case
+    error = translate(raised, where="manifest x", sends_manifest=True)
+    assert (type(error), error.transient) == (kind, transient)
 
 
 def test_remote_text_is_cut():

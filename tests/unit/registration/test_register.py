@@ -8,7 +8,7 @@ import pytest
 
 from cloud_sync.errors import ConfigError, EncordError, ManifestError
 from cloud_sync.registration import jobs
-from cloud_sync.registration.errors import EncordRefusedError
+from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
 from cloud_sync.registration.jobs import JobStatus
 from cloud_sync.registration.model import CANCELLED, JobState, Outcome, Target, read_outcome
 from cloud_sync.registration.register import Registrar, object_urls
@@ -140,6 +140,68 @@ def test_a_task_killed_while_it_writes_the_end_is_finished_by_the_next(
     assert registrar.advance(entry).status is JobStatus.DONE
     assert read_outcome(folder, 0).done == 3
     assert len(encord.sent) == 1
+
+
+REFUSAL = ManifestRefusedError("Encord refused the request: title too long.", remedy="Correct what it names.")
+
+
+def test_a_manifest_that_encord_will_not_take_has_failed(registrar, encord, folder):
+    entry = write_manifest(folder, 0, *URLS)
+    encord.raises["start"] = [REFUSAL]
+    record = registrar.advance(entry)
+    outcome = read_outcome(folder, 0)
+    assert (record.status, record.job_id) == (JobStatus.FAILED, None)
+    assert (outcome.status, outcome.manifest, outcome.job_id, outcome.items) == ("failed", entry.name, "", 3)
+    assert (outcome.made, outcome.done, outcome.failed, outcome.cancelled, outcome.linked) == (0, 0, 0, 0, 0)
+    assert outcome.job_errors == ("Encord refused the request: title too long. Correct what it names.",)
+    assert (outcome.submitted_at, outcome.unit_errors) == ("", ())
+    assert registrar.advance(entry, resubmit_cancelled=True) == record
+    assert encord.calls == ["start"]
+
+
+def test_a_task_killed_between_a_refusal_and_its_record_is_finished_by_the_next(
+    registrar, encord, folder, monkeypatch
+):
+    entry = write_manifest(folder, 0, *URLS)
+    encord.raises["start"] = [REFUSAL, REFUSAL]
+
+    def dying(*_):
+        raise KilledError
+
+    monkeypatch.setattr(jobs, "finished", dying)
+    with pytest.raises(KilledError):
+        registrar.advance(entry)
+    monkeypatch.undo()
+    assert registrar.advance(entry).status is JobStatus.FAILED
+
+
+def test_what_was_registered_before_the_refusal_is_linked(encord, folder):
+    registrar = Registrar(client=encord, folder=folder, target=SEPARATE)
+    entry = write_manifest(folder, 0, *URLS)
+    encord.raises = {"answer": [EncordError("dropped", transient=True)], "start": []}
+    with pytest.raises(EncordError, match="dropped"):
+        registrar.advance(entry)
+    encord.raises["start"] = [REFUSAL]
+    assert registrar.advance(entry).status is JobStatus.FAILED
+    assert encord.linked == set(encord.items)
+    assert read_outcome(folder, 0).linked == 3
+
+
+def test_a_refusal_the_first_time_looks_for_nothing_to_link(encord, folder):
+    registrar = Registrar(client=encord, folder=folder, target=SEPARATE)
+    encord.raises["start"] = [REFUSAL]
+    registrar.advance(write_manifest(folder, 0, *URLS))
+    assert encord.calls == ["start"]
+
+
+def test_a_refusal_when_a_cancelled_job_is_sent_again(registrar, encord, folder):
+    encord.polls_until_done = 1
+    entry = write_manifest(folder, 0, *URLS)
+    registrar.advance(entry)
+    registrar.cancel(entry)
+    encord.raises["start"] = [REFUSAL]
+    assert registrar.advance(entry, resubmit_cancelled=True).status is JobStatus.FAILED
+    assert read_outcome(folder, 0).job_id == ""
 
 
 @pytest.mark.parametrize("error", [EncordRefusedError("no", transient=True), ConfigError("no")])

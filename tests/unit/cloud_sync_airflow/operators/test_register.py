@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from cloud_sync.errors import ConfigError, EncordError
 from cloud_sync.integration import Integration
 from cloud_sync.manifest.model import ManifestIndex, write_index
+from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
 from cloud_sync.registration.model import Target, read_outcome, write_target
 from cloud_sync_airflow.hooks.encord import EncordHook
 from cloud_sync_airflow.operators import register
@@ -112,6 +113,27 @@ def test_it_waits_for_each_manifest_in_turn(task, context, folder, encord):
         task.resume(context, event("finished"))
     assert caught.value.trigger.job_id == "job-2"
     assert task.resume(context, event("finished")) == {"manifests": 2, "done": 2, "failed": 0, "cancelled": 0}
+
+
+def test_a_manifest_that_encord_will_not_take_does_not_hold_up_the_next(task, context, folder, encord):
+    entries = [write_manifest(folder, number, f"s3://b/{number}.jpg") for number in range(3)]
+    write_index(folder, ManifestIndex(tuple(entries), shards=1))
+    encord.raises["start"] = [ManifestRefusedError("too large.")]
+    assert task.execute(context) == {"manifests": 3, "done": 2, "failed": 1, "cancelled": 0}
+    assert read_outcome(folder, 0).job_errors == ("too large.",)
+    assert sorted(item.url for item in encord.items.values()) == ["s3://b/1.jpg", "s3://b/2.jpg"]
+
+
+@pytest.mark.parametrize(
+    "error", [ConfigError("no right"), EncordRefusedError("no folder"), EncordError("busy", transient=True)]
+)
+def test_a_refusal_that_concerns_everything_ends_the_task_at_once(task, context, folder, encord, error):
+    entries = [write_manifest(folder, number, f"s3://b/{number}.jpg") for number in range(2)]
+    write_index(folder, ManifestIndex(tuple(entries), shards=1))
+    encord.raises["start"] = [error]
+    with pytest.raises(type(error)):
+        task.execute(context)
+    assert encord.calls == ["start"]
 
 
 def test_a_second_try_comes_back_to_the_job_and_returns_the_same(task, context, folder, encord):

@@ -192,7 +192,7 @@ class Ledger:
         sha256 = sha256_of(self.files.path(NEXT_NAME))
         # Named by its content, so that settling again never touches the file that is in force.
         file = f"v{number:06d}-{sha256[:12]}.parquet"
-        self.files.rename(NEXT_NAME, file)
+        self.files.move(NEXT_NAME, file)
         pointer = {
             "number": number,
             "file": file,

@@ -124,12 +124,14 @@ class RunFolder:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def rename(self, name: str, new_name: str) -> None:
-        """Give a file another name in the same folder, durably."""
-        target = self.path(new_name)
-        with _disk_errors("cannot be written", target):
-            self.path(name).replace(target)
-            _fsync(target.parent)
+    def move(self, name: str, new_name: str) -> None:
+        """Give a file another name, in whatever folder, durably."""
+        source, target = self.path(name), self.path(new_name)
+        with _disk_errors("cannot be moved", source):
+            _make_folder(target.parent)
+            source.replace(target)
+            for changed in {source.parent, target.parent}:
+                _fsync(changed)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a whole file."""

@@ -15,18 +15,17 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Protocol, Self, TypeVar
 
 from cloud_sync.errors import EncordError, StorageError
 from cloud_sync.registration.model import Outcome, outcome_name
-from cloud_sync.run_folder import LASTING_ERRORS, RunFolder
+from cloud_sync.run_folder import RunFolder
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -179,7 +178,7 @@ def set_aside(folder: RunFolder, manifests: Iterable[Manifest]) -> int:
             if found is not None and found.manifest == current.get(name):
                 continue
             _warn_of_a_job(found)
-            _move_file(folder, name, _free_name(folder, name, found))
+            folder.move(name, _free_name(folder, name, found))
             moved += 1
     return moved
 
@@ -249,28 +248,3 @@ def _free_name(folder: RunFolder, name: str, found: JobRecord | Outcome | None) 
     stem = f"{SUPERSEDED}/{path.parent}/{path.stem}-{match[1] if match else 'unreadable'}"
     names = itertools.chain([f"{stem}.json"], (f"{stem}-{n}.json" for n in itertools.count(2)))
     return next(free for free in names if not folder.exists(free))
-
-
-def _move_file(folder: RunFolder, name: str, new_name: str) -> None:
-    """Rename a file within the run folder, durably, also where the folder that takes it is new."""
-    source, target = folder.path(name), folder.path(new_name)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source.rename(target)
-        for changed in (target.parent, target.parent.parent, folder.root, source.parent):
-            _fsync(changed)
-    except OSError as error:
-        raise StorageError(
-            f"cannot be moved: {error.strerror or error}.",
-            where=str(source),
-            remedy="Check the disk and the permissions of the state folder.",
-            transient=not isinstance(error, LASTING_ERRORS),
-        ) from error
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -201,7 +201,7 @@ def test_the_folders_are_flushed_after_the_move(folder, monkeypatch):
     worked_on(folder, ENTRY)
     flushed = []
     open_file = os.open
-    monkeypatch.setattr(jobs.os, "open", lambda path, flags: flushed.append(path) or open_file(path, flags))
+    monkeypatch.setattr(os, "open", lambda path, flags: flushed.append(path) or open_file(path, flags))
     jobs.set_aside(folder, [])
     wanted = ("superseded", "superseded/jobs", "superseded/outcomes", "jobs", "outcomes", "")
     assert {folder.path(name) for name in wanted} <= set(flushed)

@@ -30,6 +30,7 @@ $(INSTALLED): $(PINS) requirements.in pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	@awk '/^[^ ]/ {keep = /^uv==/} keep' requirements-dev.txt > $(VENV)/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	@echo "Installing the pinned requirements: a few minutes, without a word."
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes $(PINS:%=-r %)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps -e .
 	@touch $@
@@ -63,7 +64,7 @@ bench: $(INSTALLED) ## Run the benchmarks (nothing else should run meanwhile)
 	$(BIN)/python -m benchmarks
 
 schema: $(INSTALLED) ## Write the JSON schema of integration files, for editors
-	$(BIN)/python -m cloud_sync.integration include/integrations/integration.schema.json
+	$(BIN)/python -m cloud_sync.integration schema include/integrations/integration.schema.json
 
 lock: $(INSTALLED) ## Resolve requirements*.in into requirements*.txt (ARGS=--upgrade for new versions)
 	$(COMPILE) $(ARGS) requirements.in -o requirements.txt

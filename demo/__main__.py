@@ -17,6 +17,7 @@ from cloud_sync.errors import CloudSyncError
 from demo.airflow import airflow_url
 from demo.narrator import Narrator
 from demo.places import AIRFLOW_USER, PROJECT, Places, load_secrets
+from demo.servers import dataset_service_url, s3_url
 from demo.settings import Settings, environment_help
 from demo.show import introduce, show
 from demo.stack import (
@@ -157,6 +158,11 @@ def _say_how_to_open(settings: Settings, root: Path, narrator: Narrator) -> None
     narrator.say(f"  Airflow   {airflow_url(settings)}")
     narrator.say(f"  login     {AIRFLOW_USER}")
     narrator.say(f"  password  {password}")
+    narrator.say(f"  S3        {s3_url(settings)}, Encord's API at {dataset_service_url(settings)}")
+    narrator.say(f"  their keys and secrets are in {Places(root).secrets}")
+    narrator.say(
+        "  the connections demo_s3 and demo_encord are in Airflow's environment, so the UI lists none"
+    )
     narrator.say("  logs      " + str(root / "logs"))
     narrator.say("  the end   make down")
 
@@ -172,6 +178,7 @@ def _interrupted_once() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         for each in signals:
             signal.signal(each, signal.SIG_IGN)
+        print("\nending everything that was started, a moment", file=sys.stderr)
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in signals}

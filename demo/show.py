@@ -21,10 +21,10 @@ def introduce(narrator: Narrator) -> None:
     """Say what is about to happen."""
     narrator.heading("Encord Cloud Sync: a bucket becomes a dataset")
     narrator.say(
-        f"On this machine only: an S3 server with the bucket {BUCKET}, Airflow on PostgreSQL, and the\n"
-        f"dataset service, which speaks Encord's API. The DAG {DAG_ID} lists {BUCKET}/{PREFIX},\n"
-        f"plans, builds manifests, registers them in the dataset {DATASET!r} through the\n"
-        "Encord SDK, and settles what failed. Twice."
+        f"On this machine only: an S3 server with the bucket {BUCKET}, Airflow on PostgreSQL, and the "
+        f"dataset service, which speaks Encord's API. The DAG {DAG_ID} lists {BUCKET}/{PREFIX}, "
+        f"plans, builds manifests, registers them in the dataset {DATASET!r} through the "
+        "Encord SDK, and settles what failed. Twice: about a minute and a half."
     )
     narrator.say("")
 

@@ -16,7 +16,7 @@ from cloud_sync.run_folder import RunFolder
 
 REPORT_NAME = "report.json"
 EXAMPLES = 5
-FILES = {"failures_csv": CSV_NAME, "failures_jsonl": JSONL_NAME, "plan": PLAN_NAME}
+FILES = {"report": REPORT_NAME, "failures_csv": CSV_NAME, "failures_jsonl": JSONL_NAME, "plan": PLAN_NAME}
 
 
 class Verdict(StrEnum):
@@ -100,17 +100,20 @@ def failures_by_cause(failures: Sequence[Failure]) -> list[dict[str, Any]]:
 
 def summary(report: Mapping[str, Any]) -> str:
     """Return the report as text that fits a task log: what happened, why, and what to do."""
+    outcome = "plan only, nothing was sent" if report["mode"] == PLAN_ONLY else report["verdict"]
     lines = [
-        f"Integration {report['integration']}, run {report['run_id']}: {report['verdict']}",
+        f"Integration {report['integration']}, run {report['run_id']}: {outcome}",
         f"  dataset             {report['dataset']['title']} ({report['dataset']['uuid']})",
         f"  listed              {report['listed']['objects']:>9,} objects, "
         f"{report['listed']['total_bytes']:,} bytes",
     ]
-    lines += [
-        f"  plan: {row['action']:<14}{row['objects']:>9,} {row['item_type'] or 'other'}: "
-        f"{REASONS[row['reason']]}"
-        for row in report["planned"]
-    ]
+    for row in report["planned"]:
+        lines.append(
+            f"  plan: {row['action']:<14}{row['objects']:>9,} {row['item_type'] or 'other'}: "
+            f"{REASONS[row['reason']]}"
+        )
+        if report["mode"] == PLAN_ONLY:
+            lines += [f"      {key}" for key in row["examples"]]
     if report["mode"] != PLAN_ONLY:
         lines += [
             f"  manifests           {report['manifests']:>9,}",
@@ -125,6 +128,7 @@ def summary(report: Mapping[str, Any]) -> str:
         lines += [f"      {url}" for url in cause["examples"]]
     if report["failed"]:
         lines.append(f"  all failures: {report['files']['failures_csv']}")
+    lines.append(f"  all of this: {report['files']['report']}")
     return "\n".join(lines)
 
 

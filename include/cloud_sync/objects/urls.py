@@ -7,6 +7,7 @@ out, which Encord refuses, and `+`, which S3 would read as a space.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -243,7 +244,22 @@ def _virtual_hosted_base(urls: ObjectUrls) -> str:
     if urls.endpoint_url is None:
         return f"https://{urls.bucket}.s3.{_aws_domain(urls)}/"
     scheme, separator, rest = _endpoint(urls).partition("://")
+    if _is_ip_address(rest):
+        raise ConfigError(
+            f"a bucket cannot stand in front of the IP address of {urls.endpoint_url}.",
+            where=f"bucket {urls.bucket}",
+            remedy="Write url_style: path, or give the connection an endpoint with a host name.",
+        )
     return f"{scheme}{separator}{urls.bucket}.{rest}"
+
+
+def _is_ip_address(host_and_path: str) -> bool:
+    host = urlsplit(f"//{host_and_path}").hostname or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _path_base(urls: ObjectUrls) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from cloud_sync.errors import CloudSyncError, ConfigError, EncordError
 
 LONGEST_TEXT = 300
-NEAR_TITLES = 5
+NEAR_TITLES = 5  # as many are named of the others, if none is near
 # An apostrophe may be part of a URL, so it does not end one.
 URL_QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?#\"<>]*)[?#][^\s\"<>]*", re.IGNORECASE)
 USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#]*@", re.IGNORECASE)
@@ -164,6 +164,14 @@ def translate(
     )
 
 
+def _seen(known: Sequence[str]) -> str:
+    """Say which titles there are, a few of them."""
+    if not known:
+        return "The user sees none at all."
+    more = f" and {len(known) - NEAR_TITLES} more" if len(known) > NEAR_TITLES else ""
+    return f"The user sees {', '.join(map(repr, known[:NEAR_TITLES]))}{more}."
+
+
 def the_one(
     matches: Sequence[tuple[str, str]], wanted: str, known: Sequence[str], *, where: str
 ) -> tuple[str, str]:
@@ -188,7 +196,7 @@ def the_one(
             remedy="Write the UUID of the one you mean instead of the title.",
         )
     near = difflib.get_close_matches(wanted, known, n=NEAR_TITLES, cutoff=0.4)
-    shown = f"Near titles: {', '.join(map(repr, near))}." if near else f"The user sees {len(known)} others."
+    shown = f"Near titles: {', '.join(map(repr, near))}." if near else _seen(known)
     raise ConfigError(
         f"Encord has none that this user can see. {shown}",
         where=where,

@@ -146,6 +146,7 @@ def test_the_report_says_it_all(folder):
         "waiting": 0,
         "failures_by_cause": failures_by_cause(settlement().failures),
         "files": {
+            "report": str(folder.path("report.json")),
             "failures_csv": str(folder.path("failures.csv")),
             "failures_jsonl": str(folder.path("failures.jsonl")),
             "plan": str(folder.path("plan.parquet")),
@@ -195,6 +196,7 @@ def test_the_summary_in_the_log(folder):
             "  1 x missing: Gone. Nothing.",
             "      https://b/x.jpg",
             f"  all failures: {folder.path('failures.csv')}",
+            f"  all of this: {folder.path('report.json')}",
         ]
     )
 
@@ -202,7 +204,9 @@ def test_the_summary_in_the_log(folder):
 def test_a_plan_only_run_speaks_of_the_plan_only(folder):
     text = summary(make_report(folder, facts(mode="plan"), Settlement()))
     assert "registered " not in text
-    assert text.endswith("its extension stands under no type")
+    assert text.startswith("Integration cameras, run night 1: plan only, nothing was sent\n")
+    assert "its extension stands under no type\n      x.txt\n" in text
+    assert text.endswith(f"all of this: {folder.path('report.json')}")
 
 
 class TestCheck:

@@ -10,7 +10,7 @@ from cloud_sync.errors import ConfigError, ManifestError
 from cloud_sync.objects.urls import ObjectAddress, ObjectUrls, UrlStyle, parse_object_url
 
 ARN = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap"
-ENDPOINT = "http://127.0.0.1:8333"
+ENDPOINT = "http://store.local:8333"
 
 KEYS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(
     lambda key: len(key.encode()) <= 1024
@@ -36,8 +36,8 @@ EVERY_STYLE = [
                 "https://s3.eu-west-2.amazonaws.com/media/raw/a%20b%2B1.jpg",
                 "s3://media/raw/a%20b%2B1.jpg",
                 f"{ARN}/raw/a%20b%2B1.jpg",
-                "http://127.0.0.1:8333/media/raw/a%20b%2B1.jpg",
-                "http://media.127.0.0.1:8333/raw/a%20b%2B1.jpg",
+                "http://store.local:8333/media/raw/a%20b%2B1.jpg",
+                "http://media.store.local:8333/raw/a%20b%2B1.jpg",
             ],
             strict=True,
         )
@@ -106,8 +106,8 @@ def test_a_url_over_the_limit_is_refused_with_its_key():
         "https://media.s3-eu-west-2.amazonaws.com/raw/a.jpg",
         "https://s3-eu-west-2.amazonaws.com/media/raw/a.jpg",
         "https://MEDIA.S3.amazonaws.com/raw/a.jpg",
-        "http://127.0.0.1:8333/media/raw/a.jpg",
-        "http://media.127.0.0.1:8333/raw/a.jpg",
+        "http://store.local:8333/media/raw/a.jpg",
+        "http://media.store.local:8333/raw/a.jpg",
     ],
 )
 def test_every_documented_form_is_read(url: str):
@@ -186,13 +186,19 @@ def test_the_style_mrap_needs_the_arn(arn: str | None):
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["127.0.0.1:8333", "http://user:secret@host", "http://host?x=secret", "ftp://host"]
+    "endpoint", ["store.local:8333", "http://user:secret@host", "http://host?x=secret", "ftp://host"]
 )
 def test_a_bad_endpoint_is_refused_without_repeating_it(endpoint: str):
     with pytest.raises(ConfigError, match="endpoint_url") as caught:
         ObjectUrls("s3", "media", UrlStyle.PATH, endpoint_url=endpoint)
 
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.7:9000", "[::1]:8333"])
+def test_a_bucket_does_not_stand_in_front_of_an_ip_address(host: str):
+    with pytest.raises(ConfigError, match="url_style: path"):
+        ObjectUrls("s3", "media", UrlStyle.VIRTUAL_HOSTED, endpoint_url=f"http://{host}")
 
 
 def test_an_unknown_provider_names_what_there_is():

@@ -9,18 +9,13 @@ speed is printed first. A second round has 80 ms a page, as from a real store.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import http.client
-import subprocess
-import sys
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from benchmarks.listing_responder import running_responder
 from benchmarks.measure import Measurement, measure, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 BUCKET = "bench"
 KEYS: dict[str, Any] = {"region": "us-east-1", "access_key_id": "bench", "secret_access_key": "bench"}
@@ -78,20 +73,6 @@ def with_ours(endpoint_url: str, prefix: str, pages_in_flight: int) -> int:
         return list_objects(store, prefix, RunFolder(root), pages_in_flight=pages_in_flight).objects
 
 
-@contextlib.contextmanager
-def responder(objects: int, delay_ms: float) -> Iterator[str]:
-    """Run the server in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.listing_responder"]
-    command += ["--objects", str(objects), "--delay-ms", str(delay_ms)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{process.stdout.readline().split()[1]}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def pages_per_second(endpoint_url: str, pages: int = 1000) -> float:
     """Ask for pages with a client that only receives."""
     connection = http.client.HTTPConnection(endpoint_url.removeprefix("http://"))
@@ -102,9 +83,9 @@ def pages_per_second(endpoint_url: str, pages: int = 1000) -> float:
     return pages / (time.perf_counter() - started)
 
 
-def fast_round(objects: int, repeats: int) -> list[Measurement]:
+def fast_round(objects: int, repeats: int, checksums: bool) -> list[Measurement]:
     """Compare CPU and memory; the cheap cases run several times in turn, and the cheapest run counts."""
-    with responder(objects, 0) as url:
+    with running_responder(objects, checksums=checksums) as url:
         print(f"A client that only reads gets {pages_per_second(url):,.0f} pages a second of the server.\n")
         cheap: dict[str, list[Measurement]] = {BARE: [], OURS: []}
         for _ in range(repeats):
@@ -123,7 +104,7 @@ def fast_round(objects: int, repeats: int) -> list[Measurement]:
 
 def slow_round(objects: int) -> list[Measurement]:
     """Compare wall time when every page takes 80 ms; boto3 lists a tenth, one of ten cameras."""
-    with responder(objects, SLOW_MS) as url:
+    with running_responder(objects, delay_ms=SLOW_MS) as url:
         return [
             measure(
                 "boto3 paginator, a tenth", f"{THIS}:with_boto3", endpoint_url=url, prefix="raw/camera-00/"
@@ -143,8 +124,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--objects", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=3, help="runs of the two cheap cases")
+    parser.add_argument("--checksums", action="store_true", help="objects with checksums: larger pages")
     options = parser.parse_args()
-    measured = fast_round(options.objects, options.repeats)
+    measured = fast_round(options.objects, options.repeats, options.checksums)
     print(f"{options.objects:,} keys, server faster than the client:\n")
     print(table(measured, base="S3Hook.list_keys"))
     cpu_s = {each.name: each.cpu_s for each in measured}

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.listing_responder import running_responder
 from benchmarks.measure import Measurement, measure, table
 
 BUCKET = "bench"
@@ -27,25 +24,12 @@ CPU_S_ALL_NEW = 12
 PEAK_MIB = 450
 
 
-@contextmanager
-def responder(objects: int) -> Iterator[str]:
-    """Run the listing responder and yield its address."""
-    command = [sys.executable, "-m", "benchmarks.listing_responder", "--objects", str(objects)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        port = process.stdout.readline().split()[1]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def list_plan_build(endpoint_url: str, folder: str, ledger: str | None = None) -> dict[str, int]:
     """Run the three stages as the Airflow tasks do, in one process."""
     from cloud_sync.ledger import Ledger
     from cloud_sync.manifest.build import build_manifests
     from cloud_sync.objects.listing import list_objects
+    from cloud_sync.objects.model import read_listing
     from cloud_sync.objects.stores import open_s3
     from cloud_sync.objects.urls import ObjectUrls, UrlStyle
     from cloud_sync.planning.model import REGISTER_NAME
@@ -55,12 +39,13 @@ def list_plan_build(endpoint_url: str, folder: str, ledger: str | None = None) -
     run = RunFolder(folder)
     store = open_s3(BUCKET, endpoint_url=endpoint_url, access_key_id="bench", secret_access_key="bench")  # noqa: S106
     listing = list_objects(store, PREFIX, run)
+    written = read_listing(run, listing.index)
     plan = make_plan(
         run,
-        listing_parts=[run.path(name) for name in run.names("listing/part-*.parquet")],
+        listing_parts=written.parts,
         integration=_integration(),
         ledger=Ledger(Path(ledger)).current() if ledger else None,
-        now=datetime.now(UTC),
+        now=written.listed_at,
     )
     urls = ObjectUrls("s3", BUCKET, UrlStyle.PATH, endpoint_url=endpoint_url)
     _, index = build_manifests(
@@ -125,7 +110,7 @@ def _measure(scratch: Path, objects: int, new: int) -> list[Measurement]:
     case = "benchmarks.bench_pipeline:list_plan_build"
     known, all_of_them = f"{scratch}/known", f"{scratch}/all"
     ledger = f"{scratch}/ledger"
-    with responder(objects) as endpoint_url:
+    with running_responder(objects) as endpoint_url:
         all_new = measure(
             f"{objects:,} objects, all new", case, endpoint_url=endpoint_url, folder=all_of_them
         )
@@ -133,7 +118,7 @@ def _measure(scratch: Path, objects: int, new: int) -> list[Measurement]:
     # made from the same listing, without its last objects.
     _leave_out_last(Path(all_of_them), new)
     measure("ledger", "benchmarks.bench_pipeline:write_ledger", folder=all_of_them, ledger=ledger)
-    with responder(objects) as endpoint_url:
+    with running_responder(objects) as endpoint_url:
         night = measure(
             f"{objects:,} objects, {new:,} new",
             case,

@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import subprocess
+import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from functools import lru_cache
@@ -21,7 +23,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 FOLDERS_PER_CAMERA = 20
 CAMERAS = 10
@@ -29,9 +31,10 @@ LAST_CHARACTER = "\U0010ffff"
 HEAD = b'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
 ENTRY = (
     "<Contents><Key>{key}</Key><LastModified>2026-11-{day:02d}T08:{minute:02d}:00.000Z</LastModified>"
-    "<ETag>&quot;{etag:032x}&quot;</ETag><ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm>"
-    "<ChecksumType>FULL_OBJECT</ChecksumType><Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+    "<ETag>&quot;{etag:032x}&quot;</ETag>{checksum}<Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
 )
+# What AWS adds for objects that were uploaded with a checksum, as its SDKs do since 2025.
+CHECKSUM = "<ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>"
 
 
 def camera_keys(count: int, *, flat: bool = False) -> list[str]:
@@ -56,15 +59,17 @@ class Pages:
 
     Args:
         keys: Every key of the bucket, in listing order.
+        checksums: Whether the objects have checksums, which a listing names.
     """
 
-    def __init__(self, keys: list[str]) -> None:
+    def __init__(self, keys: list[str], *, checksums: bool = False) -> None:
         self.keys = keys
         entries = bytearray()
         self.offsets = array("Q", [0])
         for number, key in enumerate(keys):
             entries += ENTRY.format(
                 key=escape(key),
+                checksum=CHECKSUM if checksums else "",
                 day=number % 28 + 1,
                 minute=number % 60,
                 etag=number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % (1 << 128),
@@ -179,6 +184,26 @@ async def serve(port: int, pages: Pages, delay_s: float) -> None:
     await server.serve_forever()
 
 
+@contextlib.contextmanager
+def running_responder(objects: int, *, delay_ms: float = 0, checksums: bool = False) -> Iterator[str]:
+    """Run the server in a process of its own, and yield its address."""
+    command = [sys.executable, "-m", "benchmarks.listing_responder"]
+    command += [
+        "--objects",
+        str(objects),
+        "--delay-ms",
+        str(delay_ms),
+        *(["--checksums"] if checksums else []),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{process.stdout.readline().split()[1]}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -186,8 +211,9 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=1_000_000)
     parser.add_argument("--delay-ms", type=float, default=0)
     parser.add_argument("--flat", action="store_true", help="all keys in one folder")
+    parser.add_argument("--checksums", action="store_true", help="objects with checksums")
     options = parser.parse_args()
-    pages = Pages(camera_keys(options.objects, flat=options.flat))
+    pages = Pages(camera_keys(options.objects, flat=options.flat), checksums=options.checksums)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(options.port, pages, options.delay_ms / 1000))
 

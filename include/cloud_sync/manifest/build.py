@@ -108,8 +108,7 @@ def _chunks(rows: pq.ParquetFile, size: int) -> Iterator[pa.Table]:
 
 def _items(keys: list[str], urls: list[str], item_types: list[ItemType]) -> Iterator[Item]:
     for key, url, item_type in zip(keys, urls, item_types, strict=True):
-        title = short_title(key) if len(key) > MAX_TITLE_CHARACTERS else None
-        yield Item(item_type, (url,), title)
+        yield Item(item_type, (url,), short_title(key) if len(key) > MAX_TITLE_CHARACTERS else None)
 
 
 def short_title(key: str) -> str | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 # Plain strings rather than an enum: a million of them are hashed in a run.
 ItemType = Literal["video", "image"]
@@ -13,9 +14,8 @@ ItemType = Literal["video", "image"]
 MANIFEST_KEYS: Mapping[ItemType, str] = {"video": "videos", "image": "images"}
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One item of a manifest.
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """One item of a manifest. A struct, because it is made five times faster than a frozen dataclass.
 
     Attributes:
         item_type: What it is.

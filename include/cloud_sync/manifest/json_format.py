@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from cloud_sync.manifest.items import MANIFEST_KEYS, Item, ItemType
+from cloud_sync.manifest.items import MANIFEST_KEYS, Item
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -21,12 +21,17 @@ def encode_manifest(items: Iterable[Item], *, skip_duplicate_urls: bool) -> byte
     Returns:
         UTF-8 JSON without insignificant white space.
     """
-    by_type: dict[ItemType, list[dict[str, Any]]] = {item_type: [] for item_type in MANIFEST_KEYS}
-    for item in items:
-        entry = {"objectUrl": item.object_urls[0]}
-        if item.title is not None:
-            entry["title"] = item.title
-        by_type[item.item_type].append(entry)
-    manifest: dict[str, Any] = {key: by_type[kind] for kind, key in MANIFEST_KEYS.items() if by_type[kind]}
+    items = list(items)
+    manifest: dict[str, Any] = {}
+    for item_type, key in MANIFEST_KEYS.items():
+        entries = [
+            {"objectUrl": item.object_urls[0]}
+            if item.title is None
+            else {"objectUrl": item.object_urls[0], "title": item.title}
+            for item in items
+            if item.item_type == item_type
+        ]
+        if entries:
+            manifest[key] = entries
     manifest["skip_duplicate_urls"] = skip_duplicate_urls
     return _ENCODER.encode(manifest)

@@ -64,7 +64,7 @@ bench: $(INSTALLED) ## Run the benchmarks (nothing else should run meanwhile)
 	$(BIN)/python -m benchmarks
 
 schema: $(INSTALLED) ## Write the JSON schema of integration files, for editors
-	$(BIN)/python -m cloud_sync.integration schema include/integrations/integration.schema.json
+	$(BIN)/python -m cloud_sync.cli integration schema include/integrations/integration.schema.json
 
 lock: $(INSTALLED) ## Resolve requirements*.in into requirements*.txt (ARGS=--upgrade for new versions)
 	$(COMPILE) $(ARGS) requirements.in -o requirements.txt

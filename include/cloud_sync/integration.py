@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -375,28 +374,3 @@ def json_schema() -> dict[str, Any]:
 def write_json_schema(path: Path) -> None:
     """Write the JSON schema as a file, for `# yaml-language-server: $schema=` lines."""
     path.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
-
-
-def _main() -> None:
-    """Write the JSON schema of integration files, or check files."""
-    import argparse
-
-    parser = argparse.ArgumentParser(prog="python -m cloud_sync.integration", description=_main.__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("schema", help="write the JSON schema for editors").add_argument("file", type=Path)
-    commands.add_parser("check", help="check files").add_argument("files", type=Path, nargs="+")
-    options = parser.parse_args()
-    if options.command == "schema":
-        write_json_schema(options.file)
-        return
-    errors = []
-    for path in options.files:
-        try:
-            load_integration(path)
-        except ConfigError as error:
-            errors.append(str(error))
-    sys.exit("\n".join(errors) or 0)
-
-
-if __name__ == "__main__":
-    _main()

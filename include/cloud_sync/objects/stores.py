@@ -274,17 +274,20 @@ def open_s3(
         options |= {"session_token": session_token} if session_token else {}
     else:
         options["credential_provider"] = _credentials_of(make_session, f"bucket {bucket}")
-    fast = S3Store(
-        bucket,
-        client_options={
+    options |= _transport(endpoint_url)
+    return ObjectStore(bucket, S3Store(bucket, **options), make_exact_client)
+
+
+def _transport(endpoint_url: str | None) -> dict[str, Any]:
+    """Return how obstore connects and tries again."""
+    return {
+        "client_options": {
             "allow_http": (endpoint_url or "").startswith("http://"),
             "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
             "timeout": timedelta(seconds=READ_TIMEOUT_S),
         },
-        retry_config={"max_retries": RETRIES, "retry_timeout": RETRY_BUDGET},
-        **options,
-    )
-    return ObjectStore(bucket, fast, make_exact_client)
+        "retry_config": {"max_retries": RETRIES, "retry_timeout": RETRY_BUDGET},
+    }
 
 
 def _credentials_of(make_session: Callable[[], Any], where: str) -> Any:

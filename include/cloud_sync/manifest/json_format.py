@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from cloud_sync.manifest.items import MANIFEST_KEYS, Item
+from cloud_sync.manifest.items import MANIFEST_KEYS, Item, ItemType
 
 _ENCODER = msgspec.json.Encoder()
+_SINGLE_FILES: tuple[ItemType, ...] = ("video", "image")
 
 
 def encode_manifest(items: Iterable[Item], *, skip_duplicate_urls: bool) -> bytes:
@@ -23,7 +24,8 @@ def encode_manifest(items: Iterable[Item], *, skip_duplicate_urls: bool) -> byte
     """
     items = list(items)
     manifest: dict[str, Any] = {}
-    for item_type, key in MANIFEST_KEYS.items():
+    for item_type in _SINGLE_FILES:
+        key = MANIFEST_KEYS[item_type]
         entries = [
             {"objectUrl": item.object_urls[0]}
             if item.title is None

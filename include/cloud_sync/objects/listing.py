@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from cloud_sync.errors import StorageError
-from cloud_sync.objects.exact import SpanReader, batch_of
+from cloud_sync.objects.pace import Pace
 from cloud_sync.objects.parts import PartsWriter, Spill
+from cloud_sync.objects.range_reader import RangeReader
+from cloud_sync.objects.rows import without_folder_markers
 from cloud_sync.objects.spans import Known, find_units
 from cloud_sync.objects.tally import Tally
 from cloud_sync.run_folder import FileRef, sha256_of
@@ -50,7 +52,6 @@ class Listing:
         total_bytes: Sum of their sizes.
         requests: Pages asked of the store.
         folder_markers: Objects of no content whose key ends with a slash; they are left out.
-        exact_stretches: How often the provider's client had to go on where obstore could not.
         seconds: Wall time.
     """
 
@@ -59,7 +60,6 @@ class Listing:
     total_bytes: int
     requests: int
     folder_markers: int
-    exact_stretches: int
     seconds: float
 
 
@@ -80,7 +80,8 @@ def list_objects(
         store: The bucket.
         prefix: A string prefix: `raw/cam` also lists `raw/camera1/x.jpg`. Empty for the whole bucket.
         folder: The run folder.
-        pages_in_flight: How many pages are asked for at the same time.
+        pages_in_flight: How many pages are asked for at the same time at most; as many as the store's
+            answers are slow.
         part_rows: Rows of a Parquet file.
 
     Raises:
@@ -159,15 +160,12 @@ class Crew:
             BATCHES_WAITING
         )
         self._stopped = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"list-{number}", daemon=True)
-            for number in range(min(size, len(units)))
-        ]
+        self._pace = Pace(min(size, len(units)))
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Crew:
         """Start reading."""
-        for thread in self._threads:
-            thread.start()
+        self._grow()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -186,10 +184,18 @@ class Crew:
         left = len(self._units)
         while left:
             unit, arrived = self._arrived.get()
+            self._grow()
             if isinstance(arrived, BaseException):
                 raise arrived
             left -= arrived is None
             yield unit, arrived
+
+    def _grow(self) -> None:
+        """Start the threads that are worth it by now, as long as there are ranges for them."""
+        while len(self._threads) < self._pace.worth and (self._to_do or not self._threads):
+            thread = threading.Thread(target=self._work, name=f"list-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def _work(self) -> None:
         while not self._stopped.is_set():
@@ -208,9 +214,17 @@ class Crew:
                 return
 
     def _batches(self, unit: Unit) -> Iterator[pa.RecordBatch]:
+        for page in self._pages(unit):
+            rows = without_folder_markers(page)
+            self._tally.add(folder_markers=page.num_rows - rows.num_rows)
+            if rows.num_rows:
+                yield rows
+
+    def _pages(self, unit: Unit) -> Iterator[pa.RecordBatch]:
         if isinstance(unit, Known):
-            return iter((batch_of(unit.objects, self._tally),))
-        return SpanReader(self._store, unit, self._tally, self._stopped).batches()
+            return iter((unit.rows,))
+        reader = RangeReader(self._store, tally=self._tally, pace=self._pace, stopped=self._stopped)
+        return reader.pages(unit)
 
     def _hand_over(self, unit: int, what: pa.RecordBatch | BaseException | None) -> None:
         while not self._stopped.is_set():
@@ -259,7 +273,6 @@ def _indexed(
         "bytes": writer.total_bytes,
         "requests": tally.requests,
         "folder_markers": tally.folder_markers,
-        "exact_stretches": tally.exact_stretches,
         "resumed": tally.resumed,
         "seconds": round(seconds, 3),
     }
@@ -270,6 +283,5 @@ def _indexed(
         total_bytes=writer.total_bytes,
         requests=tally.requests,
         folder_markers=tally.folder_markers,
-        exact_stretches=tally.exact_stretches,
         seconds=seconds,
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cloud_sync.objects.exact import LISTING_SCHEMA
+from cloud_sync.objects.rows import LISTING_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,25 +1,24 @@
-"""One bucket of an object store: reading, and the primitives that listing is made of.
+"""One bucket of an object store: its listing page by page, and reading of objects.
 
-The fast way is obstore. It normalises keys as paths, so some keys it cannot say: `a//b`, `/a`, `a/`,
-`a/../b`, control characters. For those, and wherever its answer may not be the whole truth, the
-provider's own client is asked, which speaks every key exactly.
+Pages are asked for by the provider's own client, which speaks every key exactly and brings the connection's
+endpoint, credentials and certificates along; `s3_pages` reads them. Objects are read by obstore, except
+where it cannot say their key, because it normalises keys as paths: `a//b`, `/a`, `a/`, `a/../b`, control
+characters.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 from cloud_sync.objects.errors import ObjectStoreError, from_botocore, from_obstore
 from cloud_sync.objects.model import StoredObject
+from cloud_sync.objects.s3_pages import Page, keep_pages, read_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import pyarrow as pa
+    from collections.abc import Callable
 
 KEYS_PER_PAGE = 1_000
 """What S3 gives in one page of a listing."""
@@ -44,21 +43,6 @@ def is_expressible(key: str) -> bool:
     return INEXPRESSIBLE.search(key) is None
 
 
-@dataclass(frozen=True, slots=True)
-class ExactPage:
-    """One page of a listing as the provider's client gives it.
-
-    Attributes:
-        objects: The objects, in the store's order.
-        prefixes: Common prefixes, each with its final `/`, when the page was asked for with a delimiter.
-        next_token: What continues the listing; None on the last page.
-    """
-
-    objects: tuple[StoredObject, ...]
-    prefixes: tuple[str, ...]
-    next_token: str | None
-
-
 class ObjectStore:
     """One bucket. All methods are safe to call from many threads.
 
@@ -69,12 +53,12 @@ class ObjectStore:
         where: The place named in errors, `bucket <name>`.
     """
 
-    def __init__(self, bucket: str, fast: Any, make_exact_client: Callable[[], Any]) -> None:
+    def __init__(self, bucket: str, fast: Any, make_client: Callable[[], Any]) -> None:
         self.bucket = bucket
         self.where = f"bucket {bucket}"
         self._fast = fast
-        self._make_exact_client = make_exact_client
-        self._exact_client: Any = None
+        self._make_client = make_client
+        self._client: Any = None
         self._lock = Lock()
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
@@ -127,36 +111,9 @@ class ObjectStore:
         Args:
             prefix: Where to look. A policy may allow listing below a prefix only.
         """
-        self.exact_page(prefix, limit=1)
+        self.page(prefix, limit=1)
 
-    def stream(self, folder: str, after: str | None = None) -> Iterator[pa.RecordBatch]:
-        """List a folder with obstore: batches of up to 1,000 rows, as they arrive, without copies.
-
-        Args:
-            folder: Empty, or a prefix that ends with `/` and that obstore can express otherwise.
-            after: List what stands behind this key, which obstore can express.
-
-        Yields:
-            Batches with obstore's columns (path, last_modified, size, e_tag, version).
-
-        Raises:
-            InvalidPathError: of obstore, at the first page with a key that it cannot express.
-            ObjectStoreError: The store refused or failed for longer than the retries last.
-        """
-        import pyarrow as pa
-        from obstore.exceptions import InvalidPathError
-
-        try:
-            for batch in self._fast.list(
-                folder.removesuffix("/") or None, offset=after, chunk_size=KEYS_PER_PAGE, return_arrow=True
-            ):
-                yield pa.record_batch(batch)
-        except InvalidPathError:
-            raise
-        except Exception as error:
-            raise self._from_fast(error) from None
-
-    def exact_page(
+    def page(
         self,
         prefix: str,
         *,
@@ -164,13 +121,13 @@ class ObjectStore:
         token: str | None = None,
         delimiter: str = "",
         limit: int = KEYS_PER_PAGE,
-    ) -> ExactPage:
-        """Ask the provider's client for one page: every key as the store has it.
+    ) -> Page:
+        """List one page: every key as the store has it.
 
         Args:
             prefix: A string prefix, of any form.
             after: List what stands behind this key.
-            token: `next_token` of the page before.
+            token: `next_token` of the page before; wins over `after`.
             delimiter: Fold keys that contain this behind the prefix into common prefixes.
             limit: At most so many entries.
         """
@@ -179,11 +136,15 @@ class ObjectStore:
         arguments |= {"ContinuationToken": token} if token else {}
         arguments |= {"StartAfter": after} if after and not token else {}
         answer = self._ask("list_objects_v2", **arguments)
-        return ExactPage(
-            objects=tuple(map(_stored_object, answer.get("Contents", ()))),
-            prefixes=tuple(entry["Prefix"] for entry in answer.get("CommonPrefixes", ())),
-            next_token=answer.get("NextContinuationToken") if answer.get("IsTruncated") else None,
-        )
+        try:
+            return read_page(answer)
+        except ValueError as error:
+            raise ObjectStoreError(
+                f"the store's listing cannot be read: {error}.",
+                reason="other",
+                where=f"{self.where}, prefix {prefix!r}",
+                remedy="Check that the endpoint of the connection is that of an S3 store.",
+            ) from None
 
     def _exact_read(self, key: str, byte_range: str) -> bytes:
         try:
@@ -206,8 +167,10 @@ class ObjectStore:
         arguments = {"Bucket": self.bucket} | ({"Key": key} if key is not None else {}) | arguments
         try:
             with self._lock:
-                self._exact_client = self._exact_client or self._make_exact_client()
-            return getattr(self._exact_client, operation)(**arguments)
+                if self._client is None:
+                    self._client = self._make_client()
+                    keep_pages(self._client)
+            return getattr(self._client, operation)(**arguments)
         except ObjectStoreError:
             raise
         except Exception as error:
@@ -229,7 +192,7 @@ def open_s3(
     secret_access_key: str | None = None,
     session_token: str | None = None,
     session: Any = None,
-    exact_client: Any = None,
+    client: Any = None,
     virtual_hosted: bool = False,
 ) -> ObjectStore:
     """Open a bucket of AWS S3 or of an S3-compatible store. Makes no request.
@@ -243,7 +206,8 @@ def open_s3(
         session_token: Its token, if it is temporary.
         session: A boto3 session. Its credentials are asked for again while a listing runs, so roles that
             expire within the hour are fine.
-        exact_client: A boto3 S3 client for what obstore cannot express; made when first needed if None.
+        client: A boto3 S3 client for this store alone, made with `client_config`; made when first needed if
+            None.
         virtual_hosted: The endpoint wants the bucket in its host name. AWS itself always gets it so.
 
     Raises:
@@ -261,8 +225,8 @@ def open_s3(
             region_name=region,
         )
 
-    def make_exact_client() -> Any:
-        return exact_client or _exact_client(make_session(), endpoint_url, region, virtual_hosted)
+    def make_client() -> Any:
+        return client or _made_client(make_session(), endpoint_url, region, virtual_hosted)
 
     options: dict[str, Any] = {"virtual_hosted_style_request": virtual_hosted or endpoint_url is None}
     if region := region or getattr(session, "region_name", None):
@@ -275,7 +239,7 @@ def open_s3(
     else:
         options["credential_provider"] = _credentials_of(make_session, f"bucket {bucket}")
     options |= _transport(endpoint_url)
-    return ObjectStore(bucket, S3Store(bucket, **options), make_exact_client)
+    return ObjectStore(bucket, S3Store(bucket, **options), make_client)
 
 
 def _transport(endpoint_url: str | None) -> dict[str, Any]:
@@ -308,19 +272,29 @@ def _credentials_of(make_session: Callable[[], Any], where: str) -> Any:
         ) from None
 
 
-def _exact_client(session: Any, endpoint_url: str | None, region: str | None, virtual_hosted: bool) -> Any:
+def client_config(**options: Any) -> Any:
+    """Return how a boto3 client connects and tries again: as many connections as pages in flight.
+
+    Args:
+        options: More settings of botocore's Config.
+    """
     from botocore.config import Config
 
-    config = Config(
+    return Config(
         signature_version="s3v4",
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "max_attempts": RETRIES},
         max_pool_connections=MAX_CONNECTIONS,
-        s3={"addressing_style": "virtual" if virtual_hosted or endpoint_url is None else "path"},
+        **options,
     )
+
+
+def _made_client(session: Any, endpoint_url: str | None, region: str | None, virtual_hosted: bool) -> Any:
+    style = "virtual" if virtual_hosted or endpoint_url is None else "path"
     # A store of one's own may know no regions, but a signature always names one.
     region = region or session.region_name or ("us-east-1" if endpoint_url else None)
+    config = client_config(s3={"addressing_style": style})
     return session.client("s3", endpoint_url=endpoint_url, region_name=region, config=config)
 
 
@@ -328,15 +302,6 @@ def _with_bucket(endpoint_url: str, bucket: str) -> str:
     """Put the bucket into the endpoint: without it obstore lists nothing and says nothing."""
     scheme, separator, host = endpoint_url.partition("://")
     return endpoint_url if host.startswith(f"{bucket}.") else f"{scheme}{separator}{bucket}.{host}"
-
-
-def _stored_object(entry: Any) -> StoredObject:
-    return StoredObject(
-        key=entry["Key"],
-        size_bytes=entry["Size"],
-        last_modified=entry["LastModified"].astimezone(UTC),
-        etag=entry.get("ETag", "").strip('"'),
-    )
 
 
 def _is_behind_the_end(error: Exception) -> bool:

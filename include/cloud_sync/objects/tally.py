@@ -13,22 +13,17 @@ class Tally:
     Attributes:
         requests: Pages asked for.
         folder_markers: Entries of no content whose key ends with a slash; they are not listed.
-        exact_stretches: How often the provider's client had to go on where obstore could not.
         resumed: How often a range was taken up again after the store failed.
     """
 
     requests: int = 0
     folder_markers: int = 0
-    exact_stretches: int = 0
     resumed: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(
-        self, *, requests: int = 0, folder_markers: int = 0, exact_stretches: int = 0, resumed: int = 0
-    ) -> None:
+    def add(self, *, requests: int = 0, folder_markers: int = 0, resumed: int = 0) -> None:
         """Count."""
         with self._lock:
             self.requests += requests
             self.folder_markers += folder_markers
-            self.exact_stretches += exact_stretches
             self.resumed += resumed

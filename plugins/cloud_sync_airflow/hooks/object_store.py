@@ -43,11 +43,13 @@ class ObjectStoreHook(BaseHook):
         from botocore.exceptions import BotoCoreError, ClientError
 
         from cloud_sync.objects.errors import from_botocore
-        from cloud_sync.objects.stores import open_s3
+        from cloud_sync.objects.stores import client_config, open_s3
 
+        hook = self._s3_hook
         try:
-            session = self._s3_hook.get_session(region_name=self._region)
-            exact_client = self._s3_hook.get_conn()
+            session = hook.get_session(region_name=self._region)
+            # What the connection says of the client wins.
+            client = hook.get_client_type(self._region, client_config().merge(hook.config))
         except (BotoCoreError, ClientError) as error:
             raise from_botocore(error, f"connection {self.storage.connection_id}") from None
         return open_s3(
@@ -55,7 +57,7 @@ class ObjectStoreHook(BaseHook):
             endpoint_url=self._endpoint_url,
             region=self._region,
             session=session,
-            exact_client=exact_client,
+            client=client,
             virtual_hosted=self._wants_bucket_in_host(),
         )
 

@@ -1,4 +1,4 @@
-"""A bucket in memory that lists as S3 does, and that obstore sees as obstore sees S3."""
+"""A bucket in memory that answers with pages as S3 writes them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-from obstore.exceptions import InvalidPathError
-
 from cloud_sync.objects.model import StoredObject
-from cloud_sync.objects.stores import ExactPage
+from cloud_sync.objects.s3_pages import Page, read_page
+
+from .s3_xml import answer, page_xml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 MODIFIED = datetime(2026, 11, 20, 8, tzinfo=UTC)
-FAST_SCHEMA = pa.schema(
-    [
-        ("path", pa.string()),
-        ("last_modified", pa.timestamp("us", "UTC")),
-        ("size", pa.uint64()),
-        ("e_tag", pa.string()),
-        ("version", pa.string()),
-    ]
-)
+
+
+def as_paths(key: str) -> str:
+    """Order keys as stores do that keep them as files in folders: a folder comes before its longer names."""
+    return key.replace("/", "\0")
 
 
 def stored(key: str, size_bytes: int) -> StoredObject:
@@ -39,48 +34,30 @@ class FakeStore:
 
     Attributes:
         sizes: Size of each object by key.
-        page_size: Keys a page, at most.
-        blind: obstore sees nothing, as with a wrong address style.
-        failures: Errors that the next streams end with, each after one page.
+        page_size: Entries a page, at most.
+        failures: Errors that requests for whole pages end with, each after one page.
+        down_after: So many whole pages, after which each request ends with the last of `failures`.
+        order: By what the store orders keys; S3 does by their bytes.
+        requests: Pages asked for so far.
     """
 
     sizes: Mapping[str, int]
     page_size: int = 1000
-    blind: bool = False
     failures: list[Exception] = field(default_factory=list)
-    exact_requests: int = 0
+    down_after: int | None = None
+    order: Callable[[str], str] = str
+    requests: int = 0
+    whole_pages: int = 0
 
     def __post_init__(self) -> None:
-        self.keys = sorted(self.sizes)
+        self.keys = sorted(self.sizes, key=self.order)
 
     def listed(self, prefix: str) -> list[StoredObject]:
-        """Return what a listing must hold."""
-        kept = [key for key in self.keys if key.startswith(prefix)]
+        """Return what a listing must hold, in the order of S3."""
+        kept = [key for key in sorted(self.keys) if key.startswith(prefix)]
         return [stored(key, self.sizes[key]) for key in kept if self.sizes[key] or not key.endswith("/")]
 
-    def stream(self, folder: str, after: str | None = None) -> Iterator[pa.RecordBatch]:
-        """List as obstore does: slashes at both ends dropped, a page with an odd key refused."""
-        keys = [] if self.blind else self._range(folder, after or "")
-        for start in range(0, len(keys), self.page_size):
-            page = keys[start : start + self.page_size]
-            if any(_refused(key) for key in page):
-                raise InvalidPathError("odd key")
-            objects = [stored(key, self.sizes[key]) for key in page]
-            columns = [
-                [key.removeprefix("/").removesuffix("/") for key in page],
-                [each.last_modified for each in objects],
-                [each.size_bytes for each in objects],
-                [f'"{each.etag}"' for each in objects],
-                [None] * len(page),
-            ]
-            yield pa.RecordBatch.from_arrays(
-                [pa.array(values, kind.type) for values, kind in zip(columns, FAST_SCHEMA, strict=True)],
-                schema=FAST_SCHEMA,
-            )
-            if self.failures:
-                raise self.failures.pop()
-
-    def exact_page(
+    def page(
         self,
         prefix: str,
         *,
@@ -88,33 +65,30 @@ class FakeStore:
         token: str | None = None,
         delimiter: str = "",
         limit: int = 1000,
-    ) -> ExactPage:
+    ) -> Page:
         """List as S3 does."""
-        self.exact_requests += 1
-        limit = min(limit, self.page_size)
-        keys = self._range(prefix, token or after or "")
+        self.requests += 1
+        if not delimiter:
+            self.whole_pages += 1
+            if self.down_after is not None and self.whole_pages > self.down_after:
+                raise self.failures[-1]
+            if self.down_after is None and self.failures and self.whole_pages % 2 == 0:
+                raise self.failures.pop()
         objects: list[StoredObject] = []
         prefixes: list[str] = []
         last = ""
-        for key in keys:
-            if prefixes and key.startswith(prefixes[-1]):
-                last = key
-                continue
-            if len(objects) + len(prefixes) == limit:
-                return ExactPage(tuple(objects), tuple(prefixes), last)
-            name, found, _ = key[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
-            if found:
-                prefixes.append(prefix + name + delimiter)
-            else:
-                objects.append(stored(key, self.sizes[key]))
+        for key in self._range(prefix, token or after or ""):
+            if not (prefixes and key.startswith(prefixes[-1])):
+                if len(objects) + len(prefixes) == min(limit, self.page_size):
+                    return read_page(answer(page_xml(objects, prefixes=prefixes, token=last)))
+                name, found, _ = key[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
+                if found:
+                    prefixes.append(prefix + name + delimiter)
+                else:
+                    objects.append(stored(key, self.sizes[key]))
             last = key
-        return ExactPage(tuple(objects), tuple(prefixes), None)
+        return read_page(answer(page_xml(objects, prefixes=prefixes)))
 
     def _range(self, prefix: str, after: str) -> list[str]:
-        return [key for key in self.keys[bisect_right(self.keys, after) :] if key.startswith(prefix)]
-
-
-def _refused(key: str) -> bool:
-    path = key.removeprefix("/").removesuffix("/")
-    segments = path.split("/") if path else []
-    return any(part in {"", ".", ".."} for part in segments) or any(ord(c) < 32 or ord(c) == 127 for c in key)
+        start = bisect_right(self.keys, self.order(after), key=self.order) if after else 0
+        return [key for key in self.keys[start:] if key.startswith(prefix)]

@@ -62,8 +62,8 @@ def test_login_password_region_and_endpoint(connect, opened):
     assert opened["endpoint_url"] == "http://127.0.0.1:9000"
     assert opened["region"] == "eu-central-1"
     assert opened["virtual_hosted"] is False
-    assert opened["exact_client"].meta.endpoint_url == "http://127.0.0.1:9000"
-    assert opened["exact_client"].meta.region_name == "eu-central-1"
+    assert opened["client"].meta.endpoint_url == "http://127.0.0.1:9000"
+    assert opened["client"].meta.region_name == "eu-central-1"
 
 
 def test_a_session_token(connect, opened):

@@ -1,0 +1,103 @@
+"""List one range of keys, page after page, whatever the store does in between."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+import pyarrow.compute as pc
+
+from cloud_sync.objects.errors import ObjectStoreError
+from cloud_sync.objects.rows import strings
+from cloud_sync.objects.spans import DELIMITER, Span
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from cloud_sync.objects.pace import Pace
+    from cloud_sync.objects.stores import ObjectStore
+    from cloud_sync.objects.tally import Tally
+
+FAILURES_IN_A_ROW = 4
+"""How often a range is taken up again without a new page in between, after the retries of each request."""
+LONGEST_PAUSE_S = 20.0
+
+
+class RangeReader:
+    """Reads ranges; made for one thread.
+
+    Args:
+        store: The bucket.
+        tally: Where to count.
+        pace: Where to say how long the store took.
+        stopped: Set when nobody wants the rows any more: ends a pause between tries.
+    """
+
+    def __init__(self, store: ObjectStore, *, tally: Tally, pace: Pace, stopped: threading.Event) -> None:
+        self.store = store
+        self.tally = tally
+        self.pace = pace
+        self.stopped = stopped
+
+    def pages(self, span: Span) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a range, in the store's order.
+
+        A range of folders rests on the order of keys in bytes, which not every store keeps: a folder that
+        did not come up is therefore listed by itself.
+
+        Raises:
+            ObjectStoreError: The store refused, or failed for longer than the retries last.
+        """
+        if not span.folders:
+            yield from self._pages(span.prefix, None)
+            return
+        # "0" follows "/": nothing stands between the last key of a folder `a/` and the string `a0`.
+        first, end = span.folders[0], span.folders[-1].removesuffix(DELIMITER) + "0"
+        missing = set(span.folders)
+        for rows in self._pages(span.prefix, span.after):
+            keys = rows["key"]
+            bounds = strings([first, end])
+            inside = rows.filter(pc.and_(pc.greater_equal(keys, bounds[0]), pc.less(keys, bounds[1])))
+            missing -= _folders_of(inside, len(span.prefix))
+            yield inside
+            if rows.num_rows and keys[-1].as_py() >= end:
+                break
+        for folder in sorted(missing):
+            yield from self._pages(folder, None)
+
+    def _pages(self, prefix: str, after: str | None) -> Iterator[pa.RecordBatch]:
+        """Yield pages to the end of a prefix; whatever fails is tried again from the last key on."""
+        token: str | None = None
+        failures = 0
+        while not self.stopped.is_set():
+            asked_at, worked_s = time.monotonic(), time.thread_time()
+            try:
+                page = self.store.page(prefix, after=after, token=token)
+            except ObjectStoreError as error:
+                failures += 1
+                if not error.transient or failures > FAILURES_IN_A_ROW:
+                    raise
+                self.tally.add(resumed=1)
+                # A token may have expired with what went wrong; the last key never does.
+                token = None
+                pause_s = min(LONGEST_PAUSE_S, 2.0**failures)
+                self.stopped.wait(error.retry_after_s or random.uniform(0, pause_s))  # noqa: S311 (jitter)
+                continue
+            self.pace.waited(time.monotonic() - asked_at - (time.thread_time() - worked_s))
+            self.tally.add(requests=1)
+            failures = 0
+            yield page.rows
+            token = page.next_token
+            if token is None:
+                return
+            if page.rows.num_rows:
+                after = page.rows["key"][-1].as_py()
+
+
+def _folders_of(rows: pa.RecordBatch, start: int) -> set[str]:
+    """Return the folders that keys stand in, one level below the first `start` characters."""
+    return {key[: key.find(DELIMITER, start) + 1] for key in rows["key"].to_pylist()}

@@ -54,7 +54,7 @@ class House:
         )
         self.worker.start()
 
-    def submit(self, content: dict, **settings) -> uuid.UUID:
+    def submit(self, content: dict | None, **settings) -> uuid.UUID:
         asked = StartJob(external_files=content, integration_hash=INTEGRATION, **settings)
         with self.database.writing() as session:
             job = start_job(session, USER, self.folder, asked, limits=LIMITS, integrations=[INTEGRATION])
@@ -66,7 +66,7 @@ class House:
         with self.database.reading() as session:
             return job_state(session, USER, job, self.folder)
 
-    def run(self, content: dict, **settings):
+    def run(self, content: dict | None, **settings):
         job = self.submit(content, **settings)
         self.wait()
         return self.state(job)

@@ -90,8 +90,8 @@ def _entries(key: str, entries: JsonValue, limits: Limits, *, typed: bool) -> li
 
 
 def _within_limits(spec: UnitSpec, place: str, limits: Limits) -> None:
-    titles = (spec.title, *(file.title for file in spec.files))
-    if any(len(title) > limits.title_characters for title in titles):
+    # Only that of the unit: the files of a group are named by their URLs, and nobody could shorten those.
+    if len(spec.title) > limits.title_characters:
         raise InvalidRequest(
             f"has a title of more than {limits.title_characters} characters.",
             where=place,

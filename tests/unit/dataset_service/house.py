@@ -76,12 +76,12 @@ class House:
 
     def urls(self) -> list[str]:
         with self.database.reading() as session:
-            return sorted(session.scalars(select(Item.url).where(Item.url.is_not(None))))
+            return sorted(session.scalars(select(Item.url).where(Item.parent_item_uuid.is_(None))))
 
     def items(self) -> list[ItemAnswer]:
         """The items of the folder, by name."""
         with self.database.reading() as session:
-            return list_items(session, USER, self.folder, ItemFilter()).results
+            return list_items(session, USER, self.folder, ItemFilter(page_size=1000)).results
 
     def children(self, item: ItemAnswer) -> list[ItemAnswer]:
         with self.database.reading() as session:

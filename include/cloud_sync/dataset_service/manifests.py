@@ -112,9 +112,7 @@ def _within_limits(spec: UnitSpec, place: str, limits: Limits) -> None:
 
 def _size_bytes(client_metadata: dict[str, Any]) -> int:
     """Return the size of JSON text without any byte that could be left out."""
-    # A lone surrogate has no UTF-8 form; it takes three bytes in the forms that have one.
-    text = json.dumps(client_metadata, ensure_ascii=False, separators=(",", ":"))
-    return len(text.encode(errors="surrogatepass"))
+    return len(json.dumps(client_metadata, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def _flag(value: JsonValue, name: str) -> bool:

@@ -105,7 +105,6 @@ def test_groups_have_no_limit_of_files_unless_one_is_set():
     [
         ({"k": "ä" * 6}, True),
         ({"k": "ä" * 6 + "x"}, False),
-        ({"k": "\ud800" * 4}, True),
         ({"k": [1, 2, 3, 4]}, True),
     ],
 )

@@ -10,6 +10,7 @@ An example:
         provider: s3
         endpoint_url: http://127.0.0.1:8333
         buckets: [media]
+        writable: false         # as if the credential could only read: image sequences fail
         access_key_id_env: DEMO_S3_ACCESS_KEY_ID
         secret_access_key_env: DEMO_S3_SECRET_ACCESS_KEY
     faults:                     # only for tests
@@ -51,6 +52,7 @@ class S3EncordIntegration(_Model):
     endpoint_url: HttpUrl | None = Field(None, description="Only for stores that are not AWS.")
     region: str = "us-east-1"
     buckets: list[str] = Field(min_length=1, description="Nothing outside these is ever read.")
+    writable: bool = Field(True, description="Whether it may write: without that, no image sequences.")
     access_key_id_env: str | None = None
     access_key_id_file: Path | None = None
     secret_access_key_env: str | None = None
@@ -94,6 +96,7 @@ class Limits(_Model):
     url_bytes: int = Field(16 << 10, ge=64)
     title_characters: int = Field(300, ge=1)
     client_metadata_bytes: int = Field(10 << 20, ge=2)
+    files_per_unit: int | None = Field(None, ge=1, description="Encord documents no limit.")
 
 
 class ServiceConfig(_Model):

@@ -11,8 +11,9 @@ from cloud_sync.dataset_service.access import (
     in_portions,
     items_of,
     refuse_organisation_access,
+    require,
 )
-from cloud_sync.dataset_service.item_types import HANDLER_OF
+from cloud_sync.dataset_service.item_types import IMAGE, ITEM_TYPES
 from cloud_sync.dataset_service.refusals import AlreadyExists
 from cloud_sync.dataset_service.tables import DataRow, Dataset, Folder, Item, utc_now
 from cloud_sync.dataset_service.wire import (
@@ -105,7 +106,7 @@ def data_rows(session: Session, user: str, uuid: UUID, asked: DataRowFilter) -> 
     """
     dataset_of(session, user, uuid)
     if asked.data_types is not None:
-        types = [each.item_type for each in HANDLER_OF.values() if each.data_type in asked.data_types]
+        types = [each.name for each in ITEM_TYPES.values() if each.data_type in asked.data_types]
     else:
         types = None
     conditions: list[ColumnElement[bool] | None] = [
@@ -128,12 +129,16 @@ def link_items(session: Session, user: str, uuid: UUID, asked: LinkItems) -> lis
 
     Raises:
         NotFound, NotAllowed: The dataset or an item is not the user's.
+        InvalidRequest: An item is a child item.
         AlreadyExists: With `FAIL`, an item is in the dataset already or named twice.
     """
     dataset = dataset_of(session, user, uuid)
     # Two links of one item at the same time must see each other.
     session.refresh(dataset, with_for_update=True)
     items = items_of(session, user, asked.item_uuids)
+    # Encord does not document this. One file of a series is no annotation task by itself.
+    parts = [item for item in items if item.parent_item_uuid is not None]
+    require(not parts, "Files of a group or series are not linked: link the item that holds them.")
     if asked.duplicates_behavior == "DUPLICATE":
         new = items
     else:
@@ -165,11 +170,12 @@ def linked_items(session: Session, dataset_uuid: UUID, item_uuids: Sequence[UUID
 
 
 def row_answer(row: DataRow, item: Item, *, with_metadata: bool = False) -> dict[str, Any]:
-    """Return the legacy form of a data row; its `file_link` is the object URL."""
+    """Return the legacy form of a data row; its `file_link` is the object URL, if it has one."""
+    item_type = ITEM_TYPES[item.item_type]
     return {
         "data_hash": str(row.uuid),
         "data_title": row.title,
-        "data_type": HANDLER_OF[item.item_type].data_type,
+        "data_type": item_type.data_type,
         "created_at": row.created_at.isoformat(),
         "last_edited_at": item.last_edited_at.isoformat(),
         "width": item.media.get("width"),
@@ -182,7 +188,7 @@ def row_answer(row: DataRow, item: Item, *, with_metadata: bool = False) -> dict
         "duration": item.media.get("duration"),
         "client_metadata": item.client_metadata if with_metadata else None,
         "signed_url": None,
-        "is_optimised_image_group": None,
+        "is_optimised_image_group": item_type.makes_video if item_type.child_type == IMAGE.name else None,
         "backing_item_uuid": str(item.uuid),
         "images_data": None,
     }

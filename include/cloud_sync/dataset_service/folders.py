@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Select, exists, func, select
 
-from cloud_sync.dataset_service.access import folder_of, items_of, refuse_organisation_access, require
+from cloud_sync.dataset_service.access import (
+    folder_of,
+    in_portions,
+    items_of,
+    refuse_organisation_access,
+    require,
+)
 from cloud_sync.dataset_service.paging import page_of
+from cloud_sync.dataset_service.refusals import NotFound
 from cloud_sync.dataset_service.tables import DataRow, Dataset, Folder, Item
 from cloud_sync.dataset_service.wire import (
     CreateFolder,
@@ -97,7 +104,8 @@ def list_items(session: Session, user: str, folder_uuid: UUID, asked: ItemFilter
     inside = (
         Item.folder_uuid.in_(_tree(folder_uuid)) if asked.is_recursive else Item.folder_uuid == folder_uuid
     )
-    query = select(Item).where(inside, Item.owner == user)
+    # Whether Encord lists child items here is not documented; it gives them by their item.
+    query = select(Item).where(inside, Item.owner == user, Item.parent_item_uuid.is_(None))
     if asked.search:
         query = query.where(contains(Item.name, asked.search))
     if asked.item_types:
@@ -117,6 +125,20 @@ def get_items(session: Session, user: str, uuids: Sequence[UUID]) -> list[ItemAn
         NotAllowed: One of them is not the user's.
     """
     return item_answers(session, items_of(session, user, uuids))
+
+
+def child_items(session: Session, user: str, folder_uuid: UUID, item_uuid: UUID) -> ItemPage:
+    """Return the child items of an item, in order; none for an item of one file. There is only one page.
+
+    Raises:
+        NotAllowed: The item is not the user's.
+        NotFound: It is in another folder.
+    """
+    (item,) = items_of(session, user, [item_uuid])
+    if item.folder_uuid != folder_uuid:
+        raise NotFound("is not in this folder.", where=f"Item {item_uuid}")
+    query = select(Item).where(Item.parent_item_uuid == item_uuid).order_by(Item.position)
+    return ItemPage(results=item_answers(session, session.scalars(query).all()))
 
 
 def folder_answer(session: Session, folder: Folder) -> FolderAnswer:
@@ -139,12 +161,11 @@ def folder_answer(session: Session, folder: Folder) -> FolderAnswer:
 
 
 def item_answers(session: Session, items: Sequence[Item], *, with_metadata: bool = True) -> list[ItemAnswer]:
-    """Return the wire form of items (at most one page or one bulk request of them)."""
+    """Return the wire form of items."""
     counts: dict[UUID, int] = {}
-    if items:
-        uuids = [item.uuid for item in items]
+    for uuids in in_portions([item.uuid for item in items]):
         rows = select(DataRow.item_uuid, func.count()).where(DataRow.item_uuid.in_(uuids))
-        counts = {row[0]: row[1] for row in session.execute(rows.group_by(DataRow.item_uuid))}
+        counts |= {row[0]: row[1] for row in session.execute(rows.group_by(DataRow.item_uuid))}
     return [_item_answer(item, counts.get(item.uuid, 0), with_metadata=with_metadata) for item in items]
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select
 
 from cloud_sync.dataset_service.access import dataset_of, folder_of, job_of, require
-from cloud_sync.dataset_service.item_types import HANDLER_OF, UnitSpec
+from cloud_sync.dataset_service.item_types import ITEM_TYPES
 from cloud_sync.dataset_service.manifests import Manifest, read_manifest
 from cloud_sync.dataset_service.refusals import InvalidRequest
 from cloud_sync.dataset_service.registering import finish
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from cloud_sync.dataset_service.config import Limits
+    from cloud_sync.dataset_service.units import UnitSpec
 
 WAITING = (UnitStatus.PENDING,)
 # Encord does not document how it counts skipped duplicates. Counted as done, the counts add up.
@@ -176,10 +177,9 @@ def _unit_row(job_id: int, spec: UnitSpec) -> dict[str, Any]:
     return {
         "job_id": job_id,
         "item_type": spec.item_type,
-        "urls": list(spec.urls),
+        "files": [file.to_json() for file in spec.files],
         "title": spec.title,
         "client_metadata": spec.client_metadata,
-        "supplied": spec.supplied,
     }
 
 
@@ -211,10 +211,10 @@ def _unit_errors(session: Session, job: Job) -> list[UnitErrorAnswer]:
     query = select(Unit).where(Unit.job_id == job.id, Unit.status == UnitStatus.ERROR)
     return [
         UnitErrorAnswer(
-            object_urls=unit.urls,
+            object_urls=unit.error_urls or unit.urls,
             error=unit.error or "",
             subtask_uuid=unit.uuid,
-            action_description=HANDLER_OF[unit.item_type].action,
+            action_description=ITEM_TYPES[unit.item_type].action,
         )
         for unit in session.scalars(query.order_by(Unit.id))
     ]

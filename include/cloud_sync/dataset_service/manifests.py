@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 from pydantic.alias_generators import to_snake
 
-from cloud_sync.dataset_service.item_types import HANDLERS, NOT_YET_SUPPORTED, UnitSpec
+from cloud_sync.dataset_service.entries import NOT_YET_SUPPORTED, READERS
 from cloud_sync.dataset_service.refusals import InvalidRequest
 
 if TYPE_CHECKING:
     from cloud_sync.dataset_service.config import Limits
+    from cloud_sync.dataset_service.units import UnitSpec
 
 FLAGS = ("skip_duplicate_urls", "upsert_metadata")
 WHITESPACE = re.compile(r"\s")
@@ -48,7 +49,7 @@ def read_manifest(content: JsonValue, limits: Limits, *, typed: bool) -> Manifes
     units: list[UnitSpec] = []
     for key, entries in keys.items():
         if key not in FLAGS and not (typed and entries == []):
-            units += _entries(key, entries, limits)
+            units += _entries(key, entries, limits, typed=typed)
     if not units:
         raise InvalidRequest("The upload specification holds no items.", remedy=f"Use {_known_keys()}.")
     if len(units) > limits.units_per_job:
@@ -71,35 +72,47 @@ def url_problem(url: str, limits: Limits) -> str | None:
     return None
 
 
-def _entries(key: str, entries: JsonValue, limits: Limits) -> list[UnitSpec]:
+def _entries(key: str, entries: JsonValue, limits: Limits, *, typed: bool) -> list[UnitSpec]:
     if key in NOT_YET_SUPPORTED:
         raise InvalidRequest("is not supported by this dataset service yet.", where=key)
-    if key not in HANDLERS:
+    if key not in READERS:
         raise InvalidRequest("is not a known top-level key.", where=key, remedy=f"Use {_known_keys()}.")
     if not isinstance(entries, list):
         raise InvalidRequest("is not a list.", where=key)
-    handler = HANDLERS[key]
+    read = READERS[key]
     specs = []
     for position, entry in enumerate(entries):
         place = f"{key}[{position}]"
-        spec = handler.read(entry, place)
+        spec = read(entry, place, typed=typed)
         _within_limits(spec, place, limits)
         specs.append(spec)
     return specs
 
 
 def _within_limits(spec: UnitSpec, place: str, limits: Limits) -> None:
+    # Only that of the unit: the files of a group are named by their URLs, and nobody could shorten those.
     if len(spec.title) > limits.title_characters:
         raise InvalidRequest(
             f"has a title of more than {limits.title_characters} characters.",
             where=place,
             remedy="Shorten it.",
         )
+    if limits.files_per_unit is not None and len(spec.files) > limits.files_per_unit:
+        raise InvalidRequest(
+            f"has {len(spec.files)} files; the limit is {limits.files_per_unit}.",
+            where=place,
+            remedy="Split it.",
+        )
     # Most items have little metadata: only then is it worth measuring.
-    if spec.client_metadata and len(json.dumps(spec.client_metadata)) > limits.client_metadata_bytes:
+    if spec.client_metadata and _size_bytes(spec.client_metadata) > limits.client_metadata_bytes:
         raise InvalidRequest(
             f"has client metadata of more than {limits.client_metadata_bytes} bytes.", where=place
         )
+
+
+def _size_bytes(client_metadata: dict[str, Any]) -> int:
+    """Return the size of JSON text without any byte that could be left out."""
+    return len(json.dumps(client_metadata, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def _flag(value: JsonValue, name: str) -> bool:
@@ -111,4 +124,4 @@ def _flag(value: JsonValue, name: str) -> bool:
 
 
 def _known_keys() -> str:
-    return ", ".join([*HANDLERS, *FLAGS])
+    return ", ".join([*READERS, *FLAGS])

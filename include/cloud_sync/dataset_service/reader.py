@@ -35,6 +35,8 @@ class ObjectReader(Protocol):
 
     storage_location: str
     """Encord's word for the kind of store."""
+    writable: bool
+    """Whether the Encord integration may also write, as image sequences need."""
 
     def size(self, url: str) -> int:
         """Return the size in bytes.
@@ -65,6 +67,7 @@ class S3Reader:
         self._stores: dict[str, ObjectStore] = {}
         self._lock = threading.Lock()
         self.storage_location = "s3Compatible" if integration.endpoint else "s3"
+        self.writable = integration.writable
 
     def size(self, url: str) -> int:
         """Ask the store for the object's size."""

@@ -7,12 +7,14 @@ has either registered a unit and marked it so, or neither.
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import insert, or_, select, update
 
 from cloud_sync.dataset_service.datasets import add_rows, linked_items
+from cloud_sync.dataset_service.item_types import ITEM_TYPES
 from cloud_sync.dataset_service.tables import (
     Dataset,
     Folder,
@@ -30,20 +32,20 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-URLS_AT_ONCE = 500
+DIGESTS_AT_ONCE = 500
 
 Identity = tuple[str, str]
-"""What makes an item a duplicate: its type and its exact URL."""
+"""What makes an item a duplicate: its type, and the digest of its exact URLs in their order."""
 
 
 def identity_of(unit: Unit) -> Identity:
     """Return by what a unit is compared with the items of its folder."""
-    return unit.item_type, unit.urls[0]
+    return unit.item_type, digest_of(unit.urls)
 
 
-def digest_of(url: str) -> str:
-    """Return by what URLs are looked up."""
-    return hashlib.sha256(url.encode()).hexdigest()
+def digest_of(urls: Sequence[str]) -> str:
+    """Return by what lists of URLs are looked up; as JSON, because no separator is safe."""
+    return hashlib.sha256(json.dumps(urls).encode()).hexdigest()
 
 
 def registered_already(session: Session, job: Job, units: Sequence[Unit]) -> dict[Identity, UUID]:
@@ -51,12 +53,13 @@ def registered_already(session: Session, job: Job, units: Sequence[Unit]) -> dic
     known: dict[Identity, UUID] = {}
     if not job.skip_duplicate_urls:
         return known
-    digests = [digest_of(unit.urls[0]) for unit in units]
-    for start in range(0, len(digests), URLS_AT_ONCE):
-        query = select(Item.item_type, Item.url, Item.uuid).where(Item.folder_uuid == job.folder_uuid)
-        query = query.where(Item.url_digest.in_(digests[start : start + URLS_AT_ONCE]))
-        for item_type, url, uuid in session.execute(query):
-            known.setdefault((item_type, url), uuid)
+    digests = [digest_of(unit.urls) for unit in units]
+    for start in range(0, len(digests), DIGESTS_AT_ONCE):
+        query = select(Item.item_type, Item.urls_digest, Item.uuid).where(Item.folder_uuid == job.folder_uuid)
+        query = query.where(Item.parent_item_uuid.is_(None))  # a file of a group is nobody's duplicate
+        query = query.where(Item.urls_digest.in_(digests[start : start + DIGESTS_AT_ONCE]))
+        for item_type, digest, uuid in session.execute(query):
+            known.setdefault((item_type, digest), uuid)
     return known
 
 
@@ -65,7 +68,7 @@ def register(session: Session, job: Job, units: Sequence[Unit], storage_location
     # Jobs of one folder take turns here: each must see what the other has registered.
     session.scalar(select(Folder.uuid).where(Folder.uuid == job.folder_uuid).with_for_update())
     known = registered_already(session, job, units)
-    new: list[Item] = []
+    new: list[tuple[Item, Unit]] = []
     placed: list[tuple[UnitStatus, UUID]] = []
     for unit in units:
         twin = known.get(identity_of(unit))
@@ -73,12 +76,14 @@ def register(session: Session, job: Job, units: Sequence[Unit], storage_location
             placed.append((UnitStatus.SKIPPED, twin))
             continue
         item = _item_of(job, unit, storage_location)
-        new.append(item)
+        new.append((item, unit))
         placed.append((UnitStatus.REGISTERED, item.uuid))
         if job.skip_duplicate_urls:
             known[identity_of(unit)] = item.uuid
-    session.add_all(new)
-    session.flush()  # units refer to items, so those must be there first
+    session.add_all(item for item, _ in new)
+    session.flush()  # units and child items refer to items, so those must be there first
+    for item, unit in new:
+        _add_child_items(session, item, unit)
     for unit, (status, item_uuid) in zip(units, placed, strict=True):
         unit.status, unit.item_uuid = status, item_uuid
         if status is UnitStatus.SKIPPED and job.upsert_metadata:
@@ -96,12 +101,13 @@ def finish(session: Session, job: Job, status: JobStatus) -> None:
 
 
 def _item_of(job: Job, unit: Unit, storage_location: str) -> Item:
+    is_single = ITEM_TYPES[unit.item_type].child_type is None
     return Item(
         uuid=uuid4(),
         folder_uuid=job.folder_uuid,
         item_type=unit.item_type,
-        url=unit.urls[0],
-        url_digest=digest_of(unit.urls[0]),
+        url=unit.urls[0] if is_single else None,
+        urls_digest=digest_of(unit.urls),
         name=unit.title,
         client_metadata=unit.client_metadata,
         media=unit.media or {},
@@ -109,6 +115,29 @@ def _item_of(job: Job, unit: Unit, storage_location: str) -> Item:
         storage_location=storage_location,
         owner=job.owner,
     )
+
+
+def _add_child_items(session: Session, item: Item, unit: Unit) -> None:
+    child_type = ITEM_TYPES[unit.item_type].child_type
+    if child_type is None:
+        return
+    shared = {
+        "folder_uuid": item.folder_uuid,
+        "parent_item_uuid": item.uuid,
+        "item_type": child_type,
+        "client_metadata": {},
+        "encord_integration_uuid": item.encord_integration_uuid,
+        "storage_location": item.storage_location,
+        "owner": item.owner,
+    }
+    files = zip(unit.files, unit.file_media or [], strict=True)
+    rows = [
+        shared
+        | {"position": position, "url": file["url"], "name": file["title"], "media": media}
+        | {"urls_digest": digest_of([file["url"]])}
+        for position, (file, media) in enumerate(files)
+    ]
+    session.execute(insert(Item), rows)
 
 
 def _update_metadata(session: Session, item_uuid: UUID, unit: Unit) -> None:

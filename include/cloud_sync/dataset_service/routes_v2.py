@@ -117,6 +117,13 @@ def list_items(
         return folders.list_items(session, user, folder_uuid, asked)
 
 
+@router.get("/storage/folders/{folder_uuid}/items/{item_uuid}/child-items")
+def list_child_items(service: TheService, user: User, folder_uuid: UUID, item_uuid: UUID) -> ItemPage:
+    """List the files of a group, sequence or series."""
+    with service.database.reading() as session:
+        return folders.child_items(session, user, folder_uuid, item_uuid)
+
+
 @router.post("/storage/items/get-bulk")
 def get_items(service: TheService, user: User, asked: GetItems) -> ItemPage:
     """Return items by UUID."""

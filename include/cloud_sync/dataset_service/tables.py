@@ -7,7 +7,18 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, MetaData, Text, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    TypeDecorator,
+    text,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -64,7 +75,18 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime(), dict[str, Any]: JSON(), list[str]: JSON(), str: Text()}  # noqa: RUF012
+    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own way)
+        datetime: UtcDateTime(),
+        dict[str, Any]: JSON(),
+        list[str]: JSON(),
+        list[dict[str, Any]]: JSON(),
+        str: Text(),
+    }
+
+
+def _index(name: str, *columns: str, only: str) -> Index:
+    """An index over some rows, in both databases."""
+    return Index(name, *columns, sqlite_where=text(only), postgresql_where=text(only))
 
 
 class Folder(Base):
@@ -95,19 +117,22 @@ class Dataset(Base):
 
 
 class Item(Base):
-    """A registered item.
+    """A registered item, or a child item: one file of a group, sequence or series.
 
-    `media` holds what is known of the file, by the wire names in snake case: `file_size` (bytes),
-    `mime_type`, `width`, `height` (pixels), `fps`, `duration` (seconds). `url_digest` stands for the URL
-    in the index, where PostgreSQL takes no more than 2.7 KB and a URL may have 16.
+    `media` holds what is known of it, by the wire names in snake case: `file_size` (bytes),
+    `mime_type`, `width`, `height` (pixels), `fps`, `duration` (seconds), `frame_count`. An item with child
+    items has no `url`; their `position` is that of their file. `urls_digest` stands for the whole list of
+    URLs in the index, where PostgreSQL takes no more than 2.7 KB and one URL may have 16.
     """
 
     __tablename__ = "items"
     uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     folder_uuid: Mapped[UUID] = mapped_column(ForeignKey("folders.uuid"))
+    parent_item_uuid: Mapped[UUID | None] = mapped_column(ForeignKey("items.uuid"))
+    position: Mapped[int | None]
     item_type: Mapped[str]
-    url: Mapped[str]
-    url_digest: Mapped[str]
+    url: Mapped[str | None]
+    urls_digest: Mapped[str]
     name: Mapped[str]
     description: Mapped[str] = mapped_column(default="")
     client_metadata: Mapped[dict[str, Any]]
@@ -117,10 +142,12 @@ class Item(Base):
     owner: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     last_edited_at: Mapped[datetime] = mapped_column(default=utc_now)
+    # Lists of a folder leave child items out, which can be a thousand times as many.
     __table_args__ = (
-        Index("ix_items_by_url", "folder_uuid", "url_digest"),
-        Index("ix_items_by_name", "folder_uuid", "name", "uuid"),
-        Index("ix_items_by_age", "folder_uuid", "created_at", "uuid"),
+        _index("ix_items_by_urls", "folder_uuid", "urls_digest", only="parent_item_uuid IS NULL"),
+        _index("ix_items_by_name", "folder_uuid", "name", "uuid", only="parent_item_uuid IS NULL"),
+        _index("ix_items_by_age", "folder_uuid", "created_at", "uuid", only="parent_item_uuid IS NULL"),
+        _index("ix_items_by_parent", "parent_item_uuid", "position", only="parent_item_uuid IS NOT NULL"),
     )
 
 
@@ -159,8 +186,8 @@ class Job(Base):
 class Unit(Base):
     """One item to be, as its manifest described it, and what became of it.
 
-    `supplied` is the media metadata from the manifest, if it had any; `media` is what will be
-    registered.
+    `files` are those of a `FileSpec` each. `media` and, for groups and series, `file_media` are what will be
+    registered. `error_urls` are the files at fault; None where the whole unit is.
     """
 
     __tablename__ = "units"
@@ -168,12 +195,18 @@ class Unit(Base):
     uuid: Mapped[UUID] = mapped_column(default=uuid4)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
     item_type: Mapped[str]
-    urls: Mapped[list[str]]
+    files: Mapped[list[dict[str, Any]]]
     title: Mapped[str]
     client_metadata: Mapped[dict[str, Any]]
-    supplied: Mapped[dict[str, Any] | None]
     status: Mapped[str] = mapped_column(default=UnitStatus.PENDING)
     media: Mapped[dict[str, Any] | None]
+    file_media: Mapped[list[dict[str, Any]] | None]
     error: Mapped[str | None]
+    error_urls: Mapped[list[str] | None]
     item_uuid: Mapped[UUID | None] = mapped_column(ForeignKey("items.uuid"))
     __table_args__ = (Index("ix_units_by_status", "job_id", "status", "id"),)
+
+    @property
+    def urls(self) -> list[str]:
+        """The object URLs, in order."""
+        return [file["url"] for file in self.files]

@@ -217,7 +217,11 @@ class FolderAnswer(Wire):
 
 
 class ItemAnswer(Wire):
-    """An item. URLs are never signed: the reader has its own credentials for the store."""
+    """An item. URLs are never signed: the reader has its own credentials for the store.
+
+    An item with child items has no URL of its own. Encord does not document what it answers there; its SDK
+    allows null and points to the child items.
+    """
 
     uuid: UUID
     parent: UUID

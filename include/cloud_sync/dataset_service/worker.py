@@ -11,18 +11,23 @@ import logging
 import queue
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import select
 
-from cloud_sync.dataset_service.item_types import HANDLER_OF, UnitError, UnitSpec
-from cloud_sync.dataset_service.manifests import url_problem
+from cloud_sync.dataset_service.checking import (
+    FileFinding,
+    Finding,
+    check_file,
+    finding_of,
+    unit_problem,
+)
 from cloud_sync.dataset_service.registering import finish, identity_of, register, registered_already
 from cloud_sync.dataset_service.tables import Job, JobStatus, Unit, UnitStatus
+from cloud_sync.dataset_service.units import FileSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from sqlalchemy.orm import Session
@@ -35,20 +40,19 @@ log = logging.getLogger(__name__)
 
 JOBS_AT_ONCE = 4
 UNITS_PER_TRANSACTION = 200
+# Groups can be large; so many files are looked at between two looks at whether the job was cancelled.
+FILES_PER_TRANSACTION = 1000
 PAUSE_AFTER_FAILURE_S = 2.0
 LONGEST_STOP_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What came of looking at a unit's objects: media metadata, or an error.
+class FileCheck(NamedTuple):
+    """A file to look at, and where to put what came of it."""
 
-    Both are None for a unit whose twin is registered already: it was not looked at.
-    """
-
-    unit_id: int
-    media: dict[str, Any] | None = None
-    error: str | None = None
+    future: Future[FileFinding]
+    unit: Unit
+    file: FileSpec
+    reader: ObjectReader
 
 
 class Worker:
@@ -75,9 +79,7 @@ class Worker:
         self._readers = readers
         self._limits = limits
         self._on_finish = on_finish
-        self._checks: queue.SimpleQueue[tuple[Future[Finding], Unit, ObjectReader | None]] = (
-            queue.SimpleQueue()
-        )
+        self._checks: queue.SimpleQueue[FileCheck] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._stopping = False
         self._claimed: set[int] = set()
@@ -158,42 +160,52 @@ class Worker:
     # --- units ----------------------------------------------------------------------------------
 
     def _look_at(self, units: Sequence[Unit], reader: ObjectReader | None) -> list[Finding]:
-        futures: list[Future[Finding]] = []
-        for unit in units:
-            future: Future[Finding] = Future()
-            self._checks.put((future, unit, reader))
-            futures.append(future)
-        return [future.result() for future in futures]
+        begun = [(unit, self._begin(unit, reader)) for unit in units]
+        return [
+            looked_at if isinstance(looked_at, Finding) else finding_of(unit, [f.result() for f in looked_at])
+            for unit, looked_at in begun
+        ]
+
+    def _begin(self, unit: Unit, reader: ObjectReader | None) -> Finding | list[Future[FileFinding]]:
+        problem = unit_problem(unit, reader)
+        if problem or reader is None:
+            return Finding(unit.id, error=problem)
+        checks = [FileCheck(Future(), unit, FileSpec(**file), reader) for file in unit.files]
+        for check in checks:
+            self._checks.put(check)
+        return [check.future for check in checks]
 
     def _check_for_ever(self) -> None:
         while True:
-            future, unit, reader = self._checks.get()
+            future, unit, file, reader = self._checks.get()
             try:
-                future.set_result(self._check(unit, reader))
+                future.set_result(check_file(unit.item_type, file, reader, self._limits))
             except Exception:
                 # One odd file must not stop the others: it becomes an error of its own unit.
                 log.exception("unit %s could not be processed", unit.uuid)
-                future.set_result(Finding(unit.id, error=f"The file could not be processed: {unit.urls[0]}"))
-
-    def _check(self, unit: Unit, reader: ObjectReader | None) -> Finding:
-        if reader is None:
-            return Finding(unit.id, error=f"The Encord integration is no longer configured: {unit.urls[0]}")
-        for url in unit.urls:
-            if problem := url_problem(url, self._limits):
-                return Finding(unit.id, error=problem)
-        spec = UnitSpec(unit.item_type, tuple(unit.urls), unit.title, unit.client_metadata, unit.supplied)
-        try:
-            return Finding(unit.id, media=HANDLER_OF[unit.item_type].check(spec, reader))
-        except UnitError as error:
-            return Finding(unit.id, error=str(error))
+                future.set_result(FileFinding(error=f"The file could not be processed: {file.url}"))
 
 
 def _next_portion(session: Session, job_id: int) -> tuple[Job, Sequence[Unit], set[tuple[str, str]]]:
     """Return the job, its next units, and which of them are registered already."""
     job = session.get_one(Job, job_id)
     query = select(Unit).where(Unit.job_id == job_id, Unit.status == UnitStatus.PENDING)
-    units = session.scalars(query.order_by(Unit.id).limit(UNITS_PER_TRANSACTION)).all()
+    # Rows come in small batches: those of groups are large, and few of them may be enough.
+    query = query.order_by(Unit.id).limit(UNITS_PER_TRANSACTION).execution_options(yield_per=20)
+    with session.scalars(query) as pending:
+        units = _within_files(pending)
     return job, units, set(registered_already(session, job, units))
+
+
+def _within_files(pending: Iterable[Unit]) -> list[Unit]:
+    """Take units up to the one with which they have enough files."""
+    units, files = [], 0
+    for unit in pending:
+        units.append(unit)
+        files += len(unit.files)
+        if files >= FILES_PER_TRANSACTION:
+            break
+    return units
 
 
 def _settle(session: Session, job_id: int, findings: Sequence[Finding], storage_location: str) -> bool:
@@ -232,7 +244,8 @@ def _mark(session: Session, job: Job, findings: Sequence[Finding]) -> tuple[list
     for unit in units:
         finding = by_id[unit.id]
         unit.status = UnitStatus.ERROR if finding.error else UnitStatus.CHECKED
-        unit.error, unit.media = finding.error, finding.media
+        unit.media, unit.file_media = finding.media, finding.file_media
+        unit.error, unit.error_urls = finding.error, finding.error_urls
     return units, waiting
 
 

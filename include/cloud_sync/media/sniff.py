@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import re
+import zlib
 from typing import Final
 
 EMPTY: Final = "application/x-empty"
@@ -25,10 +27,8 @@ SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
     (b"II+\x00", "image/tiff"),  # BigTIFF
     (b"MM\x00+", "image/tiff"),
     (b"fLaC", "audio/flac"),
-    (b"OggS", "application/ogg"),
     (b"ID3", "audio/mpeg"),
     (b"%PDF-", "application/pdf"),
-    (b"\x1f\x8b", "application/gzip"),
     (b"PK\x03\x04", "application/zip"),
     (b"\x00\x00\x01\xba", "video/mpeg"),
     (b"\x00\x00\x01\xb3", "video/mpeg"),
@@ -59,6 +59,12 @@ FTYP_BRANDS: Final = {
 # Files of QuickTime's age have no `ftyp` box and begin with one of these.
 QUICKTIME_FIRST_BOXES: Final = frozenset((b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"))
 
+# The marks of Ogg's codecs, each at the start of a stream's first packet. Sound with a picture is a video.
+OGG_VIDEO: Final = (b"\x80theora", b"BBCD\x00")
+OGG_AUDIO: Final = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
+
+GZIP_MARK: Final = b"\x1f\x8b"
+
 BITMAP_HEADER_SIZES: Final = frozenset((12, 40, 52, 56, 64, 108, 124))
 
 UTF8_MARK: Final = b"\xef\xbb\xbf"
@@ -67,6 +73,8 @@ CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 HTML: Final = re.compile(
     rb"\s*(?:<!--(?:(?!-->).)*-->\s*)*<(?:!doctype html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
+CSV_DELIMITERS: Final = (",", ";", "\t")
+MIN_CSV_ROWS: Final = 2
 JSON: Final = re.compile(rb'\s*(\{\s*("|\}|$)|\[\s*([\[{"\]\d-]|true|false|null|$))')
 
 
@@ -91,7 +99,7 @@ def sniff(head: bytes) -> str:
     # UTF-16 begins with what could also be a frame of MPEG audio layer I, which nobody stores.
     if head.startswith(UTF16_MARKS):
         return "text/plain"
-    return _container(head) or _by_structure(head) or _text(head) or UNKNOWN
+    return _container(head) or _wrapping(head) or _by_structure(head) or _text(head) or UNKNOWN
 
 
 def _container(head: bytes) -> str | None:
@@ -105,6 +113,29 @@ def _container(head: bytes) -> str | None:
     if head.startswith(b"\x1a\x45\xdf\xa3"):
         return "video/webm" if b"webm" in head[:64] else "video/x-matroska"
     return None
+
+
+def _wrapping(head: bytes) -> str | None:
+    """Ogg and gzip: what is inside tells the type."""
+    if head.startswith(b"OggS"):
+        return _ogg(head)
+    return _gzip(head) if head.startswith(GZIP_MARK) else None
+
+
+def _ogg(head: bytes) -> str:
+    if any(mark in head for mark in OGG_VIDEO):
+        return "video/ogg"
+    return "audio/ogg" if any(mark in head for mark in OGG_AUDIO) else "application/ogg"
+
+
+def _gzip(head: bytes) -> str:
+    """NIfTI volumes are mostly stored compressed, so the first bytes inside are looked at too."""
+    try:
+        # The bound keeps a few bytes from growing into gigabytes.
+        inside = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, HEAD_BYTES)
+    except zlib.error:
+        return "application/gzip"
+    return "application/nifti+gzip" if _is_nifti(inside) else "application/gzip"
 
 
 def _iso_media(head: bytes) -> str:
@@ -121,15 +152,21 @@ def _iso_media(head: bytes) -> str:
 
 def _by_structure(head: bytes) -> str | None:
     """Formats whose mark is too short to trust alone."""
-    if head[NIFTI_MARK_AT : NIFTI_MARK_AT + 4] in (b"n+1\x00", b"ni1\x00"):
-        return "application/nifti"
-    if head[4:8] in (b"n+2\x00", b"ni2\x00"):
+    if _is_nifti(head):
         return "application/nifti"
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in BITMAP_HEADER_SIZES:
         return "image/bmp"
     if _is_mpeg_audio(head):
         return "audio/mpeg"
     return None
+
+
+def _is_nifti(head: bytes) -> bool:
+    """NIfTI-1 or NIfTI-2, alone or as the header of a pair."""
+    return head[NIFTI_MARK_AT : NIFTI_MARK_AT + 4] in (b"n+1\x00", b"ni1\x00") or head[4:8] in (
+        b"n+2\x00",
+        b"ni2\x00",
+    )
 
 
 def _is_mpeg_audio(head: bytes) -> bool:
@@ -154,7 +191,25 @@ def _text(head: bytes) -> str | None:
         return "image/svg+xml" if b"<svg" in body else "application/xml"
     if body.lstrip().startswith(b"<svg"):
         return "image/svg+xml"
-    return "application/json" if JSON.match(body) else "text/plain"
+    if JSON.match(body):
+        return "application/json"
+    return "text/csv" if _is_csv(body) else "text/plain"
+
+
+def _is_csv(body: bytes) -> bool:
+    """Two rows or more, all of the same number of cells: prose does not keep that up."""
+    lines = body.decode(errors="ignore").splitlines(keepends=True)
+    # The reader may have cut the last line.
+    whole = lines[:-1] if len(body) >= HEAD_BYTES - len(UTF8_MARK) else lines
+    return any(_is_table(whole, delimiter) for delimiter in CSV_DELIMITERS)
+
+
+def _is_table(lines: list[str], delimiter: str) -> bool:
+    try:
+        rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
+    except csv.Error:
+        return False
+    return len(rows) >= MIN_CSV_ROWS and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1
 
 
 def _is_utf8(body: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.servers import DatasetService, S3Server, running_dataset_service, running_s3
+from tests.unit.dataset_service.memory import DICOM, NIFTI, WAV
 
 BUCKET = "media"
 PICTURES = 30
@@ -38,6 +40,12 @@ def fill(server: S3Server) -> None:
     objects = {f"pictures/{n:02}.jpg": picture for n in range(PICTURES)} | {
         "clips/phone.mp4": clip.read_bytes(),
         "odd/with space & ümlaut+.jpg": picture,
+        "series/0.dcm": DICOM,
+        "series/1.dcm": DICOM,
+        "sounds/beep.wav": WAV,
+        "texts/note.txt": b"A note.\n",
+        "texts/paper.pdf": b"%PDF-1.7\n",
+        "volumes/brain.nii.gz": gzip.compress(NIFTI),
         "bad/empty.jpg": b"",
         "bad/text.mp4": b"I am not a video.\n",
         "bad/truncated.jpg": picture[: len(picture) // 2],

@@ -188,7 +188,8 @@ def test_the_typed_form_with_supplied_metadata(desk):
     ("content", "message"),
     [
         ({"vidoes": []}, "vidoes: is not a known top-level key"),
-        ({"image_groups": [{"title": "g", "objectUrl_0": "s3://media/a"}]}, "image_groups: is not supported"),
+        ({"image_groups": [{"objectUrl_0": "s3://media/a"}]}, r"image_groups\[0\]: title: Field required"),
+        ({"scenes": [{"title": "s", "scene": {}}]}, "scenes: is not supported"),
         ({"images": [{"title": "no url"}]}, r"images\[0\]: objectUrl: Field required"),
         ({}, "holds no items"),
     ],

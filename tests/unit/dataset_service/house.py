@@ -11,9 +11,10 @@ from sqlalchemy import select
 from cloud_sync.dataset_service.config import Limits
 from cloud_sync.dataset_service.database import Database
 from cloud_sync.dataset_service.datasets import create_dataset
+from cloud_sync.dataset_service.folders import child_items, list_items
 from cloud_sync.dataset_service.jobs import job_state, start_job
 from cloud_sync.dataset_service.tables import DataRow, Item
-from cloud_sync.dataset_service.wire import CreateDataset, StartJob
+from cloud_sync.dataset_service.wire import CreateDataset, ItemAnswer, ItemFilter, StartJob
 from cloud_sync.dataset_service.worker import Worker
 
 from .memory import INTEGRATION, JPEG, MemoryReader
@@ -24,6 +25,15 @@ LIMITS = Limits()
 
 def images(*urls: str, **flags) -> dict:
     return {"images": [{"objectUrl": url} for url in urls], **flags}
+
+
+def group(title: str, *urls: str, **fields) -> dict:
+    return {
+        "title": title,
+        "createVideo": False,
+        **{f"objectUrl_{n}": u for n, u in enumerate(urls)},
+        **fields,
+    }
 
 
 class House:
@@ -44,7 +54,7 @@ class House:
         )
         self.worker.start()
 
-    def submit(self, content: dict, **settings) -> uuid.UUID:
+    def submit(self, content: dict | None, **settings) -> uuid.UUID:
         asked = StartJob(external_files=content, integration_hash=INTEGRATION, **settings)
         with self.database.writing() as session:
             job = start_job(session, USER, self.folder, asked, limits=LIMITS, integrations=[INTEGRATION])
@@ -56,7 +66,7 @@ class House:
         with self.database.reading() as session:
             return job_state(session, USER, job, self.folder)
 
-    def run(self, content: dict, **settings):
+    def run(self, content: dict | None, **settings):
         job = self.submit(content, **settings)
         self.wait()
         return self.state(job)
@@ -66,7 +76,16 @@ class House:
 
     def urls(self) -> list[str]:
         with self.database.reading() as session:
-            return sorted(session.scalars(select(Item.url)))
+            return sorted(session.scalars(select(Item.url).where(Item.parent_item_uuid.is_(None))))
+
+    def items(self) -> list[ItemAnswer]:
+        """The items of the folder, by name."""
+        with self.database.reading() as session:
+            return list_items(session, USER, self.folder, ItemFilter(page_size=1000)).results
+
+    def children(self, item: ItemAnswer) -> list[ItemAnswer]:
+        with self.database.reading() as session:
+            return child_items(session, USER, self.folder, item.uuid).results
 
     def linked(self) -> int:
         with self.database.reading() as session:

@@ -47,6 +47,12 @@ def test_yaml_and_json_say_the_same(written):
     assert by_yaml.faults == []
 
 
+def test_an_integration_may_write_unless_it_says_otherwise(written):
+    reading = {**INTEGRATION, "title": "reading", "writable": False}
+    config = load_config(written({"encord_integrations": [INTEGRATION, reading]}))
+    assert [each.writable for each in config.encord_integrations] == [True, False]
+
+
 def test_the_uuid_follows_from_the_title_unless_it_is_given(written):
     derived = load_config(written({"encord_integrations": [INTEGRATION]})).encord_integrations[0]
     again = load_config(written({"encord_integrations": [INTEGRATION]})).encord_integrations[0]

@@ -33,7 +33,7 @@ def opened(monkeypatch, tmp_path):
     monkeypatch.setenv("READER_SECRET", "secret")
     monkeypatch.setattr(reader_module, "open_s3", lambda bucket, **_: Bucket(bucket))
 
-    def open_at(endpoint: str | None) -> S3Reader:
+    def open_at(endpoint: str | None, **settings) -> S3Reader:
         integration = S3EncordIntegration(
             title="storage",
             provider="s3",
@@ -41,6 +41,7 @@ def opened(monkeypatch, tmp_path):
             buckets=["media"],
             access_key_id_env="READER_ID",
             secret_access_key_env="READER_SECRET",
+            **settings,
         )
         return S3Reader(integration, tmp_path)
 
@@ -94,3 +95,8 @@ def test_a_refusal_of_the_store_is_told_in_the_services_words(opened):
     assert str(caught.value) == (
         "The object store refused access to the object; check the integration's permissions: s3://media/a.jpg"
     )
+
+
+def test_a_reader_knows_whether_its_integration_may_write(opened):
+    assert opened(ENDPOINT).writable
+    assert not opened(ENDPOINT, writable=False).writable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import struct
+import tracemalloc
 import wave
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +41,11 @@ def ftyp(major: bytes, *compatible: bytes) -> bytes:
 
 def nifti_header() -> bytes:
     return struct.pack("<i", 348) + b"\x00" * 340 + b"n+1\x00" + b"\x00" * 8
+
+
+def ogg(packet: bytes) -> bytes:
+    """A page with one short packet."""
+    return b"OggS\x00\x02" + b"\x00" * 20 + b"\x01" + bytes([len(packet)]) + packet
 
 
 def package(name: str) -> Path:
@@ -94,7 +100,14 @@ def test_containers_by_their_brand(head, mime):
         (b"\xff\xfb\x90\x64\x00\x0f", "audio/mpeg"),
         (b"\xff\xf3\x44\xc4\x00", "audio/mpeg"),
         (b"%PDF-1.7\n", "application/pdf"),
+        (ogg(b"\x01vorbis"), "audio/ogg"),
+        (ogg(b"OpusHead\x01"), "audio/ogg"),
+        (ogg(b"\x80theora") + ogg(b"\x01vorbis"), "video/ogg"),
+        (ogg(b"fishead\x00"), "application/ogg"),
         (gzip.compress(b"x"), "application/gzip"),
+        (b"\x1f\x8bnot really", "application/gzip"),
+        (gzip.compress(nifti_header()), "application/nifti+gzip"),
+        (gzip.compress(nifti_header() + b"\x07" * 100_000)[:200], "application/nifti+gzip"),
         (nifti_header(), "application/nifti"),
         (struct.pack("<i", 540) + b"n+2\x00\r\n\x1a\n", "application/nifti"),
         (b"\x00" * 128 + b"DICM\x02\x00", "application/dicom"),
@@ -123,6 +136,12 @@ def test_dicom_wins_over_the_tiff_header_in_its_preamble():
         (b"<?xml version='1.0'?><svg xmlns='x'/>", "image/svg+xml"),
         (b"<!-- x --><!DOCTYPE html><html>", "text/html"),
         (b"BMW is a car maker", "text/plain"),
+        (b"name,age\nAda,36\n", "text/csv"),
+        (b'\xef\xbb\xbfname;age\r\n\r\n"Lovelace; Ada";36', "text/csv"),
+        (b"a\tb\tc\n" * 3, "text/csv"),
+        (b"One, two,\nthree.\n", "text/plain"),
+        (b"a,b\n", "text/plain"),
+        (b"one word\na line\n", "text/plain"),
         (b"\x01\x02\x03\x04", UNKNOWN),
         (b"RIFF\x00\x00\x00\x00what", UNKNOWN),
         (b"", EMPTY),
@@ -130,6 +149,19 @@ def test_dicom_wins_over_the_tiff_header_in_its_preamble():
 )
 def test_text_and_what_is_nothing(head, mime):
     assert sniff(head) == mime
+
+
+def test_a_table_whose_last_row_is_cut_is_a_table():
+    assert sniff((b"first,second,third\n" * HEAD_BYTES)[:HEAD_BYTES]) == "text/csv"
+
+
+def test_a_compressed_bomb_is_not_unpacked():
+    bomb = gzip.compress(nifti_header() + bytes(1 << 24), 9)[:HEAD_BYTES]
+    tracemalloc.start()
+    assert sniff(bomb) == "application/nifti+gzip"
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 1 << 20
 
 
 def test_text_cut_within_a_character_is_text():
@@ -161,6 +193,9 @@ PREFIXES = [
     b"<?xml",
     b"\xef\xbb\xbf",
     b"II*\x00",
+    b"\x1f\x8b\x08\x00",
+    b"OggS",
+    b'a,"b\n1,',
 ]
 
 

@@ -8,47 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.findings import Findings
 from cloud_sync.manifest.items import Item, ItemType, VideoMetadata
 from cloud_sync.manifest.json_entries import KEYS_IN_ORDER, TYPE_OF_KEY, EntryReader
-from cloud_sync.manifest.json_walk import SCAN, JsonText, repeats_key
 
-NO_RAW: Final = msgspec.Raw()
+ESCAPED_BACKSLASH = rb"\\"
 
 
 class _FileEntry(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
-    """An entry of one file in the raw dialect."""
+    """An entry of one file in the raw dialect. What is null is left to the walk."""
 
     object_url: str
-    title: str | None = None
-    client_metadata: msgspec.Raw = NO_RAW
-    video_metadata: VideoMetadata | None = None
-    create_video: bool | None = None
+    title: str | UnsetType = UNSET
+    client_metadata: dict[str, Any] | UnsetType = UNSET
+    video_metadata: VideoMetadata | UnsetType = UNSET
+    create_video: bool | UnsetType = UNSET
 
 
 class _Manifest(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """The raw dialect. Groups are left as text: their keys are numbered, so no struct has them."""
+    """The raw dialect. No struct has the keys of groups, because they are numbered."""
 
-    videos: list[_FileEntry] = []
-    images: list[_FileEntry] = []
-    image_groups: msgspec.Raw = NO_RAW
-    dicom_series: msgspec.Raw = NO_RAW
-    audio: list[_FileEntry] = []
-    text: list[_FileEntry] = []
-    skip_duplicate_urls: bool | None = None
-    upsert_metadata: bool | None = None
+    videos: list[_FileEntry] | UnsetType = UNSET
+    images: list[_FileEntry] | UnsetType = UNSET
+    image_groups: list[dict[str, Any]] | UnsetType = UNSET
+    dicom_series: list[dict[str, Any]] | UnsetType = UNSET
+    audio: list[_FileEntry] | UnsetType = UNSET
+    text: list[_FileEntry] | UnsetType = UNSET
+    skip_duplicate_urls: bool | UnsetType = UNSET
+    upsert_metadata: bool | UnsetType = UNSET
 
 
 _DECODER = msgspec.json.Decoder(_Manifest)
-
-
-class _FaultError(Exception):
-    """Something is to be said about the manifest, so the walk has to say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +52,8 @@ class Swept:
 
     Attributes:
         items: In the order of the keys, those of one key in the order of the file.
-        skip_duplicate_urls: As stated.
-        upsert_metadata: As stated.
+        skip_duplicate_urls: As stated; None where it is not.
+        upsert_metadata: As stated; None where it is not.
     """
 
     items: list[Item]
@@ -70,72 +65,71 @@ def sweep(data: bytes) -> Swept | None:
     """Return the manifest if there is nothing to say about it, else None."""
     try:
         manifest = _DECODER.decode(data)
-        if b"\\u" in data or not _every_key_stands_once(data, manifest):
+        if not _is_whole(manifest, data):
             return None
         items: list[Item] = []
+        findings = Findings()
         for key in KEYS_IN_ORDER:
-            entries = getattr(manifest, key, None)
-            if isinstance(entries, msgspec.Raw):
-                items += _groups(key, entries)
-            elif entries:
-                items += _files(TYPE_OF_KEY[key], entries)
-    except (_FaultError, ManifestError, msgspec.MsgspecError, ValueError, RecursionError):
+            entries = getattr(manifest, key, UNSET)
+            if entries is not UNSET and entries:
+                read = _groups if isinstance(entries[0], dict) else _files
+                items += read(TYPE_OF_KEY[key], entries, findings)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return Swept(items, manifest.skip_duplicate_urls, manifest.upsert_metadata)
+    return (
+        None
+        if findings
+        else Swept(items, _flag(manifest.skip_duplicate_urls), _flag(manifest.upsert_metadata))
+    )
 
 
-def _every_key_stands_once(data: bytes, manifest: _Manifest) -> bool:
+def _is_whole(manifest: _Manifest, data: bytes) -> bool:
     """Tell whether the decoder, which takes the last of two equal keys, has left nothing out.
 
-    No key of this text is written with escapes, so each stands there literally, at least as often as it is
-    a key. Where it stands no more often than it was decoded, no object has it twice.
+    Written again, what was decoded has as many strings as the text, or there was a key twice. A string has
+    two quotes that are not escaped; with a backslash in front of a quote that is hard to tell only where
+    backslashes are escaped themselves.
     """
-    entries = [*manifest.videos, *manifest.images, *manifest.audio, *manifest.text]
-    metadata = [entry.client_metadata for entry in entries if entry.client_metadata is not NO_RAW]
-    videos = sum(entry.video_metadata is not None for entry in entries)
-    apart = b"".join(map(bytes, (*metadata, manifest.image_groups, manifest.dicom_series)))
-    decoded = {
-        **dict.fromkeys(_Manifest.__struct_fields__, 1),
-        **dict.fromkeys(VideoMetadata.__struct_fields__, videos),
-        "objectUrl": len(entries),
-        "title": sum(entry.title is not None for entry in entries),
-        "clientMetadata": len(metadata),
-        "videoMetadata": videos,
-        "createVideo": sum(entry.create_video is not None for entry in entries),
-    }
-    keys = {f'"{key}"'.encode(): count for key, count in decoded.items()}
-    return all(data.count(key) - apart.count(key) <= count for key, count in keys.items())
+    again = msgspec.json.encode(manifest)
+    if again == data:  # so it is for what this project wrote
+        return True
+    if ESCAPED_BACKSLASH in data or ESCAPED_BACKSLASH in again:
+        return False
+    return _quotes(data) == _quotes(again)
 
 
-def _files(item_type: ItemType, entries: Sequence[_FileEntry]) -> list[Item]:
+def _quotes(text: bytes) -> int:
+    return text.count(b'"') - text.count(b'\\"')
+
+
+def _files(item_type: ItemType, entries: Sequence[_FileEntry], findings: Findings) -> list[Item]:
     return [
-        Item(item_type, (entry.object_url,), entry.title)
-        if entry.client_metadata is NO_RAW and entry.video_metadata is None and not entry.create_video
-        else _file(item_type, entry)
+        Item(item_type, (entry.object_url,), None if entry.title is UNSET else entry.title)
+        if entry.client_metadata is UNSET and entry.video_metadata is UNSET and entry.create_video is UNSET
+        else _file(item_type, entry, findings)
         for entry in entries
     ]
 
 
-def _file(item_type: ItemType, entry: _FileEntry) -> Item:
-    if entry.create_video or (entry.video_metadata is not None and item_type != "video"):
-        raise _FaultError
-    metadata = None
-    if entry.client_metadata is not NO_RAW:
-        metadata, _ = SCAN(bytes(entry.client_metadata).decode(), 0)
-        if not isinstance(metadata, dict) or repeats_key(metadata):
-            raise _FaultError
-    return Item(item_type, (entry.object_url,), entry.title, metadata, entry.video_metadata)
+def _file(item_type: ItemType, entry: _FileEntry, findings: Findings) -> Item:
+    # Only that there is something to say counts: the walk says what.
+    if entry.create_video is True:
+        findings.add("create-video-on-file", "", "")
+    if entry.video_metadata is not UNSET and item_type != "video":
+        findings.add("unknown-key", "", "")
+    return Item(
+        item_type,
+        (entry.object_url,),
+        None if entry.title is UNSET else entry.title,
+        None if entry.client_metadata is UNSET else entry.client_metadata,
+        None if entry.video_metadata is UNSET else entry.video_metadata,
+    )
 
 
-def _groups(key: str, raw: msgspec.Raw) -> list[Item]:
-    if raw is NO_RAW:
-        return []
-    text = bytes(raw).decode()
-    if not text.startswith("["):
-        raise _FaultError
-    findings = Findings()
-    reader = EntryReader(TYPE_OF_KEY[key], "raw", findings)
-    items = [reader.read(entry.value, "") for entry in JsonText("", text).list_entries(key)]
-    if findings:
-        raise _FaultError
-    return [item for item in items if item is not None]
+def _groups(item_type: ItemType, entries: Sequence[dict[str, Any]], findings: Findings) -> list[Item]:
+    reader = EntryReader(item_type, "raw", findings)
+    return [item for entry in entries if (item := reader.read(entry, "")) is not None]
+
+
+def _flag(stated: bool | UnsetType) -> bool | None:
+    return None if stated is UNSET else stated

@@ -86,14 +86,6 @@ class JsonText:
             position, more = self._separator(position, "}")
         self._end(position)
 
-    def list_entries(self, key: str) -> Iterator[Entry]:
-        """Yield the entries of a text that is one list.
-
-        Raises:
-            ManifestError: An entry is not JSON.
-        """
-        yield from self._list(key, self._skip(0))
-
     def _list(self, key: str, position: int) -> Generator[Entry, None, int]:
         """Yield the entries of the list that begins here; return the position behind it."""
         position = self._skip(position + 1)
@@ -133,7 +125,7 @@ class JsonText:
 
     def _scan(self, position: int) -> tuple[Any, int]:
         try:
-            value, end = SCAN(self.text, position)
+            value, end = _SCAN(self.text, position)
             if SURROGATE.search(self.text, position, end):
                 msgspec.json.encode(value)
             return value, end
@@ -228,5 +220,5 @@ def _plain(message: str) -> str:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_finite, parse_constant=_refuse_constant)
-SCAN: Callable[[str, int], tuple[Any, int]] = _DECODER.scan_once  # type: ignore[attr-defined] # typeshed lacks it
+_SCAN: Callable[[str, int], tuple[Any, int]] = _DECODER.scan_once  # type: ignore[attr-defined] # typeshed lacks it
 """Decodes the JSON value at an offset; returns it and the offset behind it."""

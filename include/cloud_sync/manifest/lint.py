@@ -26,7 +26,12 @@ from cloud_sync.manifest.limits import (
     MAX_URL_BYTES,
     MAX_URLS,
 )
-from cloud_sync.manifest.lint_urls import USUAL_FORM, url_faults, without_query
+from cloud_sync.manifest.lint_urls import (
+    SHOWN_CHARACTERS,
+    USUAL_FORM,
+    url_faults,
+    without_query,
+)
 
 TYPES_OF_EXTENSION: Final[dict[str, frozenset[str]]] = {
     extension: frozenset(types)
@@ -53,6 +58,7 @@ def lint(manifest: ReadManifest) -> tuple[Finding, ...]:
     checks.manifest_as_a_whole()
     checks.urls()
     checks.extensions()
+    checks.groups()
     checks.duplicates()
     checks.titles()
     checks.metadata()
@@ -102,21 +108,25 @@ class _Lint:
     def urls(self) -> None:
         """Check the form of every URL, and that every item has one."""
         usual = USUAL_FORM.fullmatch
+        urls = [url for item in self.items for url in item.object_urls]
+        if all(map(usual, urls)) and max(map(len, urls), default=0) <= MAX_URL_BYTES:
+            return
         for position, item in enumerate(self.items):
-            for url in item.object_urls:
+            for file, url in enumerate(item.object_urls):
                 if usual(url) is None or len(url) > MAX_URL_BYTES:
-                    for code, message, remedy in url_faults(
-                        url, has_video_metadata=item.video_metadata is not None
-                    ):
-                        self._add(code, position, message, remedy)
-            if not item.object_urls:
-                self._add("empty-group", position, "has no files.", "Add some, or remove the entry.")
+                    self._url(position, file, url)
+
+    def _url(self, position: int, file: int, url: str) -> None:
+        item = self.items[position]
+        which = f"in file {file} of the group, " if item.item_type in GROUPED_TYPES else ""
+        for code, message, remedy in url_faults(url, has_video_metadata=item.video_metadata is not None):
+            self._add(code, position, which + message, remedy)
 
     def extensions(self) -> None:
         """Compare the extension of every file with the type of its item."""
         for position, item in self._of_another_type():
             for url in item.object_urls:
-                extension = _extension(url)
+                extension = extension_of(url)
                 if item.item_type not in TYPES_OF_EXTENSION.get(extension, (item.item_type,)):
                     self._add(
                         "type-mismatch",
@@ -134,14 +144,25 @@ class _Lint:
             for url in item.object_urls:
                 ending = url[-4:] if url[-4:-3] == "." else url[-5:]
                 if ending not in good:
-                    if "." in ending and item.item_type in TYPES_OF_EXTENSION.get(_extension(url), ()):
+                    if "." in ending and item.item_type in TYPES_OF_EXTENSION.get(extension_of(url), ()):
                         good.add(ending)
                     else:
                         yield position, item
                         break
 
+    def groups(self) -> None:
+        """Look for groups without files, and for those that have one twice."""
+        for position, item in enumerate(self.items):
+            urls = item.object_urls
+            if not urls:
+                self._add("empty-group", position, "has no files.", "Add some, or remove the entry.")
+            elif len(urls) > 1 and len(set(urls)) < len(urls):
+                twice = without_query(Counter(urls).most_common(1)[0][0])
+                message = f"has a file twice: {twice[:SHOWN_CHARACTERS]}."
+                self._add("url-twice-in-group", position, message, "Remove one of them.")
+
     def duplicates(self) -> None:
-        """Look for items that have the same files, and for groups that have one twice."""
+        """Look for items that have the same files."""
         if len({item.object_urls for item in self.items}) < len(self.items):
             first: dict[tuple[str, ...], int] = {}
             for position, item in enumerate(self.items):
@@ -150,16 +171,6 @@ class _Lint:
                     place = self.manifest.place_of(earlier)
                     message = f"has the same files as {place}."
                     self._add("duplicate-item", position, message, "Remove one of them.")
-        for position, item in enumerate(self.items):
-            urls = item.object_urls
-            if len(urls) > 1 and len(set(urls)) < len(urls):
-                twice = Counter(urls).most_common(1)[0][0]
-                self._add(
-                    "url-twice-in-group",
-                    position,
-                    f"has a file twice: {without_query(twice)[:200]}.",
-                    "Remove one of them.",
-                )
 
     def titles(self) -> None:
         """Check the titles."""
@@ -207,7 +218,7 @@ class _Lint:
             limit = f"{MAX_CLIENT_METADATA_BYTES >> 20} MB"
             message = f"has {len(encoded):,} bytes of clientMetadata; Encord takes {limit}."
             self._add("metadata-too-large", position, message, "Keep large data elsewhere, and its URL here.")
-        if NUL.search(encoded):
+        if b"\\u0000" in encoded and NUL.search(encoded):
             self._add(
                 "metadata-nul",
                 position,
@@ -216,7 +227,7 @@ class _Lint:
             )
 
 
-def _extension(url: str) -> str:
+def extension_of(url: str) -> str:
     """Return the extension of a URL's file in lower case, without the dot; `nii` of `a.nii.gz`."""
     path = without_query(url)
     suffixes = PurePosixPath(path.rpartition("/")[2]).suffixes

@@ -12,7 +12,7 @@ from cloud_sync.manifest.limits import MAX_URL_BYTES
 KNOWN_FORM = re.compile(
     r"(?:https?|s3|gs)://[^/\s]+/\S|arn:aws[a-z-]*:s3::\d{12}:accesspoint/[^/\s]+/\S", re.IGNORECASE
 )
-USUAL_FORM = re.compile(r"(?:https?|s3|gs)://[A-Za-z0-9.-]+/[\x21\x24-\x3e\x41-\x7e]+")
+USUAL_FORM = re.compile(r"(?:https?|s3|gs)://[A-Za-z0-9.-]+/[\x21\x22\x24-\x3e\x41-\x7e]+")
 """No whitespace, query, fragment, user name or character beyond ASCII: nothing to say about it."""
 
 SIGNATURES = re.compile(
@@ -20,7 +20,6 @@ SIGNATURES = re.compile(
     r"|signature|sig|awsaccesskeyid|googleaccessid|token)=",
     re.IGNORECASE,
 )
-SAFE: Final = "/:%?&=+,;@()!*'$~[]#<>"
 SHOWN_CHARACTERS: Final = 200
 
 

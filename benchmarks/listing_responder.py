@@ -3,8 +3,8 @@
     python -m benchmarks.listing_responder --port 9000 --objects 1000000 --delay-ms 80
 
 Answers GET /<bucket>?list-type=2 with prefix, delimiter `/`, start-after, continuation-token and max-keys
-(and the older form without list-type, with marker), in the XML that AWS sends. Signatures are not looked at. With a delay every page takes that long, as from a
-real store.
+(and the older form without list-type, with marker), in the XML that AWS sends. Signatures are not looked at.
+With a delay every page takes that long, as from a real store.
 """
 
 from __future__ import annotations

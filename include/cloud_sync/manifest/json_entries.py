@@ -12,6 +12,7 @@ import msgspec
 from cloud_sync.manifest.content import Dialect
 from cloud_sync.manifest.findings import Findings
 from cloud_sync.manifest.items import Item, ItemType, VideoMetadata
+from cloud_sync.manifest.json_format import TYPED_FIGURES
 from cloud_sync.manifest.json_walk import RepeatingObject, repeats_key
 
 POSITION = re.compile(r"objectUrl_(\d{1,9})", re.ASCII)
@@ -249,8 +250,8 @@ def read_video_metadata(metadata: Any) -> VideoMetadata:
         msgspec.ValidationError: A figure is absent, unknown or of the wrong type.
     """
     if isinstance(metadata, dict):
-        spelling = {"fileSize": "file_size", "mimeType": "mime_type"}
-        metadata = {spelling.get(key, key): value for key, value in metadata.items()}
+        raw = {typed: name for name, typed in TYPED_FIGURES.items()}
+        metadata = {raw.get(key, key): value for key, value in metadata.items()}
     return msgspec.convert(metadata, VideoMetadata)
 
 

@@ -20,6 +20,8 @@ TYPED_TYPES: Final[frozenset[ItemType]] = frozenset(("pdf", "nifti"))
 
 TYPED_KEYS: Final[Mapping[str, str]] = {"image_groups": "imageGroups", "dicom_series": "dicomSeries"}
 
+TYPED_FIGURES: Final[Mapping[str, str]] = {"file_size": "fileSize", "mime_type": "mimeType"}
+
 
 def encode_manifest(
     items: Iterable[Item], *, skip_duplicate_urls: bool, upsert_metadata: bool = False
@@ -140,7 +142,7 @@ def _video_metadata(item: Item, metadata: VideoMetadata, *, typed: bool) -> obje
     if not typed:
         return metadata
     fields = msgspec.structs.asdict(metadata)
-    return {**fields, "fileSize": fields.pop("file_size"), "mimeType": fields.pop("mime_type")}
+    return {TYPED_FIGURES.get(name, name): value for name, value in fields.items()}
 
 
 def _is_finite(value: object) -> bool:

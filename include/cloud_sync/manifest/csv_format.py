@@ -21,6 +21,9 @@ BLOCKS: Final[tuple[tuple[ItemType, ...], ...]] = (
 """Item types that stand under one row of headings, in the order of the rows of headings."""
 
 
+LOSSES_SHOWN: Final = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Loss:
     """Something that a CSV manifest cannot say.
@@ -60,9 +63,10 @@ def encode_csv(
     losses += [Loss(None, "upsert_metadata: true")] if upsert_metadata else []
     kept = _carried(items, losses)
     if losses and not allow_loss:
-        shown = "; ".join(map(str, losses[:3])) + ("; ..." if len(losses) > 3 else "")  # noqa: PLR2004 - an extract
+        shown = "; ".join(map(str, losses[:LOSSES_SHOWN]))
+        more = f"; and {len(losses) - LOSSES_SHOWN:,} more" if len(losses) > LOSSES_SHOWN else ""
         raise ManifestError(
-            f"a CSV manifest would lose {len(losses):,} things: {shown}.",
+            f"a CSV manifest would lose {shown}{more}.",
             remedy="Write JSON, or allow the loss (--allow-loss).",
         )
     stream = io.StringIO(newline="")

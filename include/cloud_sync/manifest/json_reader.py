@@ -11,7 +11,7 @@ from cloud_sync.manifest.findings import Findings
 from cloud_sync.manifest.items import Item
 from cloud_sync.manifest.json_entries import KEYS_IN_ORDER, TYPE_OF_KEY, EntryReader, shown
 from cloud_sync.manifest.json_sweep import sweep
-from cloud_sync.manifest.json_walk import Entry, JsonText, RepeatingObject, without_trailing_commas
+from cloud_sync.manifest.json_walk import Entry, JsonText, without_trailing_commas
 from cloud_sync.manifest.source import Lines, decode
 
 RAW_KEYS: Final = {
@@ -112,9 +112,9 @@ class _Walk:
         raise IndexError(item)
 
     def place(self, key: str, index: int | None, offset: int) -> str:
-        """Return `videos[3], line 14, column 5`."""
+        """Return `line 14, column 5, videos[3]`."""
         name = shown(key) if index is None else f"{shown(key)}[{index}]"
-        return f"{name}, {self.lines.place(offset)}"
+        return f"{self.lines.place(offset)}, {name}"
 
     def dialect(self) -> Dialect:
         """Return the dialect that the keys are of."""
@@ -143,7 +143,6 @@ def _begin_key(walk: _Walk, entry: Entry) -> EntryReader | None:
     """Note a top-level key; return what reads the entries of its list, if it has one."""
     place = walk.place(entry.key, None, entry.offset)
     raw_key = RAW_KEYS.get(entry.key, entry.key)
-    stands_already = raw_key in walk.keys
     if raw_key in FLAGS:
         _read_flag(walk, raw_key, entry.value, place)
     elif raw_key not in TYPE_OF_KEY:
@@ -159,9 +158,9 @@ def _begin_key(walk: _Walk, entry: Entry) -> EntryReader | None:
             else "Correct its spelling, or remove it.",
         )
         return None
-    elif entry.value != [] or isinstance(entry.value, RepeatingObject):
+    elif not isinstance(entry.value, list):
         walk.findings.add("unreadable-value", place, "is not a list.", WHAT_TO_WRITE)
-    elif stands_already:
+    elif walk.keys.get(raw_key) == entry.key:
         walk.findings.add(
             "repeated-key",
             place,

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
 
@@ -26,6 +26,9 @@ WHITESPACE = re.compile(r"[ \t\n\r]*")
 TRAILING_COMMA = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|,(?=[ \t\n\r]*+[\]}])', re.DOTALL)
 
 
+SOME_ENTRIES: Final = [...]
+
+
 class RepeatingObject(dict[str, Any]):
     """A JSON object some of whose keys stand in it twice; it has the last value of each."""
 
@@ -37,7 +40,7 @@ class Entry(NamedTuple):
 
     Attributes:
         key: The top-level key.
-        position: In its list; None for the value itself, which is `[]` for every list.
+        position: In its list; None for the value itself, which is `SOME_ENTRIES` for a list that has some.
         offset: Where the entry (or the key) begins in the text.
         value: The decoded value.
     """
@@ -78,7 +81,8 @@ class JsonText:
                 self._fail(position, "lacks a colon here")
             position = self._skip(position + 1)
             if self._at(position) == "[":
-                yield Entry(key, None, start, [])
+                empty = self._at(self._skip(position + 1)) == "]"
+                yield Entry(key, None, start, [] if empty else SOME_ENTRIES)
                 position = yield from self._list(key, position)
             else:
                 value, position = self._scan(position)

@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Final
 
 import msgspec
@@ -47,6 +46,9 @@ TYPES_OF_EXTENSION: Final[dict[str, frozenset[str]]] = {
     for extension in extensions.split()
 }
 """Which item types the files of an extension can be of; other extensions say nothing."""
+
+ENDING_CHARACTERS: Final = 6
+"""Enough for each of these extensions with its dot, and few enough that most files end alike."""
 
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 LARGEST_FPS: Final = 10_000
@@ -124,31 +126,19 @@ class _Lint:
 
     def extensions(self) -> None:
         """Compare the extension of every file with the type of its item."""
-        for position, item in self._of_another_type():
-            for url in item.object_urls:
-                extension = extension_of(url)
-                if item.item_type not in TYPES_OF_EXTENSION.get(extension, (item.item_type,)):
-                    self._add(
-                        "type-mismatch",
-                        position,
-                        f"is of the type {item.item_type}, but its file ends with .{extension}.",
-                        "Put it under the key or heading of its type.",
-                    )
-                    break
-
-    def _of_another_type(self) -> Iterator[tuple[int, Item]]:
-        """Yield the items whose last characters are not known to fit."""
-        fitting: dict[ItemType, set[str]] = {}
+        endings = {
+            (item.item_type, url[-ENDING_CHARACTERS:]) for item in self.items for url in item.object_urls
+        }
+        if all(
+            "." in ending and not ending.endswith("gz") and _fits(item_type, ending)
+            for item_type, ending in endings
+        ):
+            return
         for position, item in enumerate(self.items):
-            good = fitting.setdefault(item.item_type, set())
-            for url in item.object_urls:
-                ending = url[-4:] if url[-4:-3] == "." else url[-5:]
-                if ending not in good:
-                    if "." in ending and item.item_type in TYPES_OF_EXTENSION.get(extension_of(url), ()):
-                        good.add(ending)
-                    else:
-                        yield position, item
-                        break
+            other = next((url for url in item.object_urls if not _fits(item.item_type, url)), None)
+            if other is not None:
+                message = f"is of the type {item.item_type}, but its file ends with .{extension_of(other)}."
+                self._add("type-mismatch", position, message, "Put it under the key or heading of its type.")
 
     def groups(self) -> None:
         """Look for groups without files, and for those that have one twice."""
@@ -229,11 +219,14 @@ class _Lint:
 
 def extension_of(url: str) -> str:
     """Return the extension of a URL's file in lower case, without the dot; `nii` of `a.nii.gz`."""
-    path = without_query(url)
-    suffixes = PurePosixPath(path.rpartition("/")[2]).suffixes
-    if len(suffixes) > 1 and suffixes[-1].lower() == ".gz":
-        suffixes.pop()
-    return suffixes[-1][1:].lower() if suffixes else ""
+    stem, dot, extension = without_query(url).rpartition("/")[2].rpartition(".")
+    if extension.lower() == "gz":
+        extension = stem.rpartition(".")[2]
+    return extension.lower() if dot else ""
+
+
+def _fits(item_type: ItemType, url: str) -> bool:
+    return item_type in TYPES_OF_EXTENSION.get(extension_of(url), (item_type,))
 
 
 def _implausible(metadata: VideoMetadata) -> Iterator[str]:

@@ -81,8 +81,8 @@ class TestJson:
         ]
         assert manifest.items[2].object_urls == (f"{FOOD}/Image1.png",)
         [finding] = [one for one in manifest.findings if one.code == "repeated-key"]
-        assert finding.place == "image_groups, line 33, column 3"
-        assert manifest.place_of(5) == "image_groups[0], line 34, column 5"
+        assert finding.place == "line 33, column 3, image_groups"
+        assert manifest.place_of(5) == "line 34, column 5, image_groups[0]"
 
     def test_azure_has_pictures_under_videos(self):
         manifest = example("azure.json")

@@ -227,8 +227,8 @@ def measure_writing(scratch: Path, items: int) -> None:
     assert made.result == wrote.result == items
     print(table([made, wrote], base=made.name))
     print(
-        f"\n{items / (wrote.cpu_s - made.cpu_s):,.0f} items a CPU second, {items / wrote.cpu_s:,.0f} with start "
-        "and making of the items. Targets: 400,000 items a second, 200 MB."
+        f"\n{items / (wrote.cpu_s - made.cpu_s):,.0f} items a CPU second, {items / wrote.cpu_s:,.0f} with "
+        "start and making of the items. Targets: 400,000 items a second, 200 MB."
     )
 
 

@@ -16,7 +16,8 @@ from cloud_sync.manifest.content import ReadManifest
 from cloud_sync.manifest.csv_headings import SEPARATORS, TITLES, Columns, is_headings, read_columns
 from cloud_sync.manifest.findings import Findings
 from cloud_sync.manifest.items import Item, ItemType
-from cloud_sync.manifest.source import decode
+from cloud_sync.manifest.limits import MAX_URLS
+from cloud_sync.manifest.source import decode, too_many_entries
 
 BOOLEANS: Final = {"true": True, "false": False}
 FIRST_ROW_CHARACTERS: Final = 10_000
@@ -38,6 +39,8 @@ def read_csv(data: bytes, *, file: str, findings: Findings) -> ReadManifest:
     for line, row in _rows(data, file):
         if is_headings(row):
             columns = read_columns(row, file=file, line=line, findings=findings)
+        elif reading.rows > MAX_URLS:
+            raise too_many_entries(file)
         elif columns is None:
             raise ManifestError(
                 "does not begin with a row of headings.",
@@ -105,11 +108,11 @@ class _Reading:
         self._files: dict[ItemType, list[Item]] = {"video": [], "image": []}
         self._lines: dict[ItemType, array[int]] = {"video": array("Q"), "image": array("Q")}
         self._groups: dict[tuple[ItemType, str], _Group] = {}
-        self._row = 0
+        self.rows = 0
 
     def read_row(self, columns: Columns, row: list[str], line: int) -> None:
         """Read one row below its headings."""
-        self._row += 1
+        self.rows += 1
         place = f"line {line}"
         if any(cell.strip() for cell in row[columns.width :]):
             self._findings.add(
@@ -197,15 +200,15 @@ class _Reading:
             self._refuse_create_video(line)
         group = self._groups.get((item_type, title))
         if group is None:
-            group = _Group(item_type, title, line, self._row, create_video, named_by_file=named_by_file)
+            group = _Group(item_type, title, line, self.rows, create_video, named_by_file=named_by_file)
             self._groups[item_type, title] = group
         else:
             self._check_next(group, create_video, named_by_file, f"line {line}")
         group.urls.append(url)
-        group.last_row = self._row
+        group.last_row = self.rows
 
     def _check_next(self, group: _Group, create_video: bool | None, named_by_file: bool, place: str) -> None:
-        if group.last_row != self._row - 1 and not group.scattered:
+        if group.last_row != self.rows - 1 and not group.scattered:
             group.scattered = True
             self._findings.add(
                 "group-scattered",

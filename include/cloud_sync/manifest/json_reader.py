@@ -6,13 +6,15 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.content import Dialect, ReadManifest
 from cloud_sync.manifest.findings import Findings
 from cloud_sync.manifest.items import Item
 from cloud_sync.manifest.json_entries import KEYS_IN_ORDER, TYPE_OF_KEY, EntryReader, shown
 from cloud_sync.manifest.json_sweep import sweep
 from cloud_sync.manifest.json_walk import Entry, JsonText, without_trailing_commas
-from cloud_sync.manifest.source import Lines, decode
+from cloud_sync.manifest.limits import MAX_BRACKETS, MAX_URLS
+from cloud_sync.manifest.source import Lines, decode, too_many_entries
 
 RAW_KEYS: Final = {
     "imageGroups": "image_groups",
@@ -43,6 +45,12 @@ def read_json(data: bytes, *, file: str, lenient: bool, findings: Findings) -> R
     Raises:
         ManifestError: It is not JSON, or not an object; names line and column.
     """
+    if data.count(b"[") + data.count(b"{") > MAX_BRACKETS:
+        raise ManifestError(
+            f"holds more than {MAX_BRACKETS:,} lists and objects.",
+            where=file,
+            remedy="Split it into several files, or keep clientMetadata smaller.",
+        )
     swept = sweep(data)
     if swept is None:
         walk = _walk(data, file, lenient=lenient, findings=findings)
@@ -130,7 +138,9 @@ def _walk(data: bytes, file: str, *, lenient: bool, findings: Findings) -> _Walk
             place = walk.lines.place(offset)
             findings.add("trailing-comma", place, "has a comma before a closing bracket.", "Remove it.")
     reader: EntryReader | None = None
-    for entry in JsonText(file, text).entries():
+    for number, entry in enumerate(JsonText(file, text).entries()):
+        if number > MAX_URLS:
+            raise too_many_entries(file)
         if entry.position is None:
             reader = _begin_key(walk, entry)
         elif reader is not None:

@@ -16,7 +16,9 @@ from msgspec import UNSET, UnsetType
 from cloud_sync.manifest.findings import Findings
 from cloud_sync.manifest.items import Item, ItemType, VideoMetadata
 from cloud_sync.manifest.json_entries import KEYS_IN_ORDER, TYPE_OF_KEY, EntryReader
+from cloud_sync.manifest.limits import MAX_URLS
 
+MAX_SWEPT = MAX_URLS - len(KEYS_IN_ORDER) - 2  # keys and flags are entries of the walk too
 ESCAPED_BACKSLASH = rb"\\"
 
 
@@ -76,11 +78,10 @@ def sweep(data: bytes) -> Swept | None:
                 items += read(TYPE_OF_KEY[key], entries, findings)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return (
-        None
-        if findings
-        else Swept(items, _flag(manifest.skip_duplicate_urls), _flag(manifest.upsert_metadata))
-    )
+    # The walk, which finds the places of swept items, does not go as far.
+    if findings or len(items) > MAX_SWEPT:
+        return None
+    return Swept(items, _flag(manifest.skip_duplicate_urls), _flag(manifest.upsert_metadata))
 
 
 def _is_whole(manifest: _Manifest, data: bytes) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 
 from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.findings import Findings
-from cloud_sync.manifest.limits import MAX_FILE_BYTES
+from cloud_sync.manifest.limits import MAX_FILE_BYTES, MAX_URLS
 
 UTF_8: Final = ("utf-8", "utf-8-sig")
 
@@ -43,6 +43,15 @@ def load(source: Path | bytes, *, file: str, findings: Findings) -> bytes:
     if encoding == "utf-8-sig":
         return data.removeprefix(codecs.BOM_UTF8)
     return decode(data, file=file, encoding=encoding).encode()
+
+
+def too_many_entries(file: str) -> ManifestError:
+    """Return the error about a file that is not read on, because Encord would refuse it in any case."""
+    return ManifestError(
+        f"holds more than {MAX_URLS:,} entries, and Encord takes as many object URLs at most.",
+        where=file,
+        remedy="Split it into several files.",
+    )
 
 
 def decode(data: bytes, *, file: str, encoding: str = "utf-8") -> str:

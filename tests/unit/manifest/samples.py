@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.content import ReadManifest
 from cloud_sync.manifest.items import Item, VideoMetadata
 from cloud_sync.manifest.lint import lint
@@ -25,6 +26,14 @@ def example(name: str, **options: Any) -> ReadManifest:
 def read(text: str | bytes, **options: Any) -> ReadManifest:
     """Read a manifest of which only the content matters."""
     return read_manifest(text.encode() if isinstance(text, str) else text, file="m", **options)
+
+
+def outcome(data: bytes, **options: Any) -> ReadManifest | ManifestError:
+    """Read bytes of whatever kind; only the one error may come out."""
+    try:
+        return read(data, **options)
+    except ManifestError as error:
+        return error
 
 
 def codes(manifest: ReadManifest, *, of: str = "error warning") -> list[str]:

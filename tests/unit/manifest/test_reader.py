@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_sync.errors import ManifestError
+from cloud_sync.manifest import csv_reader, json_reader
 from cloud_sync.manifest.csv_format import encode_csv
 from cloud_sync.manifest.items import Item
 from cloud_sync.manifest.json_format import encode_manifest
 from cloud_sync.manifest.limits import MAX_FILE_BYTES
 from cloud_sync.manifest.lint import lint
 from cloud_sync.manifest.reader import read_manifest
-from tests.unit.manifest.samples import EXAMPLES, B, json_values, read, texts
+from tests.unit.manifest.samples import EXAMPLES, B, json_values, outcome, read, texts
 
 ITEM = Item("image", (f"{B}ü.jpg",), "Süd 🎥")
 WORDS = [
@@ -28,13 +29,12 @@ WORDS = [
 
 def ends_well(data: bytes) -> None:
     for options in ({}, {"format": "json"}, {"format": "json", "lenient": True}, {"format": "csv"}):
-        try:
-            findings = lint(read(data, **options))
-        except ManifestError as error:
-            assert str(error).startswith("m")
-            assert error.remedy
+        end = outcome(data, **options)
+        if isinstance(end, ManifestError):
+            assert str(end).startswith("m")
+            assert end.remedy
         else:
-            assert all(finding.message for finding in findings)
+            assert all(finding.message for finding in lint(end))
 
 
 class TestAnything:
@@ -101,6 +101,19 @@ class TestSize:
             read_manifest(path, file="large")
         assert tracemalloc.get_traced_memory()[1] < MAX_FILE_BYTES * 1.1
         tracemalloc.stop()
+
+    @pytest.mark.parametrize(
+        "data", [b'{"images":[' + b"1," * 1_000 + b"1]}", b"ObjectURL\n" + b"a\n" * 1_002]
+    )
+    def test_more_entries_than_encord_takes_urls_are_not_read_on(self, data, monkeypatch):
+        for module in (json_reader, csv_reader):
+            monkeypatch.setattr(module, "MAX_URLS", 1000)
+        with pytest.raises(ManifestError, match=r"more than 1,000,000 entries.* Split it"):
+            read(data)
+
+    def test_millions_of_brackets_are_not_read(self):
+        with pytest.raises(ManifestError, match="more than 10,000,000 lists and objects"):
+            read(b'{"images":[{"objectUrl":"a","clientMetadata":{"a":[' + b"[]," * 10_000_000 + b"[]]}}]}")
 
     def test_a_file_that_cannot_be_read(self, tmp_path):
         with pytest.raises(ManifestError, match=r"^gone: cannot be read: No such file"):

@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+FUZZ_SECONDS ?= 600
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PINS := requirements.txt requirements-dev.txt
@@ -14,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lint types imports test unit demo up down bench schema lock clean
+.PHONY: help venv lint types imports test unit demo up down bench fuzz schema lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +64,14 @@ down: $(INSTALLED) ## End what `make up` left running
 bench: $(INSTALLED) ## Run the benchmarks (nothing else should run meanwhile)
 	$(BIN)/python -m benchmarks
 
+# atheris is not among the pinned tools: nothing but this needs it.
+fuzz: $(INSTALLED) ## Fuzz the manifest readers for FUZZ_SECONDS (needs atheris)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || { \
+	  echo "atheris is not installed. Install it: $(BIN)/uv pip install --python $(BIN)/python 'atheris>=3'"; \
+	  exit 1; } >&2
+	mkdir -p .fuzz
+	$(BIN)/python tests/fuzz/fuzz_manifest.py -max_total_time=$(FUZZ_SECONDS) .fuzz tests/unit/manifest/examples
+
 schema: $(INSTALLED) ## Write the JSON schema of integration files, for editors
 	$(BIN)/python -m cloud_sync.cli integration schema include/integrations/integration.schema.json
 
@@ -72,5 +81,5 @@ lock: $(INSTALLED) ## Resolve requirements*.in into requirements*.txt (ARGS=--up
 
 clean: ## Remove .venv, caches and what the demo wrote
 	@[ ! -d .demo ] || $(BIN)/python -m demo down
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .demo .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,9 +2,9 @@
 
     python -m benchmarks.listing_responder --port 9000 --objects 1000000 --delay-ms 80
 
-Answers GET /<bucket>?list-type=2 with prefix, delimiter `/`, start-after, continuation-token and max-keys,
-in the XML that AWS sends. Signatures are not looked at. With a delay every page takes that long, as from a
-real store.
+Answers GET /<bucket>?list-type=2 with prefix, delimiter `/`, start-after, continuation-token and max-keys
+(and the older form without list-type, with marker), in the XML that AWS sends. Signatures are not looked at.
+With a delay every page takes that long, as from a real store.
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ class Pages:
         if token := query.get("continuation-token"):
             return int(token)
         start = bisect_left(self.keys, prefix)
-        return max(start, bisect_right(self.keys, query.get("start-after", "")))
+        # `marker` is what the first version of ListObjects has, which boto3's resources still ask for.
+        after = query.get("start-after") or query.get("marker", "")
+        return max(start, bisect_right(self.keys, after))
 
     def _folded(self, prefix: str, start: int, limit: int, url_encoded: bool) -> bytes:
         stop = bisect_right(self.keys, prefix + LAST_CHARACTER, lo=start)

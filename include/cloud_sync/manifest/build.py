@@ -12,10 +12,9 @@ import pyarrow.parquet as pq
 from cloud_sync.integration import MAX_ITEMS_PER_MANIFEST
 from cloud_sync.manifest.items import Item, ItemType
 from cloud_sync.manifest.json_format import encode_manifest
+from cloud_sync.manifest.limits import MAX_TITLE_CHARACTERS
 from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, ManifestIndex, write_index
 from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
-
-MAX_TITLE_CHARACTERS = 300  # Encord's documented limit
 
 # A run grows its manifests rather than send more of them than this.
 MANIFESTS_IN_A_RUN = 200

@@ -1,0 +1,19 @@
+"""Encord's documented limits on a manifest."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_FILE_BYTES: Final = 100 * 1000 * 1000
+MAX_ITEMS: Final = 500_000
+MAX_URLS: Final = 1_000_000
+MAX_BRACKETS: Final = 10_000_000
+"""Not Encord's limit: more lists and objects than this in one file would fill the memory."""
+
+MAX_URL_BYTES: Final = 16 * 1024
+MAX_TITLE_CHARACTERS: Final = 300
+MAX_CLIENT_METADATA_BYTES: Final = 10 << 20
+"""Of one item, as compact JSON."""
+
+ITEMS_AT_ONE_TIME: Final = 10_000
+"""How many Encord works on at one time; more in one manifest may be refused by the account's plan."""

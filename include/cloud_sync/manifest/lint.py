@@ -1,0 +1,239 @@
+"""Lint: everything that can be said about a manifest from its own content.
+
+Most manifests have no fault, so each check first asks about many items at once, in C, and looks at single
+items only where the answer is not clear.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from cloud_sync.manifest.content import ReadManifest
+from cloud_sync.manifest.findings import Finding, Findings
+from cloud_sync.manifest.items import GROUPED_TYPES, Item, ItemType, VideoMetadata
+from cloud_sync.manifest.limits import (
+    ITEMS_AT_ONE_TIME,
+    MAX_CLIENT_METADATA_BYTES,
+    MAX_ITEMS,
+    MAX_TITLE_CHARACTERS,
+    MAX_URL_BYTES,
+    MAX_URLS,
+)
+from cloud_sync.manifest.lint_urls import (
+    SHOWN_CHARACTERS,
+    USUAL_FORM,
+    url_faults,
+    without_query,
+)
+
+TYPES_OF_EXTENSION: Final[dict[str, frozenset[str]]] = {
+    extension: frozenset(types)
+    for types, extensions in (
+        (("video",), "mp4 mov m4v webm mkv avi mpg mpeg wmv"),
+        (("image", "image_group", "image_sequence"), "jpg jpeg png webp avif bmp tif tiff gif heic"),
+        (("dicom_series",), "dcm dicom"),
+        (("audio",), "mp3 wav flac m4a aac ogg"),
+        (("text",), "txt html htm xml json md csv"),
+        (("pdf",), "pdf"),
+        (("nifti",), "nii"),
+    )
+    for extension in extensions.split()
+}
+"""Which item types the files of an extension can be of; other extensions say nothing."""
+
+ENDING_CHARACTERS: Final = 6
+"""Enough for each of these extensions with its dot, and few enough that most files end alike."""
+
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+LARGEST_FPS: Final = 10_000
+
+
+def lint(manifest: ReadManifest) -> tuple[Finding, ...]:
+    """Return all findings: those of reading, then those about the items."""
+    checks = _Lint(manifest, Findings())
+    checks.manifest_as_a_whole()
+    checks.urls()
+    checks.extensions()
+    checks.groups()
+    checks.duplicates()
+    checks.titles()
+    checks.metadata()
+    return manifest.findings + checks.findings.all()
+
+
+@dataclass(frozen=True, slots=True)
+class _Lint:
+    """The checks of one manifest."""
+
+    manifest: ReadManifest
+    findings: Findings
+
+    @property
+    def items(self) -> Sequence[Item]:
+        return self.manifest.items
+
+    def _add(self, code: str, item: int, message: str, remedy: str) -> None:
+        place = self.manifest.place_of(item) if self.findings.wants(code) else ""
+        self.findings.add(code, place, message, remedy)
+
+    def manifest_as_a_whole(self) -> None:
+        """Check counts and flags."""
+        items, urls = len(self.items), sum(len(item.object_urls) for item in self.items)
+        add = self.findings.add
+        if not items:
+            add("empty-manifest", "", "holds no items.", "Add some, or do not submit it.")
+        if items > MAX_ITEMS:
+            add("too-many-items", "", f"holds {items:,} items; Encord takes {MAX_ITEMS:,}.", "Split it.")
+        elif items > ITEMS_AT_ONE_TIME:
+            limit = f"{ITEMS_AT_ONE_TIME:,} at one time"
+            add("many-items", "", f"holds {items:,} items; Encord works on {limit}.", "Split it.")
+        if urls > MAX_URLS:
+            add("too-many-urls", "", f"holds {urls:,} URLs; Encord takes {MAX_URLS:,}.", "Split it.")
+        if self.manifest.skip_duplicate_urls is None:
+            add(
+                "skip-duplicates-unset",
+                "",
+                "does not state skip_duplicate_urls: sent twice, it registers everything twice.",
+                "State it." if self.manifest.format == "json" else "Write JSON to state it.",
+            )
+        if self.manifest.upsert_metadata and not self.manifest.skip_duplicate_urls:
+            add(
+                "upsert-without-skip", "", "states upsert_metadata alone.", "State skip_duplicate_urls: true."
+            )
+
+    def urls(self) -> None:
+        """Check the form of every URL, and that every item has one."""
+        usual = USUAL_FORM.fullmatch
+        urls = [url for item in self.items for url in item.object_urls]
+        if all(map(usual, urls)) and max(map(len, urls), default=0) <= MAX_URL_BYTES:
+            return
+        for position, item in enumerate(self.items):
+            for file, url in enumerate(item.object_urls):
+                if usual(url) is None or len(url) > MAX_URL_BYTES:
+                    self._url(position, file, url)
+
+    def _url(self, position: int, file: int, url: str) -> None:
+        item = self.items[position]
+        which = f"in file {file} of the group, " if item.item_type in GROUPED_TYPES else ""
+        for code, message, remedy in url_faults(url, has_video_metadata=item.video_metadata is not None):
+            self._add(code, position, which + message, remedy)
+
+    def extensions(self) -> None:
+        """Compare the extension of every file with the type of its item."""
+        endings = {
+            (item.item_type, url[-ENDING_CHARACTERS:]) for item in self.items for url in item.object_urls
+        }
+        if all(
+            "." in ending and not ending.endswith("gz") and _fits(item_type, ending)
+            for item_type, ending in endings
+        ):
+            return
+        for position, item in enumerate(self.items):
+            other = next((url for url in item.object_urls if not _fits(item.item_type, url)), None)
+            if other is not None:
+                message = f"is of the type {item.item_type}, but its file ends with .{extension_of(other)}."
+                self._add("type-mismatch", position, message, "Put it under the key or heading of its type.")
+
+    def groups(self) -> None:
+        """Look for groups without files, and for those that have one twice."""
+        for position, item in enumerate(self.items):
+            urls = item.object_urls
+            if not urls:
+                self._add("empty-group", position, "has no files.", "Add some, or remove the entry.")
+            elif len(urls) > 1 and len(set(urls)) < len(urls):
+                twice = without_query(Counter(urls).most_common(1)[0][0])
+                message = f"has a file twice: {twice[:SHOWN_CHARACTERS]}."
+                self._add("url-twice-in-group", position, message, "Remove one of them.")
+
+    def duplicates(self) -> None:
+        """Look for items that have the same files."""
+        if len({item.object_urls for item in self.items}) < len(self.items):
+            first: dict[tuple[str, ...], int] = {}
+            for position, item in enumerate(self.items):
+                earlier = first.setdefault(item.object_urls, position)
+                if earlier != position and self.findings.wants("duplicate-item"):
+                    place = self.manifest.place_of(earlier)
+                    message = f"has the same files as {place}."
+                    self._add("duplicate-item", position, message, "Remove one of them.")
+
+    def titles(self) -> None:
+        """Check the titles."""
+        for position, item in enumerate(self.items):
+            title = item.title
+            if title is None:
+                if item.item_type in GROUPED_TYPES:
+                    self._add("title-missing", position, "has no title.", "Give it one.")
+            elif not title or title.isspace():
+                code = "title-missing" if item.item_type in GROUPED_TYPES else "title-blank"
+                self._add(code, position, "has a blank title.", "Give it one, or leave out the key.")
+            elif len(title) > MAX_TITLE_CHARACTERS:
+                message = f"has a title of {len(title):,} characters; Encord takes {MAX_TITLE_CHARACTERS}."
+                self._add("title-too-long", position, message, "Shorten it.")
+
+    def metadata(self) -> None:
+        """Check clientMetadata and videoMetadata."""
+        some = False
+        for position, item in enumerate(self.items):
+            if item.client_metadata is not None:
+                some = True
+                self._client_metadata(position, item)
+            if item.video_metadata is not None:
+                for fault in _implausible(item.video_metadata):
+                    self._add(
+                        "video-metadata-implausible",
+                        position,
+                        f"has {fault} in videoMetadata, which Encord would believe.",
+                        "Correct it, or remove videoMetadata.",
+                    )
+        if some:
+            self.findings.add(
+                "metadata-jsonb", "", "has clientMetadata, which is stored without the order of its keys."
+            )
+
+    def _client_metadata(self, position: int, item: Item) -> None:
+        try:
+            encoded = msgspec.json.encode(item.client_metadata)
+        except RecursionError:
+            self._add(
+                "metadata-too-deep", position, "has clientMetadata that is nested too deeply.", "Flatten it."
+            )
+            return
+        if len(encoded) > MAX_CLIENT_METADATA_BYTES:
+            limit = f"{MAX_CLIENT_METADATA_BYTES >> 20} MB"
+            message = f"has {len(encoded):,} bytes of clientMetadata; Encord takes {limit}."
+            self._add("metadata-too-large", position, message, "Keep large data elsewhere, and its URL here.")
+        if b"\\u0000" in encoded and NUL.search(encoded):
+            self._add(
+                "metadata-nul",
+                position,
+                "has a NUL character in clientMetadata, which PostgreSQL's jsonb refuses.",
+                "Remove it.",
+            )
+
+
+def extension_of(url: str) -> str:
+    """Return the extension of a URL's file in lower case, without the dot; `nii` of `a.nii.gz`."""
+    stem, dot, extension = without_query(url).rpartition("/")[2].rpartition(".")
+    if extension.lower() == "gz":
+        extension = stem.rpartition(".")[2]
+    return extension.lower() if dot else ""
+
+
+def _fits(item_type: ItemType, url: str) -> bool:
+    return item_type in TYPES_OF_EXTENSION.get(extension_of(url), (item_type,))
+
+
+def _implausible(metadata: VideoMetadata) -> Iterator[str]:
+    if not 0 < metadata.fps <= LARGEST_FPS:
+        yield f"fps {metadata.fps}"
+    for name in ("duration", "width", "height", "file_size"):
+        if getattr(metadata, name) <= 0:
+            yield f"{name} {getattr(metadata, name)}"
+    if not metadata.mime_type.startswith("video/"):
+        yield f"mime_type {metadata.mime_type[:40]!r}"

@@ -56,7 +56,8 @@ def write_items(path: Path, manifests: Sequence[Sequence[dict[str, Any] | str]])
         for one in objects:
             row = an_object(one) if isinstance(one, str) else one
             kind = "video" if row["key"].endswith("mp4") else "image"
-            rows.append({**row, "url": URL_BASE + row["key"], "item_type": kind, "manifest": number})
+            item = {"item_type": kind, "item_key": row["key"], "position": 0, "title": None}
+            rows.append({**row, "url": URL_BASE + row["key"], **item, "manifest": number})
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, ITEMS_SCHEMA), path)
     return path

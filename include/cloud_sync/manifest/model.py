@@ -9,7 +9,7 @@ from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
 
 INDEX_NAME = "manifests/index.json"
 
-# Each item of the run with its object URL and the number of its manifest.
+# Each file of the run's items with its object URL and the number of its manifest.
 ITEMS_NAME = "items.parquet"
 
 
@@ -21,12 +21,14 @@ class ManifestEntry:
         number: Its number in the run, from 0.
         name: Path in the run folder, `manifests/<nnnn>-<sha256 prefix>.json`.
         items: Number of items in it.
+        files: Number of object URLs in it, of groups and series more than one an item.
         sha256: Hex digest of its bytes.
     """
 
     number: int
     name: str
     items: int
+    files: int
     sha256: str
 
 

@@ -30,7 +30,7 @@ def folder(tmp_path) -> RunFolder:
 
 
 def ended(status: str = "done", items: int = 10) -> tuple[ManifestEntry, Outcome]:
-    entry = ManifestEntry(0, "manifests/0000-abc.json", items, "abc")
+    entry = ManifestEntry(0, "manifests/0000-abc.json", items, items, "abc")
     outcome = Outcome(
         manifest_number=0,
         manifest=entry.name,

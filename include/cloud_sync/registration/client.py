@@ -14,14 +14,13 @@ from itertools import islice
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
-from cloud_sync.errors import ConfigError
 from cloud_sync.integration import is_uuid
-from cloud_sync.registration.errors import DOMAIN_RULE, clean_text, cut_url, the_one, translate
+from cloud_sync.registration.domain import DEFAULT_DOMAIN, check_domain
+from cloud_sync.registration.errors import clean_text, cut_url, the_one, translate
 from cloud_sync.registration.keys import check_ssh_key
-from cloud_sync.registration.model import FolderItem, JobState, UnitError
+from cloud_sync.registration.model import DatasetRef, FolderItem, JobState, UnitError
 
 if TYPE_CHECKING:
     from encord.dataset import Dataset
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from encord.storage import StorageFolder, StorageItem
     from encord.user_client import EncordUserClient
 
-DEFAULT_DOMAIN = "https://api.encord.com"
 PAGE_ITEMS = 1000  # Encord's longest page
 LINK_BATCH_ITEMS = 1000
 READ_RETRIES = 3
@@ -51,15 +49,6 @@ class Timeouts:
     connect_s: int = 10
     request_s: int = 120
     poll_s: int = 30
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetRef:
-    """A dataset as Encord names it; `backing_folder_uuid` is None if it has no folder of its own."""
-
-    uuid: str
-    title: str
-    backing_folder_uuid: str | None
 
 
 class EncordClient:
@@ -280,23 +269,6 @@ class EncordClient:
             with self._lock:
                 self._datasets[uuid] = cached
         return cached
-
-
-def check_domain(domain: str) -> str:
-    """Return an API domain without a slash at its end.
-
-    Raises:
-        ConfigError: It is not `http://host` or `https://host`, with a port at most.
-    """
-    cleaned = domain.strip().rstrip("/")
-    try:
-        parts = urlsplit(cleaned)
-        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or cleaned != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
-        raise ConfigError(f"{DOMAIN_RULE.message}.", where="Encord connection", remedy=DOMAIN_RULE.remedy)
-    return cleaned
 
 
 def _connect(

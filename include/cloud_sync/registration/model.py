@@ -55,6 +55,15 @@ def write_target(folder: RunFolder, target: Target) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetRef:
+    """A dataset as Encord names it; `backing_folder_uuid` is None if it has no folder of its own."""
+
+    uuid: str
+    title: str
+    backing_folder_uuid: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class FolderItem:
     """An item as the storage folder holds it. `url` is the object's URL; None for items made in Encord."""
 

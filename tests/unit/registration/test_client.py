@@ -13,9 +13,9 @@ from requests.adapters import HTTPAdapter
 
 from cloud_sync.errors import CloudSyncError, ConfigError, EncordError
 from cloud_sync.registration import client as client_module
-from cloud_sync.registration.client import DatasetRef, EncordClient, Timeouts, check_domain
+from cloud_sync.registration.client import EncordClient, Timeouts
 from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
-from cloud_sync.registration.model import FolderItem, UnitError
+from cloud_sync.registration.model import DatasetRef, FolderItem, UnitError
 from tests.unit.registration.keys import ed25519_key, wrong_keys
 from tests.unit.registration.wire import (
     CREDENTIAL,
@@ -66,14 +66,6 @@ def test_a_wrong_key_never_reaches_the_sdk(wire, monkeypatch, text):
     monkeypatch.setattr("encord.configs.SshConfig.from_ssh_private_key", lambda *_, **__: pytest.fail("seen"))
     with pytest.raises(ConfigError):
         EncordClient(ssh_private_key=text)
-
-
-@pytest.mark.parametrize(
-    "domain", ["api.encord.com", "ftp://x", "https://", "https://x/y", "https://a:b@x", ""]
-)
-def test_a_domain_that_cannot_be_called_is_refused(domain):
-    with pytest.raises(ConfigError, match="API domain"):
-        check_domain(domain)
 
 
 def test_requests_are_signed_name_the_project_and_have_our_timeouts(wire, client):

@@ -16,6 +16,10 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import msgspec
+from pydantic import ValidationError
+
+from cloud_sync.errors import ManifestError
 from cloud_sync.integration import is_uuid
 from cloud_sync.registration.domain import DEFAULT_DOMAIN, check_domain
 from cloud_sync.registration.errors import clean_text, cut_url, the_one, translate
@@ -25,7 +29,7 @@ from cloud_sync.registration.model import DatasetRef, FolderItem, JobState, Unit
 if TYPE_CHECKING:
     from encord.dataset import Dataset
     from encord.http.v2.api_client import ApiClient
-    from encord.orm.storage import UploadLongPollingState
+    from encord.orm.storage import DataUploadItems, UploadLongPollingState
     from encord.storage import StorageFolder, StorageItem
     from encord.user_client import EncordUserClient
 
@@ -49,6 +53,12 @@ class Timeouts:
     connect_s: int = 10
     request_s: int = 120
     poll_s: int = 30
+
+
+class _Dialect(msgspec.Struct, rename="camel"):
+    """The key that only manifests in the SDK's own dialect have; decoding keeps nothing else of the file."""
+
+    skip_duplicate_urls: bool | None = None
 
 
 class EncordClient:
@@ -161,22 +171,25 @@ class EncordClient:
 
         Args:
             folder_uuid: The storage folder to register to.
-            manifest: The manifest file; Encord shows its name beside the job.
+            manifest: The manifest file, in the product document's dialect or in the SDK's own. Of the
+                first Encord shows the name beside the job; with the second the SDK sends none.
             encord_integration_uuid: The cloud credential with which Encord reads the objects.
             ignore_errors: True: a bad file fails alone. False: it fails the job.
 
         Raises:
+            ManifestError: The file is none that the SDK would send whole; nothing was sent.
             ManifestRefusedError: Encord will not take this manifest; there is no job.
             EncordRefusedError: Encord said no; there is no job.
             EncordError: Otherwise: there may be a job, whose id is lost.
         """
         where = f"storage folder {folder_uuid}, manifest {manifest.name}"
+        files = _as_sent(manifest)
         with _translated(where, changes_nothing=True):
             folder = self._folder(folder_uuid)
         with _translated(where, sends_manifest=True):
             job = folder.add_private_data_to_folder_start(
                 integration_id=encord_integration_uuid,
-                private_files=manifest,
+                private_files=files,
                 ignore_errors=ignore_errors,
             )
             return str(job)
@@ -313,6 +326,32 @@ def _translated(where: str, *, changes_nothing: bool = False, sends_manifest: bo
         raise translate(
             error, where=where, changes_nothing=changes_nothing, sends_manifest=sends_manifest
         ) from None
+
+
+def _as_sent(manifest: Path) -> Path | DataUploadItems:
+    """Return a manifest as the SDK wants it: its path, or in the SDK's own dialect its content as a model.
+
+    The SDK sends a path as the product document's dialect whatever stands in it, and its models drop
+    keys that they do not know, so such keys are refused here.
+    """
+    try:
+        data = manifest.read_bytes()
+        if msgspec.json.decode(data, type=_Dialect).skip_duplicate_urls is None:
+            return manifest
+        from encord.orm.storage import DataUploadItems
+
+        return DataUploadItems.model_validate_json(data, extra="forbid")
+    except msgspec.DecodeError as error:
+        said = f"is not a manifest: {error}."
+    except ValidationError as error:
+        said = f"the encord SDK would not send all of it: {_first_problem(error)}."
+    raise ManifestError(said, where=str(manifest), remedy="Trigger a new run, which writes it anew.")
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Return place and message of the first of pydantic's findings, without the values around it."""
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"
 
 
 def _job_state(state: UploadLongPollingState) -> JobState:

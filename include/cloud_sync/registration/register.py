@@ -143,7 +143,7 @@ class Registrar:
         except ManifestRefusedError as error:
             log.warning("%s", error)
             return self._finish(record, _refusal(error))
-        except (EncordRefusedError, ConfigError):
+        except (EncordRefusedError, ConfigError, ManifestError):
             jobs.refused(self.folder, record)
             raise
         record = jobs.submitted(self.folder, record, job_id)

@@ -11,7 +11,7 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from cloud_sync.errors import CloudSyncError, ConfigError, EncordError
+from cloud_sync.errors import CloudSyncError, ConfigError, EncordError, ManifestError
 from cloud_sync.registration import client as client_module
 from cloud_sync.registration.client import EncordClient, Timeouts
 from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
@@ -178,6 +178,70 @@ def test_a_job_sends_what_is_on_disk_under_its_name(wire, client, manifest):
         "ignoreErrors": True,
         "fileName": "0003-abc.json",
     }
+
+
+TYPED = {
+    "videos": [{"objectUrl": "s3://b/1.mp4", "clientMetadata": {"site": None, "n": 1.5}}],
+    "imageGroups": [
+        {"title": "group", "createVideo": True, "images": [{"url": "s3://b/1.jpg"}, {"url": "s3://b/2.jpg"}]}
+    ],
+    "dicomSeries": [{"title": "series", "dicomFiles": [{"url": "s3://b/1.dcm", "title": None}]}],
+    "nifti": [{"objectUrl": "s3://b/1.nii.gz"}],
+    "pdf": [{"objectUrl": "s3://b/1.pdf", "title": "Öl.pdf"}],
+    "skipDuplicateUrls": False,
+}
+
+
+def holds(whole, part):
+    """Whether all that stands in one JSON value stands in the other, nulls aside where a key is optional."""
+    if isinstance(part, dict):
+        return all(holds(whole[key], value) if key in whole else value is None for key, value in part.items())
+    if isinstance(part, list):
+        return len(whole) == len(part) and all(map(holds, whole, part))
+    return whole == part
+
+
+def test_a_manifest_in_the_sdks_own_dialect_is_sent_whole_as_that(wire, client, tmp_path):
+    wire.on("POST", JOBS_PATH, JOB)
+    path = tmp_path / "0003-abc.json"
+    path.write_text(json.dumps(TYPED))
+    assert start(client, path, ignore_errors=False) == JOB
+    body = wire.sent[-1].body
+    assert body["integrationHash"] == CREDENTIAL
+    assert body["ignoreErrors"] is False
+    assert "externalFiles" not in body
+    assert holds(body["dataItems"], TYPED)
+    assert body["dataItems"]["videos"][0]["clientMetadata"] == {"site": None, "n": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"pdfs": [], "skipDuplicateUrls": True}, "pdfs: Extra inputs"),
+        ({"pdf": [{"objectUrl": "u", "titel": "t"}], "skipDuplicateUrls": True}, "pdf.0.titel: Extra"),
+        (
+            {"imageGroups": [{"title": "t", "objectUrl_0": "u"}], "skipDuplicateUrls": True},
+            "imageGroups.0.images: Field required",
+        ),
+        (
+            {"dicomSeries": [{"title": "t", "dicomFiles": [{"url": "u", "title": None, "x": 1}]}]}
+            | {"skipDuplicateUrls": True},
+            "dicomSeries.0.dicomFiles.0.x: Extra",
+        ),
+        ({"pdf": [{"objectUrl": "u"}], "skipDuplicateUrls": "yes"}, "Expected `bool | null`, got `str`"),
+        ([], "Expected `object`, got `array`"),
+        (b"{", "is not a manifest: Input data was truncated"),
+    ],
+)
+def test_what_the_sdk_would_drop_is_refused_before_anything_is_sent(wire, client, tmp_path, content, said):
+    path = tmp_path / "0003-abc.json"
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    with pytest.raises(ManifestError) as caught:
+        start(client, path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert said in str(caught.value)
+    assert caught.value.remedy
+    assert wire.sent == []
 
 
 @pytest.fixture

@@ -204,7 +204,9 @@ def test_a_refusal_when_a_cancelled_job_is_sent_again(registrar, encord, folder)
     assert read_outcome(folder, 0).job_id == ""
 
 
-@pytest.mark.parametrize("error", [EncordRefusedError("no", transient=True), ConfigError("no")])
+@pytest.mark.parametrize(
+    "error", [EncordRefusedError("no", transient=True), ConfigError("no"), ManifestError("no")]
+)
 def test_a_clear_no_leads_back_to_planned(registrar, encord, folder, error):
     entry = write_manifest(folder, 0, *URLS)
     encord.raises["start"] = [error]

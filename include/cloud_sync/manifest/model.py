@@ -1,16 +1,26 @@
-"""The index of a run's manifests: which there are, and which register task handles which."""
+"""The nouns of manifests: the index of those of a run, and the items that were sent in them."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from cloud_sync.manifest.items import GROUPED_TYPES, ItemType
 from cloud_sync.planning.model import REGISTER_NAME
 from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 INDEX_NAME = "manifests/index.json"
 
 # Each file of the run's items with its object URL and the number of its manifest.
 ITEMS_NAME = "items.parquet"
+BATCH_ROWS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +90,73 @@ def read_index(folder: RunFolder) -> ManifestIndex:
     return ManifestIndex(
         **{**data, "manifests": tuple(ManifestEntry(**entry) for entry in data["manifests"])}
     )
+
+
+class SentItem(msgspec.Struct, frozen=True, gc=False):
+    """An item as it stands in one of the run's manifests.
+
+    Attributes:
+        manifest: The manifest's number.
+        item_type: What it is.
+        object_urls: Its files, in order.
+        title: As in the manifest; None if Encord takes the file name.
+    """
+
+    manifest: int
+    item_type: ItemType
+    object_urls: tuple[str, ...]
+    title: str | None = None
+
+
+def items_of_manifests(items_path: Path, manifests: Collection[int]) -> Iterator[SentItem]:
+    """Stream the items of some manifests from `items.parquet`."""
+    import pyarrow.dataset as ds
+
+    return _whole_items(items_path, ds.field("manifest").isin(list(manifests)))
+
+
+def items_with_urls(items_path: Path, urls: Collection[str]) -> Iterator[SentItem]:
+    """Stream the items from `items.parquet` that have a file with one of these URLs, with all their files."""
+    import pyarrow.dataset as ds
+
+    groups = set()
+    for url, item_type, item_key, title, manifest in _rows(items_path, ds.field("url").isin(list(urls))):
+        if item_type in GROUPED_TYPES:
+            groups.add(item_key)
+        else:
+            yield SentItem(manifest, item_type, (url,), title)
+    if groups:
+        # A single file's item key may be any text, also that of a group.
+        grouped = ds.field("item_type").isin(list(GROUPED_TYPES))
+        yield from _whole_items(items_path, grouped & ds.field("item_key").isin(list(groups)))
+
+
+def _whole_items(items_path: Path, condition: ds.Expression) -> Iterator[SentItem]:
+    """Yield the items of rows that are chosen by item or by manifest: a group's rows stand together."""
+    urls: list[str] = []
+    group: tuple[Any, ...] = ()
+    for url, item_type, item_key, title, manifest in _rows(items_path, condition):
+        if item_type not in GROUPED_TYPES:
+            yield SentItem(manifest, item_type, (url,), title)
+            continue
+        key = (manifest, item_type, item_key, title)
+        if key != group and urls:
+            yield _group_item(group, urls)
+            urls = []
+        group = key
+        urls.append(url)
+    if urls:
+        yield _group_item(group, urls)
+
+
+def _group_item(group: tuple[Any, ...], urls: Iterable[str]) -> SentItem:
+    manifest, item_type, _, title = group
+    return SentItem(manifest, item_type, tuple(urls), title)
+
+
+def _rows(items_path: Path, condition: ds.Expression) -> Iterator[tuple[Any, ...]]:
+    import pyarrow.dataset as ds
+
+    columns = ["url", "item_type", "item_key", "title", "manifest"]
+    for batch in ds.dataset(items_path).to_batches(columns=columns, filter=condition, batch_size=BATCH_ROWS):
+        yield from zip(*(batch[name].to_pylist() for name in columns), strict=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 PAGE_ITEMS = 1000  # Encord's longest page
 LINK_BATCH_ITEMS = 1000
+CHILD_READS_IN_FLIGHT = 8  # they wait for Encord, not for this machine
 READ_RETRIES = 3
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 2.0
@@ -248,6 +250,19 @@ class EncordClient:
             for item in listed:
                 yield _folder_item(item)
 
+    def child_urls(self, item_uuids: Iterable[str]) -> Iterator[tuple[str, tuple[str | None, ...]]]:
+        """Stream groups and series with the object URLs of their files, in order: a request for each.
+
+        Args:
+            item_uuids: Items of the types that have several files.
+        """
+        with ThreadPoolExecutor(CHILD_READS_IN_FLIGHT, thread_name_prefix="children") as pool:
+            for batch in _batches(item_uuids, PAGE_ITEMS):
+                with _translated(f"{len(batch)} items from {batch[0]}"):
+                    items = self._sdk.get_storage_items(batch)
+                    for item, urls in zip(items, pool.map(_child_urls, items), strict=True):
+                        yield str(item.uuid), urls
+
     def link_items(self, dataset_uuid: str, uuids: Iterable[str]) -> int:
         """Make items of a storage folder part of a dataset; those that are part of it stay as they are.
 
@@ -377,7 +392,17 @@ def _job_state(state: UploadLongPollingState) -> JobState:
 
 
 def _folder_item(item: StorageItem) -> FolderItem:
-    return FolderItem(uuid=str(item.uuid), name=item.name, url=item.url)
+    return FolderItem(
+        uuid=str(item.uuid),
+        name=item.name,
+        url=item.url,
+        item_type=item.item_type.name.lower(),
+        frame_count=item.frame_count,
+    )
+
+
+def _child_urls(item: StorageItem) -> tuple[str | None, ...]:
+    return tuple(child.url for child in item.get_child_items())
 
 
 def _batches(values: Iterable[str], size: int) -> Iterator[list[str]]:

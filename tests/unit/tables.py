@@ -76,7 +76,7 @@ def _single(one: dict[str, Any] | str) -> dict[str, Any]:
 
 
 def write_items(path: Path, manifests: Sequence[Sequence[dict[str, Any] | str | Group]]) -> Path:
-    """Write `items.parquet`: the items of each manifest, objects as videos if they end in mp4, else as images."""
+    """Write `items.parquet`: the items of each manifest; objects are videos if mp4, else images."""
     rows = []
     for number, items in enumerate(manifests):
         for one in items:

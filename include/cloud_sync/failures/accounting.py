@@ -89,9 +89,11 @@ def registered_by_type(
 ) -> dict[str, Tally]:
     """Count by type what these manifests say and is registered, now or before; without types of none."""
     condition = ds.field("manifest").isin([entry.number for entry, _ in ended])
-    rows = ds.dataset(items_path).to_table(columns=["item_type", "position"], filter=condition)
-    files = _counts(rows["item_type"])
-    items = _counts(rows["item_type"].filter(pc.equal(rows["position"], 0)))
+    items: Counter[str] = Counter()
+    files: Counter[str] = Counter()
+    for rows in ds.dataset(items_path).to_batches(columns=["item_type", "position"], filter=condition):
+        files.update(_counts(rows["item_type"]))
+        items.update(_counts(rows["item_type"].filter(pc.equal(rows["position"], 0))))
     for one in refused:
         if one.item is not None:
             items[one.item.item_type] -= 1
@@ -99,8 +101,8 @@ def registered_by_type(
     return {kind: Tally(count, files[kind]) for kind, count in sorted(items.items()) if count}
 
 
-def _counts(values: Any) -> Counter[str]:
-    return Counter({str(one["values"]): one["counts"] for one in values.value_counts().to_pylist()})
+def _counts(values: Any) -> dict[str, int]:
+    return {one["values"]: one["counts"] for one in values.value_counts().to_pylist()}
 
 
 def _is_accounted(outcome: Outcome, failed: Mapping[int, int]) -> bool:

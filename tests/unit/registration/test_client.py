@@ -402,7 +402,7 @@ def test_items_are_streamed_over_all_pages(wire, client):
     wire.on("GET", f"{FOLDER_PATH}/items", page)
     found = list(client.folder_items(FOLDER))
     assert [one.url for one in found] == ["s3://b/0.jpg", "s3://b/1.jpg", "s3://b/2.jpg"]
-    assert found[0] == FolderItem(str(UUID(int=1000)), "0.jpg", "s3://b/0.jpg")
+    assert found[0] == FolderItem(str(UUID(int=1000)), "0.jpg", "s3://b/0.jpg", "image", None)
     assert "isInDataset" not in wire.sent[-1].query
 
 
@@ -410,6 +410,46 @@ def test_only_unlinked_items_can_be_asked_for(wire, client):
     wire.on("GET", f"{FOLDER_PATH}/items", {"results": [], "nextPageToken": None})
     assert list(client.folder_items(FOLDER, unlinked_only=True)) == []
     assert wire.sent[-1].query["isInDataset"] == ["False"]
+
+
+def test_a_group_has_its_type_its_frames_and_no_url(wire, client):
+    group = item(0) | {"item_type": "imageGroup", "frame_count": 7}
+    wire.on("GET", f"{FOLDER_PATH}/items", {"results": [group], "nextPageToken": None})
+    [found] = client.folder_items(FOLDER)
+    assert (found.url, found.item_type, found.frame_count) == (None, "image_group", 7)
+
+
+def test_the_files_of_groups_are_asked_for_one_group_a_request(wire, client):
+    numbers = range(1002)
+    groups = {str(UUID(int=1000 + n)): item(n) | {"item_type": "dicomSeries"} for n in numbers}
+
+    def children(sent):
+        uuid = sent.path.split("/")[-2]
+        urls = [f"s3://b/{uuid}/2.dcm", f"s3://b/{uuid}/10.dcm", None]
+        return {"results": [item(n, url) for n, url in enumerate(urls)], "nextPageToken": None}
+
+    wire.on(
+        "POST", ".*/items/get-bulk", lambda sent: {"results": [groups[u] for u in sent.body["itemUuids"]]}
+    )
+    wire.on("GET", f"{FOLDER_PATH}/items/.*/child-items", children)
+    found = list(client.child_urls(iter(groups)))
+    assert [uuid for uuid, _ in found] == list(groups)
+    assert all(urls == (f"s3://b/{uuid}/2.dcm", f"s3://b/{uuid}/10.dcm", None) for uuid, urls in found)
+    assert sum(sent.method == "POST" for sent in wire.sent) == 2
+    assert len(wire.sent) == len(groups) + 2
+
+
+def test_no_groups_cost_no_request(wire, client):
+    assert list(client.child_urls([])) == []
+    assert wire.sent == []
+
+
+def test_a_group_that_cannot_be_asked_is_an_error(wire, client):
+    wire.on("POST", ".*/items/get-bulk", {"results": [item(0) | {"item_type": "imageGroup"}]})
+    wire.on("GET", f"{FOLDER_PATH}/items/.*/child-items", (500, {"message": "boom"}))
+    with pytest.raises(EncordError) as caught:
+        list(client.child_urls([str(UUID(int=1000))]))
+    assert caught.value.transient
 
 
 def test_items_are_linked_in_batches_and_duplicates_skipped(wire, client):

@@ -319,11 +319,11 @@ HISTORIES = f"""
 JUDGED = f"""
     failed AS (
         SELECT
-            items.item_key,
+            items.item_type, items.item_key,
             max((failures.state = 'quarantined', failures.state, failures.failure_class)) AS worst
         FROM items JOIN failures USING (url)
         WHERE items.item_type IN {tuple(sorted(GROUPED_TYPES))}
-        GROUP BY items.item_key
+        GROUP BY items.item_type, items.item_key
     ), judged AS (
         SELECT
             items.*,
@@ -331,7 +331,7 @@ JUDGED = f"""
             coalesce(failures.failure_class, failed.worst[3]) AS failure_class
         FROM items
         LEFT JOIN failures USING (url)
-        LEFT JOIN failed ON failed.item_key = items.item_key
+        LEFT JOIN failed USING (item_type, item_key)
     )
 """  # noqa: S608 (built from constants of this file)
 

@@ -122,7 +122,7 @@ def summary(report: Mapping[str, Any]) -> str:
             f"  registered          {report['registered']:>9,}",
             f"  already registered  {report['already_registered']:>9,}",
             *(
-                f"      sent: {tally['items']:,} {kind} of {tally['files']:,} files"
+                f"      {kind:<16}{tally['items']:>9,} items, {tally['files']:,} files"
                 for kind, tally in report["registered_by_type"].items()
             ),
             f"  failed              {report['failed']:>9,}",

@@ -214,7 +214,9 @@ def _commit(ledger: Ledger, context: SettleContext, items_path: Path, result: Se
             for entry, outcome in result.ended
         ],
         failures=[
-            SettledFailure(row.object_url, row.failure_class, _state_of(row)) for row in result.failures
+            SettledFailure(row.object_url, row.failure_class, _state_of(row))
+            for row in result.failures
+            if row.item_type  # else Encord named a URL that was not sent in that manifest
         ],
     )
 

@@ -110,42 +110,43 @@ class SentItem(msgspec.Struct, frozen=True, gc=False):
 
 def items_of_manifests(items_path: Path, manifests: Collection[int]) -> Iterator[SentItem]:
     """Stream the items of some manifests from `items.parquet`."""
-    import pyarrow.dataset as ds
+    import pyarrow as pa
 
-    return _whole_items(items_path, ds.field("manifest").isin(list(manifests)))
+    return _whole_items(items_path, _field("manifest").isin(pa.array(manifests, pa.int32())))
 
 
 def items_with_urls(items_path: Path, urls: Collection[str]) -> Iterator[SentItem]:
     """Stream the items from `items.parquet` that have a file with one of these URLs, with all their files."""
-    import pyarrow.dataset as ds
+    import pyarrow as pa
 
     groups = set()
-    for url, item_type, item_key, title, manifest in _rows(items_path, ds.field("url").isin(list(urls))):
+    named = _field("url").isin(pa.array(urls, pa.string()))
+    for url, item_type, item_key, title, manifest in _rows(items_path, named):
         if item_type in GROUPED_TYPES:
             groups.add(item_key)
         else:
             yield SentItem(manifest, item_type, (url,), title)
     if groups:
         # A single file's item key may be any text, also that of a group.
-        grouped = ds.field("item_type").isin(list(GROUPED_TYPES))
-        yield from _whole_items(items_path, grouped & ds.field("item_key").isin(list(groups)))
+        grouped = _field("item_type").isin(list(GROUPED_TYPES))
+        yield from _whole_items(items_path, grouped & _field("item_key").isin(list(groups)))
 
 
 def _whole_items(items_path: Path, condition: ds.Expression) -> Iterator[SentItem]:
-    """Yield the items of rows that are chosen by item or by manifest: a group's rows stand together."""
-    urls: list[str] = []
+    """Yield the items of rows that are chosen by manifest or by item: a group's rows stand together."""
     group: tuple[Any, ...] = ()
+    urls: list[str] = []
     for url, item_type, item_key, title, manifest in _rows(items_path, condition):
-        if item_type not in GROUPED_TYPES:
+        key = (manifest, item_type, item_key, title) if item_type in GROUPED_TYPES else ()
+        if key != group:
+            if group:
+                yield _group_item(group, urls)
+            group, urls = key, []
+        if group:
+            urls.append(url)
+        else:
             yield SentItem(manifest, item_type, (url,), title)
-            continue
-        key = (manifest, item_type, item_key, title)
-        if key != group and urls:
-            yield _group_item(group, urls)
-            urls = []
-        group = key
-        urls.append(url)
-    if urls:
+    if group:
         yield _group_item(group, urls)
 
 
@@ -160,3 +161,9 @@ def _rows(items_path: Path, condition: ds.Expression) -> Iterator[tuple[Any, ...
     columns = ["url", "item_type", "item_key", "title", "manifest"]
     for batch in ds.dataset(items_path).to_batches(columns=columns, filter=condition, batch_size=BATCH_ROWS):
         yield from zip(*(batch[name].to_pylist() for name in columns), strict=True)
+
+
+def _field(name: str) -> ds.Expression:
+    import pyarrow.dataset as ds
+
+    return ds.field(name)

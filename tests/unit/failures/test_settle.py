@@ -30,7 +30,8 @@ def parse_url(text: str) -> str:
 
 
 def keys_of(one: str | Group) -> list[str]:
-    return [one] if isinstance(one, str) else list(one.objects)
+    objects = [one] if isinstance(one, str) else one.objects
+    return [obj if isinstance(obj, str) else obj["key"] for obj in objects]
 
 
 class Run:

@@ -47,11 +47,10 @@ RULES: Mapping[str, FileRule] = {
     "image_group": FileRule("an image", ("image/",), IMAGES, 1_000_000_000),
     "image_sequence": FileRule("an image", ("image/",), IMAGES - {"image/tiff"}, 1_000_000_000),
     "dicom_series": FileRule("a DICOM file", ("application/dicom",), None, 25_000_000),
-    "audio": FileRule("an audio file", ("audio/", "application/ogg"), SOUNDS),
-    "text": FileRule("a text file", ("text/", "application/json", "application/xml", "image/svg+xml")),
-    "pdf": FileRule("a PDF document", ("application/pdf",)),
-    # Of a compressed volume the first bytes may say no more than that it is compressed.
-    "nifti": FileRule("a NIfTI volume", ("application/nifti", "application/gzip")),
+    "audio": FileRule("an audio file", ("audio/",), SOUNDS),
+    "text": FileRule("a text file", ("text/", "application/json", "application/xml")),
+    "pdf": FileRule("a PDF file", ("application/pdf",)),
+    "nifti": FileRule("a NIfTI file", ("application/nifti",)),
 }
 
 

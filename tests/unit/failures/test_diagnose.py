@@ -151,8 +151,8 @@ EXPECTED = {
     "dicom_series": "a DICOM file",
     "audio": "an audio file",
     "text": "a text file",
-    "pdf": "a PDF document",
-    "nifti": "a NIfTI volume",
+    "pdf": "a PDF file",
+    "nifti": "a NIfTI file",
 }
 
 
@@ -179,10 +179,10 @@ def test_what_is_expected_by_type(item_type, content):
         ("image_group", "image/tiff", FailureClass.TRANSIENT),
         ("image_sequence", "image/tiff", FailureClass.UNSUPPORTED),
         ("audio", "audio/mp4", FailureClass.UNSUPPORTED),
-        ("audio", "application/ogg", FailureClass.UNSUPPORTED),
+        ("audio", "audio/ogg", FailureClass.UNSUPPORTED),
         ("text", "application/json", FailureClass.TRANSIENT),
         ("text", "text/csv", FailureClass.TRANSIENT),
-        ("nifti", "application/gzip", FailureClass.TRANSIENT),
+        ("nifti", "application/gzip", FailureClass.WRONG_TYPE),
         ("nifti", "application/nifti+gzip", FailureClass.TRANSIENT),
         ("pdf", "application/zip", FailureClass.WRONG_TYPE),
     ],

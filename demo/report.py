@@ -59,7 +59,7 @@ class RunReport:
         verdict: `ok`, `ok_with_quarantine` or `failed`.
         registered: Items that this run registered.
         already_registered: Objects that were registered before, known by the plan or found out by Encord.
-        failed: Files that were not registered.
+        failed: Items sent that were not registered.
         folder: The run folder.
     """
 
@@ -144,7 +144,7 @@ def result_table(title: str, report: RunReport) -> Table:
     table.add_row("submitted", str(report.manifests), f"manifests{f' (upload jobs: {jobs})' if jobs else ''}")
     table.add_row("registered", str(report.registered), "new items in the dataset")
     table.add_row("already registered", str(report.already_registered), "objects")
-    table.add_row("failed", str(report.failed), "files")
+    table.add_row("failed", str(report.failed), "items")
     table.add_row("verdict", "", report.verdict)
     return table
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloud_sync.errors import ConfigError, StorageError
+from cloud_sync.manifest.items import GROUPED_TYPES
 from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class SettledManifest:
 
 @dataclass(frozen=True, slots=True)
 class SettledFailure:
-    """A file that was not registered, by its object URL."""
+    """A file at fault for an item that was not registered, by its object URL."""
 
     url: str
     failure_class: str
@@ -179,9 +180,9 @@ class Ledger:
         Args:
             run_id: The DAG run; a second commit of one run replaces the first.
             url_base: How this run's object URLs begin.
-            items_path: Parquet with key, url, size_bytes, etag, last_modified, item_type, manifest.
+            items_path: Parquet with key, url, size_bytes, etag, last_modified, item_type, item_key, manifest.
             manifests: The manifests whose upload jobs have ended.
-            failures: Those of their files that were not registered.
+            failures: For each of their items that were not registered, the files at fault.
         """
         base = self.before(run_id)
         with self.files.writing(NEXT_NAME) as temporary, sql_engine(self.files.root) as engine:
@@ -313,27 +314,47 @@ HISTORIES = f"""
     SELECT url, attempts, first_failed_at FROM earlier SEMI JOIN wanted USING (url)
 """  # noqa: S608 (built from constants of this file)
 
+# An item is registered as a whole or not at all: the worst file of a failed group decides for all of them.
+# Only groups are asked, so that the usual night of single files costs no join more.
+JUDGED = f"""
+    failed AS (
+        SELECT
+            items.item_type, items.item_key,
+            max((failures.state = 'quarantined', failures.state, failures.failure_class)) AS worst
+        FROM items JOIN failures USING (url)
+        WHERE items.item_type IN {tuple(sorted(GROUPED_TYPES))}
+        GROUP BY items.item_type, items.item_key
+    ), judged AS (
+        SELECT
+            items.*,
+            coalesce(failed.worst[2], failures.state, 'registered') AS state,
+            coalesce(failures.failure_class, failed.worst[3]) AS failure_class
+        FROM items
+        LEFT JOIN failures USING (url)
+        LEFT JOIN failed USING (item_type, item_key)
+    )
+"""  # noqa: S608 (built from constants of this file)
+
 NEXT_VERSION = f"""
-    WITH {EARLIER}, sent AS (
+    WITH {EARLIER}, {JUDGED}, sent AS (
         SELECT
             item.key, item.url, item.size_bytes, item.etag, item.last_modified,
-            item.key AS item_key,
+            item.item_key,
             item.item_type,
-            coalesce(failure.state, 'registered') AS state,
+            item.state,
             ended.name AS manifest,
             ended.upload_job_id,
-            CASE WHEN failure.url IS NULL AND known.state = 'registered' THEN known.attempts
+            CASE WHEN item.state = 'registered' AND known.state = 'registered' THEN known.attempts
                  ELSE coalesce(earlier.attempts, 0) + 1 END::INTEGER AS attempts,
-            failure.failure_class,
-            CASE WHEN failure.url IS NULL THEN known.first_failed_at
+            item.failure_class,
+            CASE WHEN item.state = 'registered' THEN known.first_failed_at
                  ELSE coalesce(earlier.first_failed_at, ended.finished_at) END AS first_failed_at,
-            CASE WHEN failure.url IS NULL THEN known.last_failed_at
+            CASE WHEN item.state = 'registered' THEN known.last_failed_at
                  ELSE ended.finished_at END AS last_failed_at,
-            CASE WHEN failure.url IS NULL
+            CASE WHEN item.state = 'registered'
                  THEN coalesce(known.registered_at, ended.finished_at) END AS registered_at
-        FROM items AS item
+        FROM judged AS item
         JOIN ended ON ended.number = item.manifest
-        LEFT JOIN failures AS failure ON failure.url = item.url
         LEFT JOIN known ON known.key = item.key
         LEFT JOIN earlier ON earlier.key = item.key
         -- An old run that is settled once more has nothing to say about what happened since.

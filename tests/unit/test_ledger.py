@@ -21,7 +21,7 @@ from cloud_sync.ledger import (
     SettledFailure,
     SettledManifest,
 )
-from tests.unit.tables import LONG_AGO, URL_BASE, an_object, write_items
+from tests.unit.tables import LONG_AGO, URL_BASE, Group, an_object, write_items
 
 NIGHT = timedelta(days=1)
 
@@ -148,6 +148,58 @@ def test_histories_are_those_of_the_objects_as_they_are_now(ledger):
     assert {key: (one.attempts, one.first_failed_at) for key, one in found.items()} == {
         url("a.jpg"): (2, LONG_AGO + NIGHT)
     }
+
+
+GROUP = Group("g/", ["g/1.jpg", "g/2.jpg", "g/3.jpg"])
+
+
+class TestGroups:
+    def test_files_carry_the_key_of_their_item(self, ledger):
+        found = rows(night(ledger, 1, [GROUP, "a.jpg"]))
+        assert {key: row["item_key"] for key, row in found.items()} == {
+            "g/1.jpg": "g/",
+            "g/2.jpg": "g/",
+            "g/3.jpg": "g/",
+            "a.jpg": "a.jpg",
+        }
+        assert {row["state"] for row in found.values()} == {"registered"}
+
+    @pytest.mark.parametrize(
+        ("failed", "bad", "state", "others_class"),
+        [
+            (("g/2.jpg",), (), "failed", "transient"),
+            ((), ("g/2.jpg",), "quarantined", "corrupt"),
+            (("g/1.jpg",), ("g/2.jpg",), "quarantined", "corrupt"),
+        ],
+    )
+    def test_the_worst_file_decides_for_all(self, ledger, failed, bad, state, others_class):
+        version = night(ledger, 1, [GROUP, "a.jpg", "b.jpg"], failed=(*failed, "b.jpg"), bad=bad)
+        found = rows(version)
+        assert {found[key]["state"] for key in GROUP.objects} == {state}
+        assert found["g/3.jpg"]["failure_class"] == others_class
+        assert all(found[key]["failure_class"] == "transient" for key in failed)
+        assert (found["a.jpg"]["state"], found["b.jpg"]["state"]) == ("registered", "failed")
+        assert times(found["g/3.jpg"]) == (state, 1, 1, 1, None)
+        assert sum(version.counts.values()) == 5
+
+    def test_a_healthy_file_has_the_history_of_its_group(self, ledger):
+        for number in (1, 2):
+            night(ledger, number, [GROUP], bad=("g/2.jpg",))
+        items = write_items(items_of(ledger, 3), [[GROUP]])
+        found = ledger.histories("night 3", items, [url(key) for key in GROUP.objects])
+        assert {one.attempts for one in found.values()} == {2}
+        assert len(found) == 3
+        version = night(ledger, 3, [GROUP])
+        assert {times(row) for row in rows(version).values()} == {("registered", 3, 1, 2, 3)}
+
+    def test_a_single_file_is_never_judged_by_another(self, ledger):
+        items = [Group("a.jpg", ["x.jpg"]), "a.jpg", "b.jpg"]
+        found = rows(night(ledger, 1, items, bad=("x.jpg",)))
+        assert {key: row["state"] for key, row in found.items()} == {
+            "x.jpg": "quarantined",
+            "a.jpg": "registered",
+            "b.jpg": "registered",
+        }
 
 
 class TestOneRunTwice:

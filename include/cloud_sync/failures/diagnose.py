@@ -18,16 +18,40 @@ READS_IN_FLIGHT = 16
 # Encord may refuse a healthy object for a reason that passes; after so many nights it is not passing.
 ATTEMPTS_BEFORE_REJECTED = 3
 
-# Encord's documented formats, by the type that the first bytes tell.
-SUPPORTED: Mapping[str, frozenset[str]] = {
-    "video": frozenset({"video/mp4", "video/quicktime", "video/webm", "video/x-matroska"}),
-    "image": frozenset({"image/jpeg", "image/png", "image/webp", "image/avif", "image/bmp", "image/tiff"}),
+
+@dataclass(frozen=True, slots=True)
+class FileRule:
+    """What a file of an item of one type has to be.
+
+    Attributes:
+        noun: What Encord expects, with its article.
+        kinds: How the MIME types of such files begin; anything else is another kind of file.
+        supported: The MIME types of Encord's documented formats; None where all of the kind are.
+        limit_bytes: Encord's documented limit for one file; None where there is none.
+    """
+
+    noun: str
+    kinds: tuple[str, ...]
+    supported: frozenset[str] | None = None
+    limit_bytes: int | None = None
+
+
+VIDEOS = frozenset({"video/mp4", "video/quicktime", "video/webm", "video/x-matroska"})
+IMAGES = frozenset({"image/jpeg", "image/png", "image/webp", "image/avif", "image/bmp", "image/tiff"})
+SOUNDS = frozenset({"audio/mpeg", "audio/wav", "audio/flac"})
+
+# By the item's type: for a group or series, what each of its files has to be.
+RULES: Mapping[str, FileRule] = {
+    "video": FileRule("a video", ("video/",), VIDEOS, 1_000_000_000),
+    "image": FileRule("an image", ("image/",), IMAGES, 1_000_000_000),
+    "image_group": FileRule("an image", ("image/",), IMAGES, 1_000_000_000),
+    "image_sequence": FileRule("an image", ("image/",), IMAGES - {"image/tiff"}, 1_000_000_000),
+    "dicom_series": FileRule("a DICOM file", ("application/dicom",), None, 25_000_000),
+    "audio": FileRule("an audio file", ("audio/",), SOUNDS),
+    "text": FileRule("a text file", ("text/", "application/json", "application/xml")),
+    "pdf": FileRule("a PDF file", ("application/pdf",)),
+    "nifti": FileRule("a NIfTI file", ("application/nifti",)),
 }
-
-# Encord's documented limit for one file of these types.
-MAX_SIZE_BYTES: Mapping[str, int] = {"video": 1_000_000_000, "image": 1_000_000_000}
-
-NOUNS = {"video": "a video", "image": "an image"}
 
 
 class ObjectReader(Protocol):
@@ -53,9 +77,9 @@ class Suspect:
     Attributes:
         url: Its object URL.
         key: Its key; None if the URL is not one of this bucket.
-        item_type: What it was registered as.
+        item_type: What its item was to be; empty for a URL that was not sent.
         encord_error: What Encord said; if it did not name the file, what is known instead.
-        attempts: How often it failed, this time included.
+        attempts: How often its item failed, this time included.
         is_named: True if Encord refused this very file, False if it only was not registered.
     """
 
@@ -84,14 +108,12 @@ class Evidence:
     whole: bool = True
 
 
-def diagnose(reader: ObjectReader, suspects: Iterable[Suspect]) -> dict[str, Diagnosis]:
-    """Look at each failed object and return its diagnosis by object URL."""
+def diagnose(reader: ObjectReader, suspects: Iterable[Suspect]) -> list[Diagnosis]:
+    """Look at each failed object and return the diagnoses, in order."""
     suspects = list(suspects)
     with ThreadPoolExecutor(READS_IN_FLIGHT, thread_name_prefix="diagnose") as pool:
         evidence = pool.map(lambda suspect: gather(reader, suspect.key), suspects)
-        return {
-            suspect.url: classify(suspect, found) for suspect, found in zip(suspects, evidence, strict=True)
-        }
+        return [classify(suspect, found) for suspect, found in zip(suspects, evidence, strict=True)]
 
 
 def gather(reader: ObjectReader, key: str | None) -> Evidence:
@@ -140,19 +162,20 @@ def _is_unfit(suspect: Suspect, found: Evidence) -> Diagnosis | None:
         return None
     if found.size_bytes == 0:
         return Diagnosis(FailureClass.CORRUPT, "The object is empty.", "Upload it again, or delete it.")
-    if suspect.item_type not in SUPPORTED:  # a URL that was not sent
+    rule = RULES.get(suspect.item_type)
+    if rule is None:  # a URL that was not sent
         return None
-    return _wrong_type(suspect, found) or _wrong_content(suspect, found)
+    return _wrong_type(rule, found) or _wrong_content(rule, found)
 
 
-def _wrong_type(suspect: Suspect, found: Evidence) -> Diagnosis | None:
-    if not found.mime.startswith(f"{suspect.item_type}/"):
+def _wrong_type(rule: FileRule, found: Evidence) -> Diagnosis | None:
+    if not found.mime.startswith(rule.kinds):
         return Diagnosis(
             FailureClass.WRONG_TYPE,
-            f"Expected {NOUNS.get(suspect.item_type, 'a known type')}, got a file of type {found.mime}.",
+            f"Expected {rule.noun}, got a file of type {found.mime}.",
             "Give it the right extension, or leave it out with select.exclude.",
         )
-    if found.mime not in SUPPORTED[suspect.item_type]:
+    if rule.supported is not None and found.mime not in rule.supported:
         return Diagnosis(
             FailureClass.UNSUPPORTED,
             f"Encord does not support {found.mime}.",
@@ -161,23 +184,21 @@ def _wrong_type(suspect: Suspect, found: Evidence) -> Diagnosis | None:
     return None
 
 
-def _wrong_content(suspect: Suspect, found: Evidence) -> Diagnosis | None:
+def _wrong_content(rule: FileRule, found: Evidence) -> Diagnosis | None:
     if not found.whole:
         return Diagnosis(FailureClass.CORRUPT, "The file is cut off: its end is missing.", "Upload it again.")
-    limit = MAX_SIZE_BYTES[suspect.item_type]
-    if found.size_bytes > limit:
+    if rule.limit_bytes is not None and found.size_bytes > rule.limit_bytes:
         return Diagnosis(
             FailureClass.TOO_LARGE,
-            f"The object has {found.size_bytes:,} bytes, Encord takes {limit:,}.",
+            f"The object has {found.size_bytes:,} bytes, Encord takes {rule.limit_bytes:,}.",
             "Split or compress it, or leave it out with select.maximum_size.",
         )
     return None
 
 
 def _is_healthy(suspect: Suspect, found: Evidence) -> Diagnosis:
-    # Without its own URL the reason is the same for all files of one cause, and they can be counted.
-    said = suspect.encord_error.replace(suspect.url, "<url>") or "nothing"
-    said = f"Encord said: {said}" if suspect.is_named else said
+    said = suspect.encord_error
+    said = f"Encord said: {said or 'nothing'}" if suspect.is_named else said
     state = "The object looks healthy." if found.refusal is None else "The object could not be looked at."
     if suspect.attempts < ATTEMPTS_BEFORE_REJECTED or not suspect.is_named:
         return Diagnosis(FailureClass.TRANSIENT, f"{state} {said}", "Nothing: the next run tries it again.")

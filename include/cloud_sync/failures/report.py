@@ -74,7 +74,9 @@ def make_report(folder: RunFolder, facts: RunFacts, settlement: Settlement) -> d
         "jobs": {status: jobs.count(status) for status in ("done", "failed", "cancelled")},
         "registered": settlement.registered,
         "already_registered": settlement.already_registered + known,
-        "failed": len(settlement.failures),
+        "registered_by_type": {kind: asdict(tally) for kind, tally in settlement.by_type.items()},
+        "failed": settlement.failed,
+        "failed_files": len(settlement.failures),
         "waiting": planned if settlement.unbuilt else settlement.waiting_items,
         "failures_by_cause": failures_by_cause(settlement.failures),
         "files": {name: str(folder.path(file)) for name, file in FILES.items()},
@@ -119,6 +121,10 @@ def summary(report: Mapping[str, Any]) -> str:
             f"  manifests           {report['manifests']:>9,}",
             f"  registered          {report['registered']:>9,}",
             f"  already registered  {report['already_registered']:>9,}",
+            *(
+                f"      {kind:<16}{tally['items']:>9,} items, {tally['files']:,} files"
+                for kind, tally in report["registered_by_type"].items()
+            ),
             f"  failed              {report['failed']:>9,}",
         ]
     if report["waiting"]:
@@ -126,7 +132,7 @@ def summary(report: Mapping[str, Any]) -> str:
     for cause in report["failures_by_cause"]:
         lines.append(f"  {cause['count']:,} x {cause['failure_class']}: {cause['reason']} {cause['remedy']}")
         lines += [f"      {url}" for url in cause["examples"]]
-    if report["failed"]:
+    if report["failed_files"]:
         lines.append(f"  all failures: {report['files']['failures_csv']}")
     lines.append(f"  all of this: {report['files']['report']}")
     return "\n".join(lines)

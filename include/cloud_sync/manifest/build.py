@@ -19,7 +19,7 @@ from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
 # A run grows its manifests rather than send more of them than this.
 MANIFESTS_IN_A_RUN = 200
 
-# `register.parquet` of the plan stage, with two columns more.
+# `register.parquet` of the plan stage, with three columns more.
 ITEMS_SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -28,6 +28,9 @@ ITEMS_SCHEMA = pa.schema(
         ("last_modified", pa.timestamp("us", "UTC")),
         ("etag", pa.string()),
         ("item_type", pa.string()),
+        ("item_key", pa.string()),
+        ("position", pa.int32()),
+        ("title", pa.string()),
         ("manifest", pa.int32()),
     ]
 )
@@ -44,11 +47,12 @@ def build_manifests(
     jobs_in_flight: int,
     skip_duplicate_urls: bool,
 ) -> tuple[FileRef, ManifestIndex]:
-    """Write the manifests of a run, their index, and `items.parquet` (each item with its manifest).
+    """Write the manifests of a run, their index, and `items.parquet` (each file with its manifest).
 
     Args:
         folder: The run folder.
-        register_path: Parquet with key, size_bytes, last_modified, etag, item_type, ordered by key.
+        register_path: Parquet with key, size_bytes, last_modified, etag, item_type, item_key, position,
+            ordered by item_key and position.
         build_urls: Turns keys into object URLs, in order.
         items_per_manifest: Wanted items in a manifest; more go in when there would be too many manifests.
         jobs_in_flight: Into how many register tasks the manifests are dealt at most.
@@ -68,7 +72,7 @@ def build_manifests(
                 urls = build_urls(keys)
                 items = _items(keys, urls, table["item_type"].to_pylist())
                 data = encode_manifest(items, skip_duplicate_urls=skip_duplicate_urls)
-                entries.append(_write_manifest(folder, number, data, len(urls)))
+                entries.append(_write_manifest(folder, number, data, items=len(urls), files=len(urls)))
                 writer.write_table(_items_table(table, urls, number))
     _remove_others(folder, entries)
     index = ManifestIndex(
@@ -93,7 +97,7 @@ def _chunks(rows: pq.ParquetFile, size: int) -> Iterator[pa.Table]:
     """Yield tables of `size` rows and a last smaller one, whatever the file's row groups are."""
     rest: list[pa.RecordBatch] = []
     waiting = 0
-    for batch in rows.iter_batches(batch_size=size, columns=["key", *ITEMS_SCHEMA.names[2:6]]):
+    for batch in rows.iter_batches(batch_size=size, columns=["key", *ITEMS_SCHEMA.names[2:8]]):
         rest.append(batch)
         waiting += batch.num_rows
         if waiting >= size:
@@ -126,6 +130,7 @@ def short_title(key: str) -> str | None:
 def _items_table(table: pa.Table, urls: list[str], number: int) -> pa.Table:
     columns = {
         "url": pa.array(urls, pa.string()),
+        "title": pa.nulls(len(urls), pa.string()),
         "manifest": pa.repeat(pa.scalar(number, pa.int32()), len(urls)),
     }
     return pa.table(
@@ -133,11 +138,11 @@ def _items_table(table: pa.Table, urls: list[str], number: int) -> pa.Table:
     ).cast(ITEMS_SCHEMA)
 
 
-def _write_manifest(folder: RunFolder, number: int, data: bytes, items: int) -> ManifestEntry:
+def _write_manifest(folder: RunFolder, number: int, data: bytes, *, items: int, files: int) -> ManifestEntry:
     sha256 = hashlib.sha256(data).hexdigest()
     name = f"manifests/{number:04d}-{sha256[:12]}.json"
     folder.write(name, data)
-    return ManifestEntry(number=number, name=name, items=items, sha256=sha256)
+    return ManifestEntry(number=number, name=name, items=items, files=files, sha256=sha256)
 
 
 def _remove_others(folder: RunFolder, entries: Sequence[ManifestEntry]) -> None:

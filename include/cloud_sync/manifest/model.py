@@ -1,16 +1,26 @@
-"""The index of a run's manifests: which there are, and which register task handles which."""
+"""The nouns of manifests: the index of those of a run, and the items that were sent in them."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from cloud_sync.manifest.items import GROUPED_TYPES, ItemType
 from cloud_sync.planning.model import REGISTER_NAME
 from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
 
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
+
 INDEX_NAME = "manifests/index.json"
 
-# Each item of the run with its object URL and the number of its manifest.
+# Each file of the run's items with its object URL and the number of its manifest.
 ITEMS_NAME = "items.parquet"
+BATCH_ROWS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +31,14 @@ class ManifestEntry:
         number: Its number in the run, from 0.
         name: Path in the run folder, `manifests/<nnnn>-<sha256 prefix>.json`.
         items: Number of items in it.
+        files: Number of object URLs in it, of groups and series more than one an item.
         sha256: Hex digest of its bytes.
     """
 
     number: int
     name: str
     items: int
+    files: int
     sha256: str
 
 
@@ -78,3 +90,80 @@ def read_index(folder: RunFolder) -> ManifestIndex:
     return ManifestIndex(
         **{**data, "manifests": tuple(ManifestEntry(**entry) for entry in data["manifests"])}
     )
+
+
+class SentItem(msgspec.Struct, frozen=True, gc=False):
+    """An item as it stands in one of the run's manifests.
+
+    Attributes:
+        manifest: The manifest's number.
+        item_type: What it is.
+        object_urls: Its files, in order.
+        title: As in the manifest; None if Encord takes the file name.
+    """
+
+    manifest: int
+    item_type: ItemType
+    object_urls: tuple[str, ...]
+    title: str | None = None
+
+
+def items_of_manifests(items_path: Path, manifests: Collection[int]) -> Iterator[SentItem]:
+    """Stream the items of some manifests from `items.parquet`."""
+    import pyarrow as pa
+
+    return _whole_items(items_path, _field("manifest").isin(pa.array(manifests, pa.int32())))
+
+
+def items_with_urls(items_path: Path, urls: Collection[str]) -> Iterator[SentItem]:
+    """Stream the items from `items.parquet` that have a file with one of these URLs, with all their files."""
+    import pyarrow as pa
+
+    groups = set()
+    named = _field("url").isin(pa.array(urls, pa.string()))
+    for url, item_type, item_key, title, manifest in _rows(items_path, named):
+        if item_type in GROUPED_TYPES:
+            groups.add(item_key)
+        else:
+            yield SentItem(manifest, item_type, (url,), title)
+    if groups:
+        # A single file's item key may be any text, also that of a group.
+        grouped = _field("item_type").isin(list(GROUPED_TYPES))
+        yield from _whole_items(items_path, grouped & _field("item_key").isin(list(groups)))
+
+
+def _whole_items(items_path: Path, condition: ds.Expression) -> Iterator[SentItem]:
+    """Yield the items of rows that are chosen by manifest or by item: a group's rows stand together."""
+    group: tuple[Any, ...] = ()
+    urls: list[str] = []
+    for url, item_type, item_key, title, manifest in _rows(items_path, condition):
+        key = (manifest, item_type, item_key, title) if item_type in GROUPED_TYPES else ()
+        if key != group:
+            if group:
+                yield _group_item(group, urls)
+            group, urls = key, []
+        if group:
+            urls.append(url)
+        else:
+            yield SentItem(manifest, item_type, (url,), title)
+    if group:
+        yield _group_item(group, urls)
+
+
+def _group_item(group: tuple[Any, ...], urls: Iterable[str]) -> SentItem:
+    manifest, item_type, _, title = group
+    return SentItem(manifest, item_type, tuple(urls), title)
+
+
+def _rows(items_path: Path, condition: ds.Expression) -> Iterator[tuple[Any, ...]]:
+    import pyarrow.dataset as ds
+
+    columns = ["url", "item_type", "item_key", "title", "manifest"]
+    for batch in ds.dataset(items_path).to_batches(columns=columns, filter=condition, batch_size=BATCH_ROWS):
+        yield from zip(*(batch[name].to_pylist() for name in columns), strict=True)
+
+
+def _field(name: str) -> ds.Expression:
+    import pyarrow.dataset as ds
+
+    return ds.field(name)

@@ -51,7 +51,7 @@ def make_plan(
     """Give each listed object an action with a reason.
 
     Writes `plan.parquet` (every object: key, size_bytes, last_modified, etag, item_type, action, reason),
-    `register.parquet` (those to send, ordered by key) and `plan.json` (the summary).
+    `register.parquet` (those to send, ordered by their item_key and position) and `plan.json` (the summary).
 
     Args:
         folder: The run folder.
@@ -191,8 +191,8 @@ PLAN_SQL = f"""
 """  # noqa: S608 (built from constants of this file)
 
 REGISTER_SQL = """
-    SELECT key, size_bytes, last_modified, etag, item_type FROM {plan}
-    WHERE action IN ('register', 'retry') ORDER BY key
+    SELECT key, size_bytes, last_modified, etag, item_type, key AS item_key, 0::INTEGER AS position
+    FROM {plan} WHERE action IN ('register', 'retry') ORDER BY item_key, position
 """
 
 SUMMARY_SQL = f"""

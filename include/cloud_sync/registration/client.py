@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,25 +15,28 @@ from itertools import islice
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
-from cloud_sync.errors import ConfigError
+import msgspec
+from pydantic import ValidationError
+
+from cloud_sync.errors import ManifestError
 from cloud_sync.integration import is_uuid
-from cloud_sync.registration.errors import DOMAIN_RULE, clean_text, cut_url, the_one, translate
+from cloud_sync.registration.domain import DEFAULT_DOMAIN, check_domain
+from cloud_sync.registration.errors import clean_text, cut_url, the_one, translate
 from cloud_sync.registration.keys import check_ssh_key
-from cloud_sync.registration.model import FolderItem, JobState, UnitError
+from cloud_sync.registration.model import DatasetRef, FolderItem, JobState, UnitError
 
 if TYPE_CHECKING:
     from encord.dataset import Dataset
     from encord.http.v2.api_client import ApiClient
-    from encord.orm.storage import UploadLongPollingState
+    from encord.orm.storage import DataUploadItems, UploadLongPollingState
     from encord.storage import StorageFolder, StorageItem
     from encord.user_client import EncordUserClient
 
-DEFAULT_DOMAIN = "https://api.encord.com"
 PAGE_ITEMS = 1000  # Encord's longest page
 LINK_BATCH_ITEMS = 1000
+CHILD_READS_IN_FLIGHT = 8  # they wait for Encord, not for this machine
 READ_RETRIES = 3
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 2.0
@@ -53,13 +57,10 @@ class Timeouts:
     poll_s: int = 30
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetRef:
-    """A dataset as Encord names it; `backing_folder_uuid` is None if it has no folder of its own."""
+class _Dialect(msgspec.Struct, rename="camel"):
+    """The key that only manifests in the SDK's own dialect have; decoding keeps nothing else of the file."""
 
-    uuid: str
-    title: str
-    backing_folder_uuid: str | None
+    skip_duplicate_urls: bool | None = None
 
 
 class EncordClient:
@@ -172,22 +173,25 @@ class EncordClient:
 
         Args:
             folder_uuid: The storage folder to register to.
-            manifest: The manifest file; Encord shows its name beside the job.
+            manifest: The manifest file, in the product document's dialect or in the SDK's own. Of the
+                first Encord shows the name beside the job; with the second the SDK sends none.
             encord_integration_uuid: The cloud credential with which Encord reads the objects.
             ignore_errors: True: a bad file fails alone. False: it fails the job.
 
         Raises:
+            ManifestError: The file is none that the SDK would send whole; nothing was sent.
             ManifestRefusedError: Encord will not take this manifest; there is no job.
             EncordRefusedError: Encord said no; there is no job.
             EncordError: Otherwise: there may be a job, whose id is lost.
         """
         where = f"storage folder {folder_uuid}, manifest {manifest.name}"
+        files = _as_sent(manifest)
         with _translated(where, changes_nothing=True):
             folder = self._folder(folder_uuid)
         with _translated(where, sends_manifest=True):
             job = folder.add_private_data_to_folder_start(
                 integration_id=encord_integration_uuid,
-                private_files=manifest,
+                private_files=files,
                 ignore_errors=ignore_errors,
             )
             return str(job)
@@ -246,6 +250,19 @@ class EncordClient:
             for item in listed:
                 yield _folder_item(item)
 
+    def child_urls(self, item_uuids: Iterable[str]) -> Iterator[tuple[str, tuple[str | None, ...]]]:
+        """Stream groups and series with the object URLs of their files, in order: a request for each.
+
+        Args:
+            item_uuids: Items of the types that have several files.
+        """
+        with ThreadPoolExecutor(CHILD_READS_IN_FLIGHT, thread_name_prefix="children") as pool:
+            for batch in _batches(item_uuids, PAGE_ITEMS):
+                with _translated(f"{len(batch)} items from {batch[0]}"):
+                    items = self._sdk.get_storage_items(batch)
+                    for item, urls in zip(items, pool.map(_child_urls, items), strict=True):
+                        yield str(item.uuid), urls
+
     def link_items(self, dataset_uuid: str, uuids: Iterable[str]) -> int:
         """Make items of a storage folder part of a dataset; those that are part of it stay as they are.
 
@@ -280,23 +297,6 @@ class EncordClient:
             with self._lock:
                 self._datasets[uuid] = cached
         return cached
-
-
-def check_domain(domain: str) -> str:
-    """Return an API domain without a slash at its end.
-
-    Raises:
-        ConfigError: It is not `http://host` or `https://host`, with a port at most.
-    """
-    cleaned = domain.strip().rstrip("/")
-    try:
-        parts = urlsplit(cleaned)
-        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or cleaned != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
-        raise ConfigError(f"{DOMAIN_RULE.message}.", where="Encord connection", remedy=DOMAIN_RULE.remedy)
-    return cleaned
 
 
 def _connect(
@@ -343,6 +343,32 @@ def _translated(where: str, *, changes_nothing: bool = False, sends_manifest: bo
         ) from None
 
 
+def _as_sent(manifest: Path) -> Path | DataUploadItems:
+    """Return a manifest as the SDK wants it: its path, or in the SDK's own dialect its content as a model.
+
+    The SDK sends a path as the product document's dialect whatever stands in it, and its models drop
+    keys that they do not know, so such keys are refused here.
+    """
+    try:
+        data = manifest.read_bytes()
+        if msgspec.json.decode(data, type=_Dialect).skip_duplicate_urls is None:
+            return manifest
+        from encord.orm.storage import DataUploadItems
+
+        return DataUploadItems.model_validate_json(data, extra="forbid")
+    except msgspec.DecodeError as error:
+        said = f"is not a manifest: {error}."
+    except ValidationError as error:
+        said = f"the encord SDK would not send all of it: {_first_problem(error)}."
+    raise ManifestError(said, where=str(manifest), remedy="Trigger a new run, which writes it anew.")
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Return place and message of the first of pydantic's findings, without the values around it."""
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"
+
+
 def _job_state(state: UploadLongPollingState) -> JobState:
     errors = tuple(
         UnitError(
@@ -366,7 +392,17 @@ def _job_state(state: UploadLongPollingState) -> JobState:
 
 
 def _folder_item(item: StorageItem) -> FolderItem:
-    return FolderItem(uuid=str(item.uuid), name=item.name, url=item.url)
+    return FolderItem(
+        uuid=str(item.uuid),
+        name=item.name,
+        url=item.url,
+        item_type=item.item_type.name.lower(),
+        frame_count=item.frame_count,
+    )
+
+
+def _child_urls(item: StorageItem) -> tuple[str | None, ...]:
+    return tuple(child.url for child in item.get_child_items())
 
 
 def _batches(values: Iterable[str], size: int) -> Iterator[list[str]]:

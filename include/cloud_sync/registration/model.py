@@ -55,12 +55,32 @@ def write_target(folder: RunFolder, target: Target) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetRef:
+    """A dataset as Encord names it; `backing_folder_uuid` is None if it has no folder of its own."""
+
+    uuid: str
+    title: str
+    backing_folder_uuid: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class FolderItem:
-    """An item as the storage folder holds it. `url` is the object's URL; None for items made in Encord."""
+    """An item as the storage folder holds it.
+
+    Attributes:
+        uuid: Encord's id of it.
+        name: Its title.
+        url: Its object's URL. None for groups and series, whose files have URLs, and for items made in
+            Encord; of an image sequence it may be that of the video which Encord made.
+        item_type: Encord's word in snake case: `image_group`, but `plain_text`.
+        frame_count: How many frames it has; None if Encord does not say.
+    """
 
     uuid: str
     name: str
     url: str | None
+    item_type: str
+    frame_count: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,22 +7,22 @@ goes on where its predecessor stopped.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from cloud_sync.errors import ConfigError, EncordError, ManifestError
+from cloud_sync.manifest.model import ITEMS_NAME, items_of_manifests
 from cloud_sync.registration import jobs
 from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
+from cloud_sync.registration.folder import FolderClient, find_items
 from cloud_sync.registration.jobs import JobRecord, JobStatus, Manifest
 from cloud_sync.registration.model import (
     CANCELLED,
     DONE,
     ERROR,
-    FolderItem,
     JobState,
     Outcome,
     Target,
@@ -33,10 +33,9 @@ from cloud_sync.run_folder import RunFolder
 log = logging.getLogger(__name__)
 
 FINAL_STATUS = {DONE: JobStatus.DONE, ERROR: JobStatus.FAILED, CANCELLED: JobStatus.CANCELLED}
-OBJECT_URL = "objectUrl"
 
 
-class UploadClient(Protocol):
+class UploadClient(FolderClient, Protocol):
     """The calls of `EncordClient` that registering needs."""
 
     def start_upload_job(
@@ -49,9 +48,6 @@ class UploadClient(Protocol):
 
     def cancel_upload_job(self, folder_uuid: str, job_id: str) -> int:
         """Cancel a job."""
-
-    def folder_items(self, folder_uuid: str, *, unlinked_only: bool = False) -> Iterator[FolderItem]:
-        """Stream the items of a folder."""
 
     def link_items(self, dataset_uuid: str, uuids: Iterable[str]) -> int:
         """Make items part of a dataset."""
@@ -143,7 +139,7 @@ class Registrar:
         except ManifestRefusedError as error:
             log.warning("%s", error)
             return self._finish(record, _refusal(error))
-        except (EncordRefusedError, ConfigError):
+        except (EncordRefusedError, ConfigError, ManifestError):
             jobs.refused(self.folder, record)
             raise
         record = jobs.submitted(self.folder, record, job_id)
@@ -190,9 +186,9 @@ class Registrar:
             return 0  # refused the first time it was sent, so nothing of it can be in the folder
         uuids = set(state.item_uuids)
         if len(uuids) + state.failed < record.items:
-            urls = set(object_urls(json.loads(self.folder.read(record.manifest))))
-            unlinked = self.client.folder_items(_folder_of(self.target), unlinked_only=True)
-            uuids.update(item.uuid for item in unlinked if item.url in urls)
+            items = items_of_manifests(self.folder.path(ITEMS_NAME), [record.number])
+            found, _ = find_items(self.client, _folder_of(self.target), items, unlinked_only=True)
+            uuids.update(found)
         return self.client.link_items(self.target.dataset_uuid, sorted(uuids)) if uuids else 0
 
 
@@ -251,20 +247,6 @@ def _checked(folder: RunFolder, record: JobRecord) -> Path:
             remedy="Trigger a new run; manifests are not to be edited.",
         )
     return path
-
-
-def object_urls(manifest: Any) -> Iterator[str]:
-    """Stream the object URLs of a manifest: `objectUrl`, and `objectUrl_0` and so on of groups."""
-    if isinstance(manifest, dict):
-        for name, value in manifest.items():
-            if isinstance(value, str):
-                if name == OBJECT_URL or name.startswith(f"{OBJECT_URL}_"):
-                    yield value
-            elif name != "clientMetadata":
-                yield from object_urls(value)
-    elif isinstance(manifest, list):
-        for value in manifest:
-            yield from object_urls(value)
 
 
 def _folder_of(target: Target) -> str:

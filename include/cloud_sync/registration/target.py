@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from cloud_sync.errors import ConfigError
-from cloud_sync.registration.client import DatasetRef
-from cloud_sync.registration.model import Target
+from cloud_sync.registration.model import DatasetRef, Target
 
 
 class TargetClient(Protocol):

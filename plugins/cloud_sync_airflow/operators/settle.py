@@ -13,15 +13,16 @@ from cloud_sync_airflow.operators.stage import StageOperator
 from cloud_sync_airflow.params import RunOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from airflow.sdk import Context
 
     from cloud_sync.failures.settle import Settlement
     from cloud_sync.integration import Integration
+    from cloud_sync.manifest.model import SentItem
     from cloud_sync.objects.stores import ObjectStore
     from cloud_sync.registration.client import EncordClient
-    from cloud_sync.registration.model import FolderItem, Target
+    from cloud_sync.registration.model import Target
     from cloud_sync.run_folder import RunFolder
 
 
@@ -104,7 +105,7 @@ def open_store(integration: Integration) -> ObjectStore:
 
 
 class TargetFolder:
-    """The target's storage folder, as settling needs it (`cloud_sync.failures.settle.FolderReader`).
+    """The target's storage folder, as settling needs it (`cloud_sync.failures.accounting.FolderReader`).
 
     Connects when it is first asked: most runs need nothing of it.
     """
@@ -113,10 +114,13 @@ class TargetFolder:
         self.integration = integration
         self.target = target
 
-    def items(self) -> Iterator[FolderItem]:
-        """Yield every item of the folder."""
-        if self.target.folder_uuid is not None:
-            yield from self._client.folder_items(self.target.folder_uuid)
+    def find(self, items: Iterable[SentItem]) -> tuple[list[str], list[SentItem]]:
+        """Return the uuids of the items that the folder holds, and the items that it does not hold."""
+        from cloud_sync.registration.folder import find_items
+
+        if self.target.folder_uuid is None:
+            return [], list(items)
+        return find_items(self._client, self.target.folder_uuid, items)
 
     def link(self, item_uuids: Sequence[str]) -> None:
         """Link items to the dataset; a backing folder's items are in it already."""

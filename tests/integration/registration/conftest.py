@@ -68,8 +68,13 @@ class Desk:
     def registrar(self, **changes: Any) -> Registrar:
         return Registrar(**{"client": self.client, "folder": self.folder, "target": self.target(), **changes})
 
-    def manifest(self, *keys: str, number: int = 0) -> ManifestEntry:
-        return write_manifest(self.folder, number, *(self.s3.url(BUCKET, key) for key in keys))
+    def manifest(self, *keys: str | tuple[str, ...], number: int = 0) -> ManifestEntry:
+        """Write a manifest of images, and of an image group for each tuple of keys."""
+        urls = [self.url(key) if isinstance(key, str) else tuple(map(self.url, key)) for key in keys]
+        return write_manifest(self.folder, number, *urls)
+
+    def url(self, key: str) -> str:
+        return self.s3.url(BUCKET, key)
 
     def rows(self) -> list[str]:
         dataset = self.client.find_dataset(self.dataset)

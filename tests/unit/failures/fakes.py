@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from cloud_sync.manifest.model import SentItem
 from cloud_sync.objects.errors import ObjectStoreError
 from cloud_sync.objects.model import StoredObject
-from cloud_sync.registration.model import FolderItem
 from tests.unit.tables import LONG_AGO
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + b"x" * 100 + b"\xff\xd9"
@@ -58,16 +58,18 @@ class FakeStore:
 
 @dataclass
 class FakeFolder:
-    """What the target's storage folder holds, and which of its items were linked."""
+    """What the target's storage folder holds, as items by the URLs of their files, and what was linked."""
 
-    urls: Sequence[str | None] = ()
+    held: Sequence[tuple[str, ...]] = ()
     linked: list[list[str]] = field(default_factory=list)
     reads: int = 0
 
-    def items(self) -> Iterator[FolderItem]:
+    def find(self, items: Iterable[SentItem]) -> tuple[list[str], list[SentItem]]:
         self.reads += 1
-        for number, url in enumerate(self.urls):
-            yield FolderItem(f"item-{number}", "name", url)
+        uuids = {urls: f"item-{number}" for number, urls in enumerate(self.held)}
+        wanted = list(items)
+        present = [uuids[item.object_urls] for item in wanted if item.object_urls in uuids]
+        return present, [item for item in wanted if item.object_urls not in uuids]
 
     def link(self, item_uuids: Sequence[str]) -> None:
         self.linked.append(list(item_uuids))

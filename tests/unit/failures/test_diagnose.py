@@ -9,6 +9,7 @@ import pytest
 from cloud_sync.failures.diagnose import (
     ATTEMPTS_BEFORE_REJECTED,
     READS_IN_FLIGHT,
+    RULES,
     Evidence,
     Suspect,
     classify,
@@ -16,6 +17,8 @@ from cloud_sync.failures.diagnose import (
     gather,
 )
 from cloud_sync.failures.model import Diagnosis, FailureClass
+from cloud_sync.manifest.items import MANIFEST_KEYS
+from cloud_sync.media.sniff import sniff
 from tests.unit.failures.fakes import JPEG, MP4, FakeStore
 
 URL = "https://b/a.jpg"
@@ -120,15 +123,88 @@ def test_every_class_has_been_shown():
     assert {case[2] for case in CASES} == set(FailureClass)
 
 
-def test_the_reason_does_not_carry_the_files_own_url():
-    said = classify(replace(IMAGE, encord_error=f"cannot read {URL}: 404"), Evidence(1, 1, "image/png"))
-    assert URL not in said.reason
-    said = classify(
-        replace(IMAGE, encord_error=f"cannot read {URL}"), Evidence(size_bytes=1, mime="image/png")
-    )
-    assert said.reason == "The object looks healthy. Encord said: cannot read <url>"
+def test_encords_silence_is_told():
     silent = classify(replace(IMAGE, encord_error=""), Evidence(size_bytes=1, mime="image/png"))
-    assert silent.reason.endswith("Encord said: nothing")
+    assert silent.reason == "The object looks healthy. Encord said: nothing"
+
+
+HEADS = {
+    "video": MP4,
+    "image": JPEG,
+    "dicom": b"\0" * 128 + b"DICM" + b"\0" * 8,
+    "audio": b"fLaC" + b"\0" * 40,
+    "text": b"Dear all,\n",
+    "pdf": b"%PDF-1.7\n",
+    "nifti": b"\x5c\x01\0\0" + b"\0" * 340 + b"n+1\0",
+}
+FITTING = {
+    "image_group": "image",
+    "image_sequence": "image",
+    "dicom_series": "dicom",
+    **{kind: kind for kind in ("video", "image", "audio", "text", "pdf", "nifti")},
+}
+EXPECTED = {
+    "video": "a video",
+    "image": "an image",
+    "image_group": "an image",
+    "image_sequence": "an image",
+    "dicom_series": "a DICOM file",
+    "audio": "an audio file",
+    "text": "a text file",
+    "pdf": "a PDF file",
+    "nifti": "a NIfTI file",
+}
+
+
+def test_every_item_type_has_a_rule():
+    assert set(RULES) == set(MANIFEST_KEYS)
+
+
+@pytest.mark.parametrize("item_type", MANIFEST_KEYS)
+@pytest.mark.parametrize("content", HEADS)
+def test_what_is_expected_by_type(item_type, content):
+    suspect = replace(IMAGE, item_type=item_type)
+    said = classify(suspect, gather(FakeStore({"a.jpg": HEADS[content]}), "a.jpg"))
+    if FITTING[item_type] == content:
+        assert said.failure_class is FailureClass.TRANSIENT
+    else:
+        assert said.failure_class is FailureClass.WRONG_TYPE
+        mime = sniff(HEADS[content])
+        assert said.reason == f"Expected {EXPECTED[item_type]}, got a file of type {mime}."
+
+
+@pytest.mark.parametrize(
+    ("item_type", "mime", "failure_class"),
+    [
+        ("image_group", "image/tiff", FailureClass.TRANSIENT),
+        ("image_sequence", "image/tiff", FailureClass.UNSUPPORTED),
+        ("audio", "audio/mp4", FailureClass.UNSUPPORTED),
+        ("audio", "audio/ogg", FailureClass.UNSUPPORTED),
+        ("text", "application/json", FailureClass.TRANSIENT),
+        ("text", "text/csv", FailureClass.TRANSIENT),
+        ("nifti", "application/gzip", FailureClass.WRONG_TYPE),
+        ("nifti", "application/nifti+gzip", FailureClass.TRANSIENT),
+        ("pdf", "application/zip", FailureClass.WRONG_TYPE),
+    ],
+)
+def test_formats_of_a_kind(item_type, mime, failure_class):
+    said = classify(replace(IMAGE, item_type=item_type), Evidence(size_bytes=9, mime=mime))
+    assert said.failure_class is failure_class
+
+
+@pytest.mark.parametrize(
+    ("item_type", "size_bytes", "failure_class"),
+    [
+        ("dicom_series", 25_000_000, FailureClass.TRANSIENT),
+        ("dicom_series", 25_000_001, FailureClass.TOO_LARGE),
+        ("image_group", LARGE, FailureClass.TOO_LARGE),
+        ("pdf", LARGE, FailureClass.TRANSIENT),
+    ],
+)
+def test_limits_are_those_of_one_file(item_type, size_bytes, failure_class):
+    mime = {"dicom_series": "application/dicom", "image_group": "image/png", "pdf": "application/pdf"}
+    found = Evidence(size_bytes=size_bytes, mime=mime[item_type])
+    assert classify(replace(IMAGE, item_type=item_type), found).failure_class is failure_class
 
 
 def test_a_file_that_encord_did_not_name_is_never_rejected():
@@ -173,8 +249,7 @@ def test_many_suspects_are_looked_at_side_by_side_and_kept_apart():
     store = FakeStore({key: JPEG if n % 2 else "missing" for n, key in enumerate(keys)}, delay_s=0.01)
     suspects = [replace(IMAGE, url=f"https://b/{key}", key=key) for key in keys]
     found = diagnose(store, suspects)
-    assert list(found) == [suspect.url for suspect in suspects]
-    assert [found[s.url].failure_class for s in suspects] == [
+    assert [one.failure_class for one in found] == [
         FailureClass.MISSING,
         FailureClass.TRANSIENT,
     ] * 32
@@ -182,4 +257,4 @@ def test_many_suspects_are_looked_at_side_by_side_and_kept_apart():
 
 
 def test_no_suspects():
-    assert diagnose(FakeStore({}), []) == {}
+    assert diagnose(FakeStore({}), []) == []

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from cloud_sync.failures.accounting import Tally
 from cloud_sync.failures.report import (
     RunFacts,
     RunFailed,
@@ -30,7 +31,7 @@ def folder(tmp_path) -> RunFolder:
 
 
 def ended(status: str = "done", items: int = 10) -> tuple[ManifestEntry, Outcome]:
-    entry = ManifestEntry(0, "manifests/0000-abc.json", items, "abc")
+    entry = ManifestEntry(0, "manifests/0000-abc.json", items, items, "abc")
     outcome = Outcome(
         manifest_number=0,
         manifest=entry.name,
@@ -103,6 +104,8 @@ def settlement() -> Settlement:
         ended=[ended()],
         registered=7,
         already_registered=1,
+        by_type={"image": Tally(6, 6), "image_group": Tally(2, 2400)},
+        failed=2,
         failures=[failure(object_url=f"https://b/{n}.jpg") for n in range(7)]
         + [failure(object_url="https://b/x.jpg", reason="Gone.", failure_class="missing", remedy="Nothing.")],
     )
@@ -142,7 +145,12 @@ def test_the_report_says_it_all(folder):
         "jobs": {"done": 1, "failed": 0, "cancelled": 0},
         "registered": 7,
         "already_registered": 1,
-        "failed": 8,
+        "registered_by_type": {
+            "image": {"items": 6, "files": 6},
+            "image_group": {"items": 2, "files": 2400},
+        },
+        "failed": 2,
+        "failed_files": 8,
         "waiting": 0,
         "failures_by_cause": failures_by_cause(settlement().failures),
         "files": {
@@ -190,7 +198,9 @@ def test_the_summary_in_the_log(folder):
             "  manifests                   1",
             "  registered                  7",
             "  already registered          1",
-            "  failed                      8",
+            "      image                   6 items, 6 files",
+            "      image_group             2 items, 2,400 files",
+            "  failed                      2",
             "  7 x corrupt: The object is empty. Upload it again, or delete it.",
             *[f"      https://b/{n}.jpg" for n in range(5)],
             "  1 x missing: Gone. Nothing.",
@@ -227,7 +237,7 @@ class TestCheck:
                 "2 upload jobs were refused, 1 cancelled. See {csv}; the next run tries again what can pass.",
             ),
             (
-                Settlement(ended=[ended(items=2)], failures=[failure(), failure()]),
+                Settlement(ended=[ended(items=2)], failed=2, failures=[failure(), failure()]),
                 "all 2 items that were sent failed. See {csv} for the reason and the remedy of each.",
             ),
         ],

@@ -16,7 +16,7 @@ from cloud_sync.planning.model import REGISTER_NAME
 from cloud_sync.registration.model import Outcome, UnitError, outcome_name
 from cloud_sync.run_folder import RunFolder, sha256_of
 from tests.unit.failures.fakes import JPEG, FakeFolder, FakeStore
-from tests.unit.tables import URL_BASE, write_items
+from tests.unit.tables import URL_BASE, Group, write_items
 
 
 def url(key: str) -> str:
@@ -29,19 +29,26 @@ def parse_url(text: str) -> str:
     return text.removeprefix(URL_BASE)
 
 
-class Run:
-    """One run: manifests with keys, outcomes as Encord gave them, and what there is to look at."""
+def keys_of(one: str | Group) -> list[str]:
+    objects = [one] if isinstance(one, str) else one.objects
+    return [obj if isinstance(obj, str) else obj["key"] for obj in objects]
 
-    def __init__(self, root, *manifests: list[str], run_id: str = "night 1") -> None:
+
+class Run:
+    """One run: manifests with items, outcomes as Encord gave them, and what there is to look at."""
+
+    def __init__(self, root, *manifests: list[str | Group], run_id: str = "night 1") -> None:
         self.folder = RunFolder(root / run_id)
         self.ledger = Ledger(root / "ledger")
         self.encord = FakeFolder()
-        self.store = FakeStore({key: JPEG for keys in manifests for key in keys})
+        self.store = FakeStore({key: JPEG for items in manifests for one in items for key in keys_of(one)})
         self.opened = 0
         self.context = SettleContext(run_id, "cameras", "Cameras", URL_BASE, parse_url)
         self.entries = [
-            ManifestEntry(n, f"manifests/{n:04}-abc.json", len(keys), "abc")
-            for n, keys in enumerate(manifests)
+            ManifestEntry(
+                n, f"manifests/{n:04}-abc.json", len(items), sum(map(len, map(keys_of, items))), "abc"
+            )
+            for n, items in enumerate(manifests)
         ]
         write_items(self.folder.path(ITEMS_NAME), manifests)
         self.folder.write(REGISTER_NAME, b"the plan")
@@ -99,8 +106,13 @@ def error(*keys: str, text: str = "cannot read it") -> UnitError:
     return UnitError(tuple(url(key) for key in keys), text, "unit 1", "Processing image")
 
 
+def held(*items: str | tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Items as a folder holds them, by key or keys."""
+    return [tuple(map(url, (one,) if isinstance(one, str) else one)) for one in items]
+
+
 def counts(result: Settlement) -> tuple[int, int, int, int]:
-    return result.registered, result.already_registered, len(result.failures), result.waiting_items
+    return result.registered, result.already_registered, result.failed, result.waiting_items
 
 
 def test_all_registered_asks_neither_store_nor_encord(tmp_path):
@@ -147,23 +159,23 @@ def test_skipped_duplicates_are_found_in_the_folder_and_linked(tmp_path):
     run = Run(tmp_path, ["a.jpg", "b.jpg", "c.jpg"], ["d.jpg"])
     run.outcome(0, done=1)
     run.outcome(1)
-    run.encord.urls = [url("a.jpg"), None, url("other.jpg"), url("b.jpg"), url("c.jpg"), url("d.jpg")]
+    run.encord.held = held("a.jpg", "other.jpg", "b.jpg", "c.jpg", "d.jpg")
     assert counts(run.settle()) == (2, 2, 0, 0)
-    assert run.encord.linked == [["item-0", "item-3", "item-4"]]
+    assert run.encord.linked == [["item-0", "item-2", "item-3"]]
     assert set(run.states().values()) == {"registered"}
 
 
 def test_skipped_duplicates_that_encord_counts_as_done_are_not_registered_twice(tmp_path):
     run = Run(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
     run.outcome(0, made=1, done=3)
-    run.encord.urls = [url("a.jpg"), url("b.jpg"), url("c.jpg")]
+    run.encord.held = held("a.jpg", "b.jpg", "c.jpg")
     assert counts(run.settle()) == (1, 2, 0, 0)
 
 
 def test_what_neither_counts_nor_folder_show_has_failed(tmp_path):
     run = Run(tmp_path, ["a.jpg", "b.jpg"])
     run.outcome(0, done=0)
-    run.encord.urls = [url("a.jpg")]
+    run.encord.held = held("a.jpg")
     result = run.settle()
     assert counts(result) == (0, 1, 1, 0)
     [failure] = result.failures
@@ -177,7 +189,7 @@ def test_what_neither_counts_nor_folder_show_has_failed(tmp_path):
 def test_a_cancelled_job_leaves_the_rest_for_the_next_run(tmp_path):
     run = Run(tmp_path, ["a.jpg", "b.jpg"])
     run.outcome(0, status="cancelled", done=1, cancelled=1)
-    run.encord.urls = [url("a.jpg")]
+    run.encord.held = held("a.jpg")
     result = run.settle()
     assert counts(result) == (1, 0, 1, 0)
     assert result.failures[0].reason.endswith("The upload job was cancelled before this file.")
@@ -255,7 +267,7 @@ def test_an_error_that_names_no_file_of_the_manifest_leaves_the_folder_to_decide
     """Otherwise the file that really failed would pass as registered."""
     run = Run(tmp_path, ["a.jpg", "b.jpg"])
     run.outcome(0, done=1, failed=1, unit_errors=(UnitError(named, "odd", "unit 1", ""),))
-    run.encord.urls = [url("a.jpg")]
+    run.encord.held = held("a.jpg")
     result = run.settle()
     assert run.states() == {"a.jpg": "registered", "b.jpg": "failed"}
     assert {row.object_url for row in result.failures} == {url("b.jpg"), *named}
@@ -278,7 +290,7 @@ def test_settling_a_run_again_gives_the_same_ledger_and_failures(tmp_path):
     run = Run(tmp_path, ["a.jpg", "b.jpg"], ["c.jpg", "d.jpg"])
     run.outcome(0, done=1, failed=1, unit_errors=(error("b.jpg"),))
     run.outcome(1, done=1)
-    run.encord.urls = [url("c.jpg")]
+    run.encord.held = held("c.jpg")
     first = run.settle()
     content = run.ledger.current().path.read_bytes()
     second = run.settle()

@@ -19,7 +19,7 @@ from cloud_sync.manifest.model import ManifestEntry, ManifestIndex, read_index, 
 from cloud_sync.run_folder import RunFolder
 from tests.unit.tables import LONG_AGO, URL_BASE
 
-REGISTER_SCHEMA = pa.schema([ITEMS_SCHEMA.field(name) for name in ("key", *ITEMS_SCHEMA.names[2:6])])
+REGISTER_SCHEMA = pa.schema([ITEMS_SCHEMA.field(name) for name in ("key", *ITEMS_SCHEMA.names[2:8])])
 
 
 @pytest.fixture
@@ -35,6 +35,8 @@ def rows_of(keys: list[str]) -> list[dict[str, object]]:
             "last_modified": LONG_AGO,
             "etag": f"etag of {key}",
             "item_type": "video" if key.endswith("mp4") else "image",
+            "item_key": key,
+            "position": 0,
         }
         for key in keys
     ]
@@ -95,7 +97,7 @@ class TestBytes:
             ).encode()
         )
         digest = hashlib.sha256(data).hexdigest()
-        assert entry == ManifestEntry(0, f"manifests/0000-{digest[:12]}.json", 2, digest)
+        assert entry == ManifestEntry(0, f"manifests/0000-{digest[:12]}.json", 2, 2, digest)
 
 
 class TestChunks:
@@ -144,6 +146,9 @@ class TestItems:
             "last_modified": LONG_AGO,
             "etag": "etag of a.mp4",
             "item_type": "video",
+            "item_key": "a.mp4",
+            "position": 0,
+            "title": None,
             "manifest": 0,
         }
         assert table["manifest"].to_pylist() == [0, 0, 1]
@@ -228,7 +233,7 @@ class TestIndex:
 
     @given(st.integers(0, 300), st.integers(1, 64))
     def test_each_manifest_belongs_to_one_shard(self, manifests, in_flight):
-        entries = tuple(ManifestEntry(n, f"{n}", 1, "") for n in range(manifests))
+        entries = tuple(ManifestEntry(n, f"{n}", 1, 1, "") for n in range(manifests))
         index = ManifestIndex(entries, min(manifests, in_flight))
         dealt = [entry for shard in range(index.shards) for entry in index.of_shard(shard)]
         assert sorted(dealt, key=lambda entry: entry.number) == list(entries)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from cloud_sync.manifest.model import ManifestEntry
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cloud_sync.manifest.build import ITEMS_SCHEMA
+from cloud_sync.manifest.items import GROUPED_TYPES
+from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, SentItem
 from cloud_sync.registration.model import CANCELLED, DONE, ERROR, PENDING, FolderItem, JobState, UnitError
-from cloud_sync.registration.register import object_urls
 from cloud_sync.run_folder import RunFolder
+from tests.unit.tables import an_object
 
 
 @dataclass
@@ -26,11 +32,13 @@ class FakeEncord:
     polls_until_done: int = 0
     raises: dict[str, list[Exception]] = field(default_factory=dict)
     items: dict[str, FolderItem] = field(default_factory=dict)
+    files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     linked: set[str] = field(default_factory=set)
     sent: list[bytes] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     jobs: dict[str, JobState] = field(default_factory=dict)
     waits: dict[str, int] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
@@ -46,24 +54,34 @@ class FakeEncord:
         content = manifest.read_bytes()
         self.sent.append(content)
         job_id = f"job-{len(self.sent)}"
-        self.jobs[job_id] = self._process(list(object_urls(json.loads(content))), ignore_errors)
+        self.jobs[job_id] = self._process(list(items_of(json.loads(content))), ignore_errors)
         self.waits[job_id] = self.polls_until_done
         self._called("answer")  # the job is made, its answer is lost
         return job_id
 
-    def _process(self, urls: list[str], ignore_errors: bool) -> JobState:
-        known = {item.url for item in self.items.values()}
-        bad = [url for url in urls if "bad" in url]
-        errors = tuple(UnitError((url,), "not an image", f"unit-{url}", "Processing") for url in bad)
+    def _process(self, items: list[SentItem], ignore_errors: bool) -> JobState:
+        known = {(item.item_type, self.files[item.uuid]) for item in self.items.values()}
+        bad = [item for item in items if any("bad" in url for url in item.object_urls)]
+        errors = tuple(
+            UnitError(item.object_urls, "not an image", f"unit-{item.object_urls[0]}", "Processing")
+            for item in bad
+        )
         if bad and not ignore_errors:
             return JobState(ERROR, 0, 0, len(bad), 0, (), errors, ("a unit failed",))
-        made = []
-        for url in urls:
-            if url not in known and url not in bad:
-                uuid = f"item-{len(self.items) + 1}"
-                self.items[uuid] = FolderItem(uuid, url.rsplit("/", 1)[-1], url)
-                made.append(uuid)
-        return JobState(DONE, 0, len(made), len(bad), 0, tuple(made), errors, ())
+        new = [item for item in items if (item.item_type, item.object_urls) not in known and item not in bad]
+        made = tuple(self.hold(item) for item in new)
+        return JobState(DONE, 0, len(made), len(bad), 0, made, errors, ())
+
+    def hold(self, item: SentItem) -> str:
+        """Put an item into the folder and return its uuid."""
+        uuid, urls = f"item-{len(self.items) + 1}", item.object_urls
+        single = item.item_type not in GROUPED_TYPES
+        name = item.title or urls[0].rsplit("/", 1)[-1]
+        self.items[uuid] = FolderItem(
+            uuid, name, urls[0] if single else None, item.item_type, None if single else len(urls)
+        )
+        self.files[uuid] = urls
+        return uuid
 
     def poll_upload_job(self, folder_uuid: str, job_id: str, hold_s: float = 0) -> JobState:
         self._called("poll")
@@ -82,6 +100,11 @@ class FakeEncord:
         self._called("items")
         yield from (i for i in self.items.values() if not (unlinked_only and i.uuid in self.linked))
 
+    def child_urls(self, item_uuids: Iterable[str]) -> Iterator[tuple[str, tuple[str | None, ...]]]:
+        for uuid in item_uuids:
+            self.asked.append(uuid)
+            yield uuid, self.files[uuid]
+
     def link_items(self, dataset_uuid: str, uuids: Iterable[str]) -> int:
         self._called("link")
         wanted = list(uuids)
@@ -89,11 +112,50 @@ class FakeEncord:
         return len(wanted)
 
 
-def write_manifest(folder: RunFolder, number: int, *urls: str) -> ManifestEntry:
-    """Write a manifest of images as the build stage does, and return its entry."""
-    content = {"images": [{"objectUrl": url} for url in urls], "skip_duplicate_urls": True}
-    data = json.dumps(content).encode()
+def items_of(manifest: dict[str, Any]) -> Iterator[SentItem]:
+    """Read images and image groups as Encord does."""
+    for entry in manifest.get("images", ()):
+        yield SentItem(0, "image", (entry["objectUrl"],), entry.get("title"))
+    for entry in manifest.get("image_groups", ()):
+        urls = tuple(url for name, url in entry.items() if name.startswith("objectUrl_"))
+        yield SentItem(0, "image_sequence" if entry["createVideo"] else "image_group", urls, entry["title"])
+
+
+def write_manifest(folder: RunFolder, number: int, *urls: str | Sequence[str]) -> ManifestEntry:
+    """Write a manifest as the build stage does, and its items; return its entry.
+
+    Args:
+        folder: The run folder.
+        number: The manifest's number.
+        urls: A text is an image; several are an image group, whose title is the first URL.
+    """
+    groups = [one for one in urls if not isinstance(one, str)]
+    content = {
+        "images": [{"objectUrl": url} for url in urls if isinstance(url, str)],
+        "image_groups": [
+            {"title": one[0], "createVideo": False} | {f"objectUrl_{n}": url for n, url in enumerate(one)}
+            for one in groups
+        ],
+        "skip_duplicate_urls": True,
+    }
+    data = json.dumps({key: value for key, value in content.items() if value != []}).encode()
     digest = hashlib.sha256(data).hexdigest()
     name = f"manifests/{number:04}-{digest[:12]}.json"
     folder.write(name, data)
-    return ManifestEntry(number=number, name=name, items=len(urls), sha256=digest)
+    files = len(urls) + sum(len(group) - 1 for group in groups)
+    _add_items(folder, number, content)
+    return ManifestEntry(number=number, name=name, items=len(urls), files=files, sha256=digest)
+
+
+def _add_items(folder: RunFolder, number: int, content: dict[str, Any]) -> None:
+    rows = [
+        an_object(url)
+        | {"url": url, "item_type": item.item_type, "item_key": item.object_urls[0]}
+        | {"position": position, "title": item.title, "manifest": number}
+        for item in items_of(content)
+        for position, url in enumerate(item.object_urls)
+    ]
+    path = folder.path(ITEMS_NAME)
+    before = pq.read_table(path).to_pylist() if path.exists() else []
+    kept = [row for row in before if row["manifest"] != number]
+    pq.write_table(pa.Table.from_pylist(kept + rows, ITEMS_SCHEMA), path)

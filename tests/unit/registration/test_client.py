@@ -11,11 +11,11 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from cloud_sync.errors import CloudSyncError, ConfigError, EncordError
+from cloud_sync.errors import CloudSyncError, ConfigError, EncordError, ManifestError
 from cloud_sync.registration import client as client_module
-from cloud_sync.registration.client import DatasetRef, EncordClient, Timeouts, check_domain
+from cloud_sync.registration.client import EncordClient, Timeouts
 from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
-from cloud_sync.registration.model import FolderItem, UnitError
+from cloud_sync.registration.model import DatasetRef, FolderItem, UnitError
 from tests.unit.registration.keys import ed25519_key, wrong_keys
 from tests.unit.registration.wire import (
     CREDENTIAL,
@@ -66,14 +66,6 @@ def test_a_wrong_key_never_reaches_the_sdk(wire, monkeypatch, text):
     monkeypatch.setattr("encord.configs.SshConfig.from_ssh_private_key", lambda *_, **__: pytest.fail("seen"))
     with pytest.raises(ConfigError):
         EncordClient(ssh_private_key=text)
-
-
-@pytest.mark.parametrize(
-    "domain", ["api.encord.com", "ftp://x", "https://", "https://x/y", "https://a:b@x", ""]
-)
-def test_a_domain_that_cannot_be_called_is_refused(domain):
-    with pytest.raises(ConfigError, match="API domain"):
-        check_domain(domain)
 
 
 def test_requests_are_signed_name_the_project_and_have_our_timeouts(wire, client):
@@ -186,6 +178,70 @@ def test_a_job_sends_what_is_on_disk_under_its_name(wire, client, manifest):
         "ignoreErrors": True,
         "fileName": "0003-abc.json",
     }
+
+
+TYPED = {
+    "videos": [{"objectUrl": "s3://b/1.mp4", "clientMetadata": {"site": None, "n": 1.5}}],
+    "imageGroups": [
+        {"title": "group", "createVideo": True, "images": [{"url": "s3://b/1.jpg"}, {"url": "s3://b/2.jpg"}]}
+    ],
+    "dicomSeries": [{"title": "series", "dicomFiles": [{"url": "s3://b/1.dcm", "title": None}]}],
+    "nifti": [{"objectUrl": "s3://b/1.nii.gz"}],
+    "pdf": [{"objectUrl": "s3://b/1.pdf", "title": "Öl.pdf"}],
+    "skipDuplicateUrls": False,
+}
+
+
+def holds(whole, part):
+    """Whether all that stands in one JSON value stands in the other, nulls aside where a key is optional."""
+    if isinstance(part, dict):
+        return all(holds(whole[key], value) if key in whole else value is None for key, value in part.items())
+    if isinstance(part, list):
+        return len(whole) == len(part) and all(map(holds, whole, part))
+    return whole == part
+
+
+def test_a_manifest_in_the_sdks_own_dialect_is_sent_whole_as_that(wire, client, tmp_path):
+    wire.on("POST", JOBS_PATH, JOB)
+    path = tmp_path / "0003-abc.json"
+    path.write_text(json.dumps(TYPED))
+    assert start(client, path, ignore_errors=False) == JOB
+    body = wire.sent[-1].body
+    assert body["integrationHash"] == CREDENTIAL
+    assert body["ignoreErrors"] is False
+    assert "externalFiles" not in body
+    assert holds(body["dataItems"], TYPED)
+    assert body["dataItems"]["videos"][0]["clientMetadata"] == {"site": None, "n": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"pdfs": [], "skipDuplicateUrls": True}, "pdfs: Extra inputs"),
+        ({"pdf": [{"objectUrl": "u", "titel": "t"}], "skipDuplicateUrls": True}, "pdf.0.titel: Extra"),
+        (
+            {"imageGroups": [{"title": "t", "objectUrl_0": "u"}], "skipDuplicateUrls": True},
+            "imageGroups.0.images: Field required",
+        ),
+        (
+            {"dicomSeries": [{"title": "t", "dicomFiles": [{"url": "u", "title": None, "x": 1}]}]}
+            | {"skipDuplicateUrls": True},
+            "dicomSeries.0.dicomFiles.0.x: Extra",
+        ),
+        ({"pdf": [{"objectUrl": "u"}], "skipDuplicateUrls": "yes"}, "Expected `bool | null`, got `str`"),
+        ([], "Expected `object`, got `array`"),
+        (b"{", "is not a manifest: Input data was truncated"),
+    ],
+)
+def test_what_the_sdk_would_drop_is_refused_before_anything_is_sent(wire, client, tmp_path, content, said):
+    path = tmp_path / "0003-abc.json"
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    with pytest.raises(ManifestError) as caught:
+        start(client, path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert said in str(caught.value)
+    assert caught.value.remedy
+    assert wire.sent == []
 
 
 @pytest.fixture
@@ -346,7 +402,7 @@ def test_items_are_streamed_over_all_pages(wire, client):
     wire.on("GET", f"{FOLDER_PATH}/items", page)
     found = list(client.folder_items(FOLDER))
     assert [one.url for one in found] == ["s3://b/0.jpg", "s3://b/1.jpg", "s3://b/2.jpg"]
-    assert found[0] == FolderItem(str(UUID(int=1000)), "0.jpg", "s3://b/0.jpg")
+    assert found[0] == FolderItem(str(UUID(int=1000)), "0.jpg", "s3://b/0.jpg", "image", None)
     assert "isInDataset" not in wire.sent[-1].query
 
 
@@ -354,6 +410,46 @@ def test_only_unlinked_items_can_be_asked_for(wire, client):
     wire.on("GET", f"{FOLDER_PATH}/items", {"results": [], "nextPageToken": None})
     assert list(client.folder_items(FOLDER, unlinked_only=True)) == []
     assert wire.sent[-1].query["isInDataset"] == ["False"]
+
+
+def test_a_group_has_its_type_its_frames_and_no_url(wire, client):
+    group = item(0) | {"item_type": "imageGroup", "frame_count": 7}
+    wire.on("GET", f"{FOLDER_PATH}/items", {"results": [group], "nextPageToken": None})
+    [found] = client.folder_items(FOLDER)
+    assert (found.url, found.item_type, found.frame_count) == (None, "image_group", 7)
+
+
+def test_the_files_of_groups_are_asked_for_one_group_a_request(wire, client):
+    numbers = range(1002)
+    groups = {str(UUID(int=1000 + n)): item(n) | {"item_type": "dicomSeries"} for n in numbers}
+
+    def children(sent):
+        uuid = sent.path.split("/")[-2]
+        urls = [f"s3://b/{uuid}/2.dcm", f"s3://b/{uuid}/10.dcm", None]
+        return {"results": [item(n, url) for n, url in enumerate(urls)], "nextPageToken": None}
+
+    wire.on(
+        "POST", ".*/items/get-bulk", lambda sent: {"results": [groups[u] for u in sent.body["itemUuids"]]}
+    )
+    wire.on("GET", f"{FOLDER_PATH}/items/.*/child-items", children)
+    found = list(client.child_urls(iter(groups)))
+    assert [uuid for uuid, _ in found] == list(groups)
+    assert all(urls == (f"s3://b/{uuid}/2.dcm", f"s3://b/{uuid}/10.dcm", None) for uuid, urls in found)
+    assert sum(sent.method == "POST" for sent in wire.sent) == 2
+    assert len(wire.sent) == len(groups) + 2
+
+
+def test_no_groups_cost_no_request(wire, client):
+    assert list(client.child_urls([])) == []
+    assert wire.sent == []
+
+
+def test_a_group_that_cannot_be_asked_is_an_error(wire, client):
+    wire.on("POST", ".*/items/get-bulk", {"results": [item(0) | {"item_type": "imageGroup"}]})
+    wire.on("GET", f"{FOLDER_PATH}/items/.*/child-items", (500, {"message": "boom"}))
+    with pytest.raises(EncordError) as caught:
+        list(client.child_urls([str(UUID(int=1000))]))
+    assert caught.value.transient
 
 
 def test_items_are_linked_in_batches_and_duplicates_skipped(wire, client):

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from cloud_sync.errors import ConfigError, EncordError, ManifestError
+from cloud_sync.manifest.model import SentItem
 from cloud_sync.registration import jobs
 from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
 from cloud_sync.registration.jobs import JobStatus
 from cloud_sync.registration.model import CANCELLED, JobState, Outcome, Target, read_outcome
-from cloud_sync.registration.register import Registrar, object_urls
+from cloud_sync.registration.register import Registrar
 from cloud_sync.run_folder import RunFolder
 from tests.unit.registration.fakes import FakeEncord, write_manifest
 
@@ -204,7 +205,9 @@ def test_a_refusal_when_a_cancelled_job_is_sent_again(registrar, encord, folder)
     assert read_outcome(folder, 0).job_id == ""
 
 
-@pytest.mark.parametrize("error", [EncordRefusedError("no", transient=True), ConfigError("no")])
+@pytest.mark.parametrize(
+    "error", [EncordRefusedError("no", transient=True), ConfigError("no"), ManifestError("no")]
+)
 def test_a_clear_no_leads_back_to_planned(registrar, encord, folder, error):
     entry = write_manifest(folder, 0, *URLS)
     encord.raises["start"] = [error]
@@ -337,11 +340,26 @@ def test_cancelling_a_finished_manifest_asks_encord_nothing(registrar, encord, f
     assert jobs.open_record(folder, entry).status is JobStatus.DONE
 
 
-def test_object_urls_of_every_form():
-    manifest = {
-        "videos": [{"objectUrl": "u1", "title": "t", "clientMetadata": {"objectUrl": "not one"}}],
-        "image_groups": [{"title": "g", "createVideo": True, "objectUrl_0": "u2", "objectUrl_1": "u3"}],
-        "dicom_series": [{"objectUrl_0": "u4"}],
-        "skip_duplicate_urls": True,
-    }
-    assert list(object_urls(manifest)) == ["u1", "u2", "u3", "u4"]
+GROUP = ("s3://b/g/1.jpg", "s3://b/g/2.jpg")
+
+
+def test_groups_that_were_never_linked_are_linked_by_their_whole_list_of_files(encord, folder):
+    registrar = Registrar(client=encord, folder=folder, target=SEPARATE)
+    stray = [encord.hold(SentItem(0, "image_group", GROUP, GROUP[0]))]
+    stray += [encord.hold(SentItem(0, "image", URLS[:1]))]
+    others = [
+        encord.hold(SentItem(0, "image_group", GROUP[::-1], GROUP[0])),
+        encord.hold(SentItem(0, "image_sequence", GROUP, GROUP[0])),
+    ]
+    registrar.advance(write_manifest(folder, 0, GROUP, *URLS))
+    assert read_outcome(folder, 0).linked == 4
+    assert encord.linked == set(encord.items) - set(others)
+    assert encord.linked >= set(stray)
+
+
+def test_a_failed_group_is_one_item(encord, folder):
+    registrar = Registrar(client=encord, folder=folder, target=SEPARATE)
+    registrar.advance(write_manifest(folder, 0, GROUP, ("s3://b/bad.jpg", "s3://b/good.jpg")))
+    outcome = read_outcome(folder, 0)
+    assert (outcome.items, outcome.made, outcome.failed, outcome.linked) == (2, 1, 1, 1)
+    assert "items" not in encord.calls  # counts account for all of them

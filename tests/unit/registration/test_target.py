@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from cloud_sync.errors import ConfigError
-from cloud_sync.registration.client import DatasetRef
-from cloud_sync.registration.model import Target, read_target, write_target
+from cloud_sync.registration.model import DatasetRef, Target, read_target, write_target
 from cloud_sync.registration.target import ensure_target_folder, folder_name, resolve_target
 from cloud_sync.run_folder import RunFolder
 

@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from cloud_sync.errors import CloudSyncError, ConfigError, StorageError
 from cloud_sync.failures.report import RunFailed
 from cloud_sync.objects.errors import from_botocore, from_obstore
-from cloud_sync.registration.client import DatasetRef
+from cloud_sync.registration.model import DatasetRef
 from cloud_sync_airflow.factory import dataset_asset
 from cloud_sync_airflow.hooks.encord import EncordHook
 from cloud_sync_airflow.hooks.object_store import ObjectStoreHook

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,8 +14,7 @@ from cloud_sync.manifest.items import Item, ItemType
 from cloud_sync.manifest.json_format import encode_manifest
 from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, ManifestIndex, write_index
 from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
-
-MAX_TITLE_CHARACTERS = 300  # Encord's documented limit
+from cloud_sync.titles import MAX_TITLE_CHARACTERS, short_title
 
 # A run grows its manifests rather than send more of them than this.
 MANIFESTS_IN_A_RUN = 200
@@ -109,19 +108,6 @@ def _chunks(rows: pq.ParquetFile, size: int) -> Iterator[pa.Table]:
 def _items(keys: list[str], urls: list[str], item_types: list[ItemType]) -> Iterator[Item]:
     for key, url, item_type in zip(keys, urls, item_types, strict=True):
         yield Item(item_type, (url,), short_title(key) if len(key) > MAX_TITLE_CHARACTERS else None)
-
-
-def short_title(key: str) -> str | None:
-    """Return a title that Encord accepts for an object whose file name is too long to be one, else None.
-
-    Encord takes the file name where no title is given, and refuses a whole manifest for one title that
-    is too long.
-    """
-    name = PurePosixPath(key).name
-    if len(name) <= MAX_TITLE_CHARACTERS:
-        return None
-    extension = PurePosixPath(name).suffix[:20]
-    return name[: MAX_TITLE_CHARACTERS - len(extension)] + extension
 
 
 def _items_table(table: pa.Table, urls: list[str], number: int) -> pa.Table:

@@ -11,7 +11,8 @@ MAX_TITLE_CHARACTERS = 300  # Encord's documented limit
 LONGEST_EXTENSION = 20
 
 KEY_FIELDS = ("key", "name", "stem", "extension", "folder")
-"""Fields of every template: the key, its last segment, that without its extension, the extension, the rest."""
+"""Fields of every template: the key, its last segment, that without its extension, the extension, and what
+stands before the last slash."""
 
 GROUP_FIELDS = ("group", "index")
 """Fields of a group's template: the group's own text, and the index of its first file."""

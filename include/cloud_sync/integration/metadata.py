@@ -24,7 +24,7 @@ class Table(Section):
     """A table with a row for each item, joined by its key."""
 
     path: Annotated[NonEmpty, AfterValidator(_table_path)]
-    """CSV (UTF-8) or Parquet file, inside the folder of tables (setting tables_folder in the section cloud_sync)."""
+    """CSV (UTF-8) or Parquet file, inside the folder of tables: setting tables_folder, section cloud_sync."""
     key: NonEmpty = "key"
     """Column that holds the object's key; for a group its text, such as the path of its folder."""
     video_metadata: Switch = False
@@ -33,7 +33,7 @@ class Table(Section):
 
 
 class Metadata(Section):
-    """Client metadata and video metadata of the items. Later sources win: constants, from_key, table, sidecar."""
+    """What goes to Encord with each item. Later sources win: constants, from_key, table, sidecar."""
 
     constants: Constants = Field(default_factory=dict)
     """Client metadata of every item."""

@@ -171,8 +171,8 @@ class Integration(Section):
     """Rules by which several objects become one item, in order: the first that takes an object decides."""
     metadata: Metadata = Metadata()
     title: Template | None = None
-    """Template of the titles of single files. Fields: key, name, stem, extension, folder, and the named groups
-    of metadata.from_key. Left out: Encord takes the file name."""
+    """Template of the titles of single files. Fields: key, name, stem, extension, folder, and the named
+    groups of metadata.from_key. Left out: Encord takes the file name."""
     upload: Upload = Upload()
 
     @field_validator("title")

@@ -2,7 +2,7 @@
 
     python -m benchmarks.bench_grouping [--objects 1000000]
 
-The keys are those of cameras that write numbered frames; each series has 250. The rule by a regular expression
+The keys are those of cameras that write numbered frames, 250 in a series. The rule by a regular expression
 with an index is the one with a target; without an index, and by folder, the order is the natural one of the
 names, which costs more. "No rule" plans the same keys as single images.
 """

@@ -50,13 +50,14 @@ def write_listing(path: Path, objects: Iterable[dict[str, Any] | str]) -> Path:
 
 
 def write_items(path: Path, manifests: Sequence[Sequence[dict[str, Any] | str]]) -> Path:
-    """Write `items.parquet`: the objects of each manifest, as videos if they end in mp4, else as images."""
+    """Write `items.parquet`: the objects of each manifest, as single videos or images unless they say else."""
     rows = []
     for number, objects in enumerate(manifests):
         for one in objects:
             row = an_object(one) if isinstance(one, str) else one
             kind = "video" if row["key"].endswith("mp4") else "image"
-            rows.append({**row, "url": URL_BASE + row["key"], "item_type": kind, "manifest": number})
+            alone = {"item_type": kind, "item_key": row["key"], "position": 0}
+            rows.append({**alone, **row, "url": URL_BASE + row["key"], "manifest": number})
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, ITEMS_SCHEMA), path)
     return path

@@ -9,7 +9,7 @@ from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
 
 INDEX_NAME = "manifests/index.json"
 
-# Each item of the run with its object URL and the number of its manifest.
+# Each file of the run with its object URL, its item and the number of its manifest.
 ITEMS_NAME = "items.parquet"
 
 
@@ -22,12 +22,14 @@ class ManifestEntry:
         name: Path in the run folder, `manifests/<nnnn>-<sha256 prefix>.json`.
         items: Number of items in it.
         sha256: Hex digest of its bytes.
+        files: Number of object URLs in it; more than items where there are groups.
     """
 
     number: int
     name: str
     items: int
     sha256: str
+    files: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ class ManifestIndex:
         """Number of items in all manifests."""
         return sum(entry.items for entry in self.manifests)
 
+    @property
+    def files(self) -> int:
+        """Number of object URLs in all manifests."""
+        return sum(entry.files for entry in self.manifests)
+
     def is_of(self, folder: RunFolder) -> bool:
         """Tell whether the run folder holds the plan and the items that these manifests belong to."""
         digests = {REGISTER_NAME: self.plan_sha256, ITEMS_NAME: self.items_sha256}
@@ -67,7 +74,7 @@ class ManifestIndex:
 def write_index(folder: RunFolder, index: ManifestIndex) -> FileRef:
     """Write the index into the run folder and return a reference to it."""
     folder.write_json(INDEX_NAME, asdict(index))
-    return folder.ref(INDEX_NAME, manifests=len(index.manifests), items=index.items)
+    return folder.ref(INDEX_NAME, manifests=len(index.manifests), items=index.items, files=index.files)
 
 
 def read_index(folder: RunFolder) -> ManifestIndex:

@@ -85,6 +85,9 @@ ACTION: Final = """
     END
 """
 
+# What stands behind the last slash of a key.
+NAME: Final = "regexp_extract(key, '[^/]*$', 0, 's')"
+
 PLAN_COLUMNS: Final = "key, size_bytes, last_modified, etag, item_type, item_key, position"
 
 ALONE: Final = f"""
@@ -97,15 +100,22 @@ ALONE: Final = f"""
     FROM decidable WHERE rule IS NULL OR passed_over IS NOT NULL
 """
 
+# Only what differs from file to file goes through the sorting; what is the group's own is joined to it again.
 IN_GROUPS: Final = """
     SELECT
-        key, size_bytes, last_modified, etag, item_type, item_key,
-        (row_number() OVER (
-            PARTITION BY item_key ORDER BY order_mm NULLS LAST, order_number NULLS LAST, order_text, key
-        ) - 1)::INTEGER AS position,
-        reason, detail
-    FROM decidable JOIN fates USING (item_key)
-    WHERE rule IS NOT NULL AND passed_over IS NULL
+        placed.key, placed.size_bytes, placed.last_modified, placed.etag,
+        fates.item_type, fates.item_key, placed.position, fates.reason, fates.detail
+    FROM (
+        SELECT
+            key, size_bytes, last_modified, etag, item_number,
+            (row_number() OVER (
+                PARTITION BY item_number
+                ORDER BY order_mm NULLS LAST, order_number NULLS LAST, order_text, key
+            ) - 1)::INTEGER AS position
+        FROM decidable JOIN fates USING (item_key)
+        WHERE rule IS NOT NULL AND passed_over IS NULL
+    ) AS placed
+    JOIN fates USING (item_number)
 """
 
 
@@ -126,7 +136,7 @@ def decidable_sql(groupings: Sequence[Grouping], *, narrowed_to: str | None, whe
     prefixes = by_rule(groupings, [sql_text(grouping.prefix) for grouping in groupings])
     types = by_rule(groupings, [f"'{grouping.rule.type}'" for grouping in groupings], otherwise="item_type")
     counts = by_rule(groupings, [str(grouping.rule.complete.count or "NULL") for grouping in groupings])
-    names = by_rule(groupings, ["name" if g.rule.by == "folder" else "key" for g in groupings])
+    names = by_rule(groupings, [NAME if g.rule.by == "folder" else "key" for g in groupings])
     is_whole = (
         f'starts_with(hit."group", {sql_text(narrowed_to)}) AND starts_with(key, hit."group")'
         if narrowed_to
@@ -151,7 +161,6 @@ def decidable_sql(groupings: Sequence[Grouping], *, narrowed_to: str | None, whe
             SELECT
                 hits.*, hit.rule AS rule,
                 try_cast(hit."index" AS BIGINT) AS index_number,
-                regexp_extract(key, '[^/]*$') AS name,
                 known.state AS known_state, known.item AS known_item, known.item_type AS known_type,
                 known.content = hash(hits.size_bytes, hits.etag) AS is_same
             FROM ({hits_sql(groupings, where=where)}) AS hits
@@ -205,11 +214,12 @@ DETAIL: Final = """
 
 
 def fates_sql(groupings: Sequence[Grouping], now: datetime) -> str:
-    """Return the query of `fates`: item_key, reason and detail of each group."""
+    """Return the query of `fates`: item_key, a number for it, type, reason and detail of each group."""
     return f"""
         WITH groups AS (
             SELECT
-                item_key, any_value(rule) AS rule, count(*) AS files, max(last_modified) AS newest,
+                item_key, any_value(rule) AS rule, any_value(item_type) AS item_type,
+                count(*) AS files, max(last_modified) AS newest,
                 min(key) FILTER (size_bytes > getvariable('maximum_size')) AS large,
                 bool_and(is_whole) AS is_whole,
                 min(declared) AS declared, max(declared) AS most_declared,
@@ -231,7 +241,10 @@ def fates_sql(groupings: Sequence[Grouping], now: datetime) -> str:
             SELECT *, {quiet_before_sql(groupings, now)} AS quiet_before, {FATE} AS reason
             FROM groups LEFT JOIN known_groups USING (known_item)
         )
-        SELECT item_key, reason, {DETAIL} AS detail FROM decided
+        SELECT
+            item_key, row_number() OVER (ORDER BY item_key) AS item_number, item_type, reason,
+            {DETAIL} AS detail
+        FROM decided
     """
 
 
@@ -243,9 +256,9 @@ REGISTER: Final = f"""
 # An item's first file stands for it; all its files have one action and one reason.
 SUMMARY: Final = """
     SELECT
-        action, item_type, reason, count(*)::BIGINT, (count(*) FILTER (position = 0))::BIGINT,
-        sum(size_bytes)::BIGINT,
-        min(key || coalesce(' (' || detail || ')', ''), {examples}) FILTER (coalesce(position, 0) = 0)
+        action, item_type, reason, count(*)::BIGINT, sum(size_bytes)::BIGINT,
+        min(key || coalesce(' (' || detail || ')', ''), {examples}) FILTER (coalesce(position, 0) = 0),
+        (count(*) FILTER (position = 0))::BIGINT
     FROM {plan}
     GROUP BY action, item_type, reason
     ORDER BY action, count(*) DESC, reason, item_type

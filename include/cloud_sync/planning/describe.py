@@ -138,7 +138,9 @@ class Describer:
             pq.ParquetWriter(path, METADATA_SCHEMA, compression="zstd") as writer,
             ThreadPoolExecutor(READERS) as pool,
         ):
-            for batch in rows.iter_batches(ITEMS_AT_ONCE, ["key", "item_key", "item_type", "position"]):
+            for batch in rows.iter_batches(
+                ITEMS_AT_ONCE, columns=["key", "item_key", "item_type", "position"]
+            ):
                 self._write_batch(engine, writer, pool, batch)
         return bool(engine.execute("SELECT count(*) > 0 FROM problems").fetchall()[0][0])
 

@@ -80,18 +80,18 @@ class PlanRow:
         item_type: Such as `video`; None if the extension is unknown.
         reason: A key of `REASONS`.
         objects: How many objects.
-        items: How many items they are; 0 for objects that are no part of any.
         total_bytes: Their size together.
         examples: A few of their keys, the first of each item, with details of the reason in parentheses.
+        items: How many items the objects are; objects that are no part of any count for none.
     """
 
     action: str
     item_type: str | None
     reason: str
     objects: int
-    items: int
     total_bytes: int
     examples: tuple[str, ...]
+    items: int = 0
 
 
 def read_plan_rows(folder: RunFolder) -> tuple[PlanRow, ...]:

@@ -248,7 +248,10 @@ def _load_rules(engine: duckdb.DuckDBPyConnection, request: Request) -> None:
 
 def _summary(engine: duckdb.DuckDBPyConnection, plan: str) -> tuple[PlanRow, ...]:
     rows = engine.execute(decisions.SUMMARY.format(plan=plan, examples=EXAMPLES)).fetchall()
-    return tuple(PlanRow(*row[:-1], examples=tuple(row[-1] or ())) for row in rows)
+    return tuple(
+        PlanRow(action, item_type, reason, objects, total_bytes, tuple(examples or ()), items)
+        for action, item_type, reason, objects, total_bytes, examples, items in rows
+    )
 
 
 def _write(engine: duckdb.DuckDBPyConnection, folder: RunFolder, name: str, query: str) -> None:

@@ -12,14 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud_sync.errors import ManifestError
-from cloud_sync.manifest.build import ITEMS_SCHEMA, build_manifests, manifest_size, short_title
+from cloud_sync.manifest.build import ITEMS_SCHEMA, build_manifests, manifest_size
+from cloud_sync.manifest.chunks import FILE_COLUMNS
 from cloud_sync.manifest.items import Item
 from cloud_sync.manifest.json_format import encode_manifest
 from cloud_sync.manifest.model import ManifestEntry, ManifestIndex, read_index, write_index
 from cloud_sync.run_folder import RunFolder
+from cloud_sync.titles import short_title
 from tests.unit.tables import LONG_AGO, URL_BASE
 
-REGISTER_SCHEMA = pa.schema([ITEMS_SCHEMA.field(name) for name in ("key", *ITEMS_SCHEMA.names[2:6])])
+REGISTER_SCHEMA = pa.schema([ITEMS_SCHEMA.field(name) for name in FILE_COLUMNS])
 
 
 @pytest.fixture
@@ -35,6 +37,8 @@ def rows_of(keys: list[str]) -> list[dict[str, object]]:
             "last_modified": LONG_AGO,
             "etag": f"etag of {key}",
             "item_type": "video" if key.endswith("mp4") else "image",
+            "item_key": key,
+            "position": 0,
         }
         for key in keys
     ]

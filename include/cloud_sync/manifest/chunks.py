@@ -53,7 +53,7 @@ class Chunk:
             titles = self.described["title"].to_pylist()
         else:
             titles = [None] * len(self.starts)
-        longest = pc.max(pc.utf8_length(self.files["key"])).as_py()
+        longest = pc.max(pc.binary_length(self.files["key"])).as_py()
         if longest > MAX_TITLE_CHARACTERS:
             keys = self.files["key"].take(pa.array(self.starts)).to_pylist()
             titles = [title or short_title(key) for title, key in zip(titles, keys, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     import duckdb
 
 EXAMPLES = 3
+# Keys and etags, each of which is there once, would fill a larger dictionary in vain.
+PARQUET_OPTIONS = "FORMAT parquet, COMPRESSION snappy, DICTIONARY_SIZE_LIMIT 1000"
 DECIDABLE_NAME = ".decidable.parquet"
 
 
@@ -134,8 +137,9 @@ def _groupings(engine: duckdb.DuckDBPyConnection, integration: Integration) -> t
     groupings = groupings_of(integration)
     if integration.groups or not groupings:
         return groupings
-    ends = " OR ".join(f"ends_with(lower(key), {sql_text('.' + e)})" for e in integration.types.dicom)
-    has_dicom = engine.execute(f"SELECT count(*) > 0 FROM listing WHERE {ends}").fetchall()[0][0]  # noqa: S608
+    extensions = "|".join(re.escape(extension) for extension in integration.types.dicom)
+    query = "SELECT count(*) > 0 FROM listing WHERE regexp_matches(key, $1)"
+    has_dicom = engine.execute(query, [rf"\.(?i:{extensions})$"]).fetchall()[0][0]
     return groupings if has_dicom else ()
 
 
@@ -188,10 +192,8 @@ def _load_selected(
 
 
 def _write_register(engine: duckdb.DuckDBPyConnection, folder: RunFolder, *, is_grouped: bool) -> None:
-    query = decisions.REGISTER.format(
-        plan=parquet([folder.path(PLAN_NAME)]), order="item_key, position" if is_grouped else "key"
-    )
-    _write(engine, folder, REGISTER_NAME, query)
+    query = decisions.REGISTER if is_grouped else decisions.REGISTER_SINGLE
+    _write(engine, folder, REGISTER_NAME, query.format(plan=parquet([folder.path(PLAN_NAME)])))
 
 
 def _describe(
@@ -260,4 +262,4 @@ def _write(engine: duckdb.DuckDBPyConnection, folder: RunFolder, name: str, quer
 
 
 def _copy(engine: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
-    engine.execute(f"COPY ({query}) TO {sql_text(path)} (FORMAT parquet, COMPRESSION snappy)")
+    engine.execute(f"COPY ({query}) TO {sql_text(path)} ({PARQUET_OPTIONS})")

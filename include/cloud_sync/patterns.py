@@ -59,14 +59,14 @@ def compiled_regex(pattern: str) -> re.Pattern[str]:
     Raises:
         ConfigError: It is malformed, or one of the two does not know it.
     """
+    if POSIX_CLASS.search(pattern):
+        raise _no_regex("it holds a character class such as [:alpha:]")
     try:
         compiled = re.compile(pattern, re.ASCII | re.DOTALL)
     except (re.error, OverflowError, RecursionError) as error:
-        raise _no_regex(pattern, str(error) or "it is nested too deeply") from None
-    if POSIX_CLASS.search(pattern):
-        raise _no_regex(pattern, "it holds a character class such as [:alpha:]")
+        raise _no_regex(str(error) or "it is nested too deeply") from None
     if refusal := _refusal_of_re2(pattern):
-        raise _no_regex(pattern, refusal)
+        raise _no_regex(refusal)
     return compiled
 
 
@@ -81,9 +81,9 @@ def _refusal_of_re2(pattern: str) -> str | None:
     return None
 
 
-def _no_regex(pattern: str, fault: str) -> ConfigError:
+def _no_regex(fault: str) -> ConfigError:
     return ConfigError(
-        f"the regular expression {pattern!r} cannot be used: {fault}.",
+        f"cannot be used as a regular expression: {fault}.",
         remedy="Write it without lookaround and backreferences, such as '(?P<group>.+)_(?P<index>[0-9]+)'.",
     )
 

@@ -50,7 +50,7 @@ def write_listing(path: Path, objects: Iterable[dict[str, Any] | str]) -> Path:
 
 
 def write_items(path: Path, manifests: Sequence[Sequence[dict[str, Any] | str]]) -> Path:
-    """Write `items.parquet`: the objects of each manifest, as single videos or images unless they say else."""
+    """Write `items.parquet`: the objects of each manifest, single videos or images unless they say else."""
     rows = []
     for number, objects in enumerate(manifests):
         for one in objects:

@@ -83,20 +83,25 @@ def read_place(read_head: Callable[[int], bytes]) -> SeriesPlace:
     Raises:
         UnreadableHeader: It is no DICOM file, is damaged, or names no series. Never tells a tag's value.
     """
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    damaged = (BytesLengthException, InvalidDicomError, *DAMAGED)
     for most in HEAD_BYTES:
         head = read_head(most)
-        dataset, is_all_there = _parse(head)
-        if is_all_there or len(head) < most:
-            break
-    try:
-        return _place(dataset)
-    except DAMAGED:
-        raise UnreadableHeader("has a damaged header") from None
+        if (found := sniff(head)) != "application/dicom":
+            raise UnreadableHeader(f"is no DICOM file but {found}")
+        try:
+            dataset, is_all_there = _parse(head)
+            if is_all_there or len(head) < most:
+                return _place(dataset)
+        except damaged:  # as a head that was cut off inside a tag may look
+            if len(head) < most:
+                break
+    raise UnreadableHeader("has a damaged header")
 
 
 def _parse(head: bytes) -> tuple[Any, bool]:
     """Return the tags, and whether the bytes reached behind the last of them."""
-    from pydicom.errors import InvalidDicomError
     from pydicom.filereader import read_partial
     from pydicom.tag import Tag
 
@@ -108,12 +113,7 @@ def _parse(head: bytes) -> tuple[Any, bool]:
         return reached
 
     _keep_quiet()
-    if (found := sniff(head)) != "application/dicom":
-        raise UnreadableHeader(f"is no DICOM file but {found}")
-    try:
-        dataset = read_partial(io.BytesIO(head), stop_when=stop, specific_tags=list(map(Tag, TAGS)))
-    except (InvalidDicomError, *DAMAGED):
-        return None, False
+    dataset = read_partial(io.BytesIO(head), stop_when=stop, specific_tags=list(map(Tag, TAGS)))
     return dataset, reached
 
 
@@ -127,8 +127,6 @@ def _keep_quiet() -> None:
 
 
 def _place(dataset: Any) -> SeriesPlace:
-    if dataset is None:
-        raise UnreadableHeader("has a damaged header")
     study, series, instance = (
         str(dataset.get(name) or "").strip(" \0")
         for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")

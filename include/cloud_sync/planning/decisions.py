@@ -35,10 +35,6 @@ SELECTED: Final = """
         ON types.extension = regexp_extract(lower(listing.key), getvariable('extension'), 1)
 """
 
-DICOM_FILES: Final = """
-    SELECT key, etag, size_bytes FROM chosen WHERE item_type = 'dicom_series' AND passed_over IS NULL
-"""
-
 SELECTED_WITH_SERIES: Final = """
     SELECT
         chosen.* REPLACE (
@@ -117,6 +113,13 @@ IN_GROUPS: Final = """
     ) AS placed
     JOIN fates USING (item_number)
 """
+
+
+def dicom_files_sql(groupings: Sequence[Grouping], *, where: str) -> str:
+    """Return the query of the files over `chosen` whose series a rule wants to know."""
+    rules = [grouping for grouping in groupings if grouping.rule.by == "series_uid"]
+    wanted = " OR ".join(f"({grouping.candidates(where=where)})" for grouping in rules)
+    return f"SELECT key, etag, size_bytes FROM chosen WHERE {wanted}"
 
 
 def plan_sql(*, has_groups: bool) -> str:

@@ -42,10 +42,16 @@ class Grouping:
     rule: GroupRule
     prefix: str
 
-    @property
-    def takes(self) -> str:
-        """The item type of the single objects that it groups."""
-        return "dicom_series" if self.rule.type == "dicom_series" else "image"
+    def candidates(self, *, where: str) -> str:
+        """Return the SQL condition of the objects that it looks at: selected, of its type, included.
+
+        Raises:
+            ConfigError: A pattern is malformed.
+        """
+        include = patterns_to_regex(self.rule.include, where=f"{where}, groups[{self.number}].include")
+        takes = "dicom_series" if self.rule.type == "dicom_series" else "image"
+        matches = f" AND regexp_matches(key, {sql_text(include)}, 's')" if include else ""
+        return f"passed_over IS NULL AND item_type = '{takes}'{matches}"
 
     def text_of(self, item_key: str) -> str:
         """Return the group's own text: its folder, the named group, or the series' UID."""
@@ -81,11 +87,7 @@ def hits_sql(groupings: Sequence[Grouping], *, where: str) -> str:
     """
     query = f"SELECT *, {NO_HIT} AS hit FROM selected"
     for grouping in groupings:
-        place = f"{where}, groups[{grouping.number}].include"
-        include = patterns_to_regex(grouping.rule.include, where=place)
-        matches = f"AND regexp_matches(key, {sql_text(include)}, 's')" if include else ""
-        condition = f"hit IS NULL AND passed_over IS NULL AND item_type = '{grouping.takes}' {matches}"
-        query = _step(grouping, condition, query)
+        query = _step(grouping, f"hit IS NULL AND {grouping.candidates(where=where)}", query)
     return query
 
 

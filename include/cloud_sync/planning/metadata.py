@@ -78,8 +78,10 @@ def encode_video_metadata(metadata: Mapping[str, Any] | None, item_type: str) ->
         raise BadMetadata(f"video metadata for an item of type {item_type}")
     if missing := [name for name in VIDEO_FIELDS if metadata.get(name) is None]:
         raise BadMetadata(f"video metadata lacks {', '.join(missing)}")
+    # A table has 1280.0 where a column with empty cells holds whole numbers.
+    whole = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in metadata.items()}
     try:
-        video = msgspec.convert(metadata, VideoMetadata)
+        video = msgspec.convert(whole, VideoMetadata)
     except msgspec.ValidationError as error:
         raise BadMetadata(f"video metadata: {error}") from None
     numbers = (video.fps, video.duration, video.width, video.height, video.file_size)

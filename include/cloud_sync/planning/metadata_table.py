@@ -79,23 +79,32 @@ def _read_file(path: Path) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path, dtype_backend="pyarrow")
-        _check_heading(path)
+        _check_cells(path)
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig")
     except OSError as error:
         raise _refused(
             path, f"cannot be read: {error.strerror or error}.", "Check that it is there."
         ) from None
-    except (ValueError, pa.ArrowException) as error:  # also pandas' parser errors and wrong UTF-8
+    except (ValueError, csv.Error, pa.ArrowException) as error:  # also pandas' errors and wrong UTF-8
         line = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise _refused(path, f"is no table: {line}.", "Write it as CSV in UTF-8 or as Parquet.") from None
     return frame.apply(_typed)
 
 
-def _check_heading(path: Path) -> None:
+def _check_cells(path: Path) -> None:
+    """Refuse what pandas would mend in silence: columns of one name, rows of another length."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        names = next(csv.reader(file), [])
-    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
-        raise _refused(path, f"has the column {twice[0]!r} twice.", "Give each column a name of its own.")
+        rows = csv.reader(file, strict=True)
+        names = next(rows, [])
+        if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+            raise _refused(path, f"has the column {twice[0]!r} twice.", "Give each column a name of its own.")
+        for row in rows:
+            if row and len(row) != len(names):
+                raise _refused(
+                    path,
+                    f"has {len(row)} cells in line {rows.line_num}, but {len(names)} columns.",
+                    "Write a cell for each column, and quotes around one with a comma.",
+                )
 
 
 def _typed(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -181,7 +181,8 @@ def _load_selected(
         engine.execute(f"CREATE TEMP VIEW selected AS {decisions.SELECTED}")
         return
     engine.execute(f"CREATE TEMP VIEW chosen AS {decisions.SELECTED}")
-    engine.execute(f"CREATE TEMP VIEW dicom_files AS {decisions.DICOM_FILES}")
+    query = decisions.dicom_files_sql(groupings, where=request.where)
+    engine.execute(f"CREATE TEMP VIEW dicom_files AS {query}")
     load_headers(
         engine,
         cache=RunFolder(request.sources.cache_folder),

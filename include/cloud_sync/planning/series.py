@@ -81,12 +81,15 @@ def load_headers(
     engine.execute(
         f"CREATE TEMP TABLE unread AS FROM dicom_files ANTI JOIN cached USING {SAME_FILE} ORDER BY key"
     )
+    unread: int = engine.execute("SELECT count(*) FROM unread").fetchall()[0][0]
+    log.info("DICOM headers to read: %s", f"{unread:,}")
     try:
-        if has_read := _read_all(engine, open_reader):
-            log.info("Read the headers of %s DICOM files", f"{has_read:,}")
+        if unread:
+            _read_all(engine, open_reader(), unread)
+        engine.execute(f"CREATE TEMP TABLE headers AS {ORDERED}")
     finally:
-        _keep(engine, cache, is_whole_listing=is_whole_listing)
-    engine.execute(f"CREATE TEMP TABLE headers AS {ORDERED}")
+        if unread:  # last, because it replaces what `cached` reads
+            _keep(engine, cache, is_whole_listing=is_whole_listing)
 
 
 def _columns() -> str:
@@ -94,12 +97,8 @@ def _columns() -> str:
     return ", ".join(f"{field.name} {types[field.type]}" for field in HEADER_SCHEMA)
 
 
-def _read_all(engine: duckdb.DuckDBPyConnection, open_reader: Callable[[], ObjectReader]) -> int:
-    """Read the files of the table `unread` into `found`; returns how many."""
-    total: int = engine.execute("SELECT count(*) FROM unread").fetchall()[0][0]
-    if not total:
-        return 0
-    reader = open_reader()
+def _read_all(engine: duckdb.DuckDBPyConnection, reader: ObjectReader, total: int) -> None:
+    """Read the files of the table `unread` into `found`."""
     with ThreadPoolExecutor(READERS) as pool:
         for start in range(0, total, FILES_AT_ONCE):
             part = "SELECT key, etag, size_bytes FROM unread WHERE rowid >= $1 AND rowid < $2"
@@ -108,7 +107,6 @@ def _read_all(engine: duckdb.DuckDBPyConnection, open_reader: Callable[[], Objec
             engine.register("rows_read", pa.Table.from_pylist(rows, HEADER_SCHEMA))
             engine.execute(f"INSERT INTO found SELECT {COLUMNS} FROM rows_read")
             engine.unregister("rows_read")
-    return total
 
 
 def _read(reader: ObjectReader, key: str, etag: str, size_bytes: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -156,14 +156,19 @@ class Describer:
         rows = (
             self._table.rows([item.text for item in items]) if self._table else [Description()] * len(items)
         )
-        good, problems = [], []
+        good: list[dict[str, str | None]] = []
+        problems: list[Problem] = []
         for item, row, sidecar in zip(items, rows, sidecars, strict=True):
             described = self._describe(item, row, sidecar)
-            (problems if isinstance(described, Problem) else good).append(described)
+            if isinstance(described, Problem):
+                problems.append(described)
+            else:
+                good.append(described)
         writer.write_table(pa.Table.from_pylist(good, METADATA_SCHEMA))
         if problems:
-            columns = [{name: getattr(each, name) for name in PROBLEM_SCHEMA.names} for each in problems]
-            engine.register("rows_bad", pa.Table.from_pylist(columns, PROBLEM_SCHEMA))
+            engine.register(
+                "rows_bad", pa.Table.from_pylist([asdict(one) for one in problems], PROBLEM_SCHEMA)
+            )
             engine.execute("INSERT INTO problems FROM rows_bad")
             engine.unregister("rows_bad")
 

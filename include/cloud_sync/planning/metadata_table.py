@@ -57,9 +57,10 @@ class MetadataTable:
 
     def rows(self, keys: Sequence[str]) -> list[Description]:
         """Return what the table says of each key; empty where it has no row."""
+        import pandas as pd
         import pyarrow as pa
 
-        places = self._frame.index.get_indexer(list(keys))
+        places = self._frame.index.get_indexer(pd.Index(keys, dtype="string"))
         rows = pa.Table.from_pandas(self._frame.take(places[places >= 0]), preserve_index=False).to_pylist()
         found = iter(rows)
         return [self._description(next(found)) if place >= 0 else Description() for place in places]

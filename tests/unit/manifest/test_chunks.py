@@ -58,8 +58,12 @@ def items_of(chunk: Chunk) -> list[Item]:
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.integers(1, 9), max_size=12), st.integers(1, 6), st.integers(1, 8), st.integers(3, 30))
-def test_no_item_is_split_lost_or_moved(tmp_path, monkeypatch, sizes, size, row_group, most_files):
+@given(
+    st.lists(st.integers(1, 9), max_size=12),
+    st.tuples(st.integers(1, 6), st.integers(1, 8), st.integers(3, 30)),
+)
+def test_no_item_is_split_lost_or_moved(tmp_path, monkeypatch, sizes, limits):
+    size, row_group, most_files = limits
     monkeypatch.setattr("cloud_sync.manifest.chunks.MAX_FILES", most_files)
     items = write_files(tmp_path / "register.parquet", sizes, row_group)
     found = chunks_of(tmp_path, size)

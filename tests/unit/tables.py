@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,15 +50,38 @@ def write_listing(path: Path, objects: Iterable[dict[str, Any] | str]) -> Path:
     return path
 
 
-def write_items(path: Path, manifests: Sequence[Sequence[dict[str, Any] | str]]) -> Path:
-    """Write `items.parquet`: the objects of each manifest, single videos or images unless they say else."""
+@dataclass(frozen=True)
+class Group:
+    """An item of several files, for `write_items`: its key, its title and its objects in order."""
+
+    key: str
+    objects: Sequence[dict[str, Any] | str]
+    item_type: str = "image_group"
+    title: str | None = None
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        item = {
+            "item_type": self.item_type,
+            "item_key": self.key,
+            "title": self.title or f"Title of {self.key}",
+        }
+        for position, one in enumerate(self.objects):
+            yield {**(an_object(one) if isinstance(one, str) else one), **item, "position": position}
+
+
+def _single(one: dict[str, Any] | str) -> dict[str, Any]:
+    row = an_object(one) if isinstance(one, str) else one
+    kind = "video" if row["key"].endswith("mp4") else "image"
+    return {"item_type": kind, "item_key": row["key"], "position": 0, "title": None, **row}
+
+
+def write_items(path: Path, manifests: Sequence[Sequence[dict[str, Any] | str | Group]]) -> Path:
+    """Write `items.parquet`: the items of each manifest; objects are videos if mp4, else images."""
     rows = []
-    for number, objects in enumerate(manifests):
-        for one in objects:
-            row = an_object(one) if isinstance(one, str) else one
-            kind = "video" if row["key"].endswith("mp4") else "image"
-            alone = {"item_type": kind, "item_key": row["key"], "position": 0}
-            rows.append({**alone, **row, "url": URL_BASE + row["key"], "manifest": number})
+    for number, items in enumerate(manifests):
+        for one in items:
+            for row in one.rows() if isinstance(one, Group) else [_single(one)]:
+                rows.append({**row, "url": URL_BASE + row["key"], "manifest": number})
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, ITEMS_SCHEMA), path)
     return path

@@ -112,7 +112,7 @@ def _write_manifest(folder: RunFolder, number: int, data: bytes, chunk: Chunk) -
     name = f"manifests/{number:04d}-{sha256[:12]}.json"
     folder.write(name, data)
     files, items = chunk.files.num_rows, len(chunk.starts)
-    return ManifestEntry(number=number, name=name, items=items, sha256=sha256, files=files)
+    return ManifestEntry(number=number, name=name, items=items, files=files, sha256=sha256)
 
 
 def _remove_others(folder: RunFolder, entries: Sequence[ManifestEntry]) -> None:

@@ -9,7 +9,7 @@ from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
 
 INDEX_NAME = "manifests/index.json"
 
-# Each file of the run with its object URL, its item and the number of its manifest.
+# Each file of the run's items with its object URL and the number of its manifest.
 ITEMS_NAME = "items.parquet"
 
 
@@ -21,15 +21,15 @@ class ManifestEntry:
         number: Its number in the run, from 0.
         name: Path in the run folder, `manifests/<nnnn>-<sha256 prefix>.json`.
         items: Number of items in it.
+        files: Number of object URLs in it, of groups and series more than one an item.
         sha256: Hex digest of its bytes.
-        files: Number of object URLs in it; more than items where there are groups.
     """
 
     number: int
     name: str
     items: int
+    files: int
     sha256: str
-    files: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,6 @@ class ManifestIndex:
         """Number of items in all manifests."""
         return sum(entry.items for entry in self.manifests)
 
-    @property
-    def files(self) -> int:
-        """Number of object URLs in all manifests."""
-        return sum(entry.files for entry in self.manifests)
-
     def is_of(self, folder: RunFolder) -> bool:
         """Tell whether the run folder holds the plan and the items that these manifests belong to."""
         digests = {REGISTER_NAME: self.plan_sha256, ITEMS_NAME: self.items_sha256}
@@ -74,7 +69,7 @@ class ManifestIndex:
 def write_index(folder: RunFolder, index: ManifestIndex) -> FileRef:
     """Write the index into the run folder and return a reference to it."""
     folder.write_json(INDEX_NAME, asdict(index))
-    return folder.ref(INDEX_NAME, manifests=len(index.manifests), items=index.items, files=index.files)
+    return folder.ref(INDEX_NAME, manifests=len(index.manifests), items=index.items)
 
 
 def read_index(folder: RunFolder) -> ManifestIndex:

@@ -60,7 +60,7 @@ class MetadataTable:
         import pandas as pd
         import pyarrow as pa
 
-        places = self._frame.index.get_indexer(pd.Index(keys, dtype="string"))
+        places = self._frame.index.get_indexer(pd.Index(list(keys), dtype="string"))
         rows = pa.Table.from_pandas(self._frame.take(places[places >= 0]), preserve_index=False).to_pylist()
         found = iter(rows)
         return [self._description(next(found)) if place >= 0 else Description() for place in places]

@@ -30,7 +30,7 @@ def folder(tmp_path) -> RunFolder:
 
 
 def ended(status: str = "done", items: int = 10) -> tuple[ManifestEntry, Outcome]:
-    entry = ManifestEntry(0, "manifests/0000-abc.json", items, "abc")
+    entry = ManifestEntry(0, "manifests/0000-abc.json", items, items, "abc")
     outcome = Outcome(
         manifest_number=0,
         manifest=entry.name,
@@ -128,6 +128,7 @@ def test_the_report_says_it_all(folder):
                 "objects": 10,
                 "total_bytes": 1000,
                 "examples": ["a.jpg"],
+                "items": 0,
             },
             {
                 "action": "skip",
@@ -136,6 +137,7 @@ def test_the_report_says_it_all(folder):
                 "objects": 2,
                 "total_bytes": 20,
                 "examples": ["x.txt"],
+                "items": 0,
             },
         ],
         "manifests": 1,

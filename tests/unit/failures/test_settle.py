@@ -40,7 +40,7 @@ class Run:
         self.opened = 0
         self.context = SettleContext(run_id, "cameras", "Cameras", URL_BASE, parse_url)
         self.entries = [
-            ManifestEntry(n, f"manifests/{n:04}-abc.json", len(keys), "abc")
+            ManifestEntry(n, f"manifests/{n:04}-abc.json", len(keys), len(keys), "abc")
             for n, keys in enumerate(manifests)
         ]
         write_items(self.folder.path(ITEMS_NAME), manifests)

@@ -98,7 +98,7 @@ class TestBytes:
             ).encode()
         )
         digest = hashlib.sha256(data).hexdigest()
-        assert entry == ManifestEntry(0, f"manifests/0000-{digest[:12]}.json", 2, digest, 2)
+        assert entry == ManifestEntry(0, f"manifests/0000-{digest[:12]}.json", 2, 2, digest)
 
 
 class TestChunks:
@@ -225,12 +225,12 @@ class TestIndex:
         assert read_index(folder) == index
         assert index.items == 3
         ref = write_index(folder, index)
-        assert ref.counts == {"manifests": 2, "items": 3, "files": 3}
+        assert ref.counts == {"manifests": 2, "items": 3}
         assert folder.verified(ref) == folder.path("manifests/index.json")
 
     @given(st.integers(0, 300), st.integers(1, 64))
     def test_each_manifest_belongs_to_one_shard(self, manifests, in_flight):
-        entries = tuple(ManifestEntry(n, f"{n}", 1, "") for n in range(manifests))
+        entries = tuple(ManifestEntry(n, f"{n}", 1, 1, "") for n in range(manifests))
         index = ManifestIndex(entries, min(manifests, in_flight))
         dealt = [entry for shard in range(index.shards) for entry in index.of_shard(shard)]
         assert sorted(dealt, key=lambda entry: entry.number) == list(entries)

@@ -96,4 +96,4 @@ def write_manifest(folder: RunFolder, number: int, *urls: str) -> ManifestEntry:
     digest = hashlib.sha256(data).hexdigest()
     name = f"manifests/{number:04}-{digest[:12]}.json"
     folder.write(name, data)
-    return ManifestEntry(number=number, name=name, items=len(urls), sha256=digest)
+    return ManifestEntry(number=number, name=name, items=len(urls), files=len(urls), sha256=digest)

@@ -14,7 +14,7 @@ from cloud_sync.registration.jobs import NEXT, JobRecord, JobStatus
 from cloud_sync.registration.model import Outcome, read_outcome
 from cloud_sync.run_folder import RunFolder
 
-ENTRY = ManifestEntry(number=7, name="manifests/0007-abc.json", items=3, sha256="abc")
+ENTRY = ManifestEntry(number=7, name="manifests/0007-abc.json", items=3, files=3, sha256="abc")
 
 MOVES = {
     JobStatus.PLANNED: jobs.refused,
@@ -90,7 +90,7 @@ def test_final_is_what_nothing_follows(status):
 
 def test_a_record_of_another_manifest_is_refused(folder):
     jobs.open_record(folder, ENTRY)
-    other = ManifestEntry(number=7, name="manifests/0007-def.json", items=3, sha256="def")
+    other = ManifestEntry(number=7, name="manifests/0007-def.json", items=3, files=3, sha256="def")
     with pytest.raises(EncordError, match=r"0007-abc.*0007-def.*Clear the run from its build task"):
         jobs.open_record(folder, other)
 
@@ -126,7 +126,9 @@ def outcome_of(entry):
 
 
 def entry(number, digest):
-    return ManifestEntry(number=number, name=f"manifests/{number:04}-{digest}.json", items=3, sha256=digest)
+    return ManifestEntry(
+        number=number, name=f"manifests/{number:04}-{digest}.json", items=3, files=3, sha256=digest
+    )
 
 
 def worked_on(folder, one):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -45,3 +46,49 @@ def _malformed(pattern: str, fault: str, where: str) -> ConfigError:
         where=where,
         remedy="Write it as in a .gitignore file, such as '*.mp4' or 'raw/**'.",
     )
+
+
+@functools.cache
+def compiled_regex(pattern: str) -> re.Pattern[str]:
+    """Compile a regular expression of an integration file for use in Python and, as it is written, in SQL.
+
+    Keys are matched by RE2, as DuckDB has it: fast, and never slow on a malicious key, but without
+    lookaround and backreferences. Titles and metadata take their parts of a key out in Python. So an
+    expression has to mean the same to both; the dot matches every character, a new line too.
+
+    Raises:
+        ConfigError: It is malformed, or one of the two does not know it.
+    """
+    if POSIX_CLASS.search(pattern):
+        raise _no_regex("it holds a character class such as [:alpha:]")
+    try:
+        compiled = re.compile(pattern, re.ASCII | re.DOTALL)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise _no_regex(str(error) or "it is nested too deeply") from None
+    if refusal := _refusal_of_re2(pattern):
+        raise _no_regex(refusal)
+    return compiled
+
+
+def _refusal_of_re2(pattern: str) -> str | None:
+    import duckdb
+
+    try:
+        with duckdb.connect() as engine:
+            engine.execute("SELECT regexp_matches('', $1, 's')", [pattern]).fetchall()
+    except duckdb.Error as error:
+        return str(error).partition("Error: ")[2] or str(error)
+    return None
+
+
+def _no_regex(fault: str) -> ConfigError:
+    return ConfigError(
+        f"cannot be used as a regular expression: {fault}.",
+        remedy="Write it without lookaround and backreferences, such as '(?P<group>.+)_(?P<index>[0-9]+)'.",
+    )
+
+
+def names_by_number(pattern: re.Pattern[str]) -> tuple[str, ...]:
+    """Return a name for each capture of an expression, in order: its own, or `_<number>`."""
+    names = {number: name for name, number in pattern.groupindex.items()}
+    return tuple(names.get(number, f"_{number}") for number in range(1, pattern.groups + 1))

@@ -22,6 +22,9 @@ from cloud_sync_airflow.retry import CloudSyncRetryPolicy
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Fields of an integration that stand elsewhere on the page of its DAG.
+SHOWN_BY_AIRFLOW = frozenset({"name", "description", "schedule", "owner", "tags"})
+
 RETRIES = 4
 STAGE_TIMEOUT = timedelta(hours=12)
 
@@ -106,10 +109,10 @@ def dataset_asset(integration: Integration) -> Asset:
 def documentation(integration: Integration, path: Path) -> str:
     """Return the page of the DAG in the Airflow UI: what it does, and its settings as a table."""
     rows = [
-        f"| `{section}.{field}` | {_cell(value)} |"
+        f"| `{name}` | {_cell(value)} |"
         for section, fields in integration.model_dump(mode="json").items()
-        if isinstance(fields, dict)
-        for field, value in fields.items()
+        if section not in SHOWN_BY_AIRFLOW
+        for name, value in _settings(section, fields)
     ]
     return "\n".join(
         [
@@ -128,8 +131,20 @@ def documentation(integration: Integration, path: Path) -> str:
     )
 
 
+def _settings(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the settings below a section, or of each section in a list, with their full names."""
+    if isinstance(value, dict) and value:
+        for field, inner in value.items():
+            yield from _settings(f"{name}.{field}", inner)
+    elif isinstance(value, list) and isinstance(next(iter(value), None), dict):
+        for place, inner in enumerate(value):
+            yield from _settings(f"{name}[{place}]", inner)
+    else:
+        yield name, value
+
+
 def _cell(value: Any) -> str:
-    if value is None or value in ("", []):
+    if value is None or value in ("", [], {}):
         return "not set"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return "`" + " ".join(text.split()).replace("|", "\\|").replace("`", "'") + "`"

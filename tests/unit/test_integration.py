@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +21,7 @@ from cloud_sync.integration import (
     load_integrations,
     write_json_schema,
 )
+from cloud_sync.integration.files import section_of
 
 REPOSITORY = Path(__file__).parents[2]
 INTEGRATIONS = REPOSITORY / "include" / "integrations"
@@ -72,7 +73,15 @@ def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
         "types": {
             "videos": ("mp4", "mov", "m4v", "webm", "mkv"),
             "images": ("jpg", "jpeg", "png", "webp", "avif", "bmp", "tif", "tiff"),
+            "audio": ("mp3", "wav", "flac"),
+            "pdf": ("pdf",),
+            "nifti": ("nii", "nii.gz"),
+            "dicom": ("dcm", "dicom"),
+            "text": (),
         },
+        "groups": (),
+        "metadata": {"constants": {}, "from_key": None, "table": None, "sidecar": False},
+        "title": None,
         "upload": {
             "items_per_manifest": 1000,
             "ignore_errors": True,
@@ -86,14 +95,14 @@ def test_values_are_read_as_a_person_means_them(tmp_path):
     text = MINIMAL + (
         "description: 2026-01-01\n"
         "select: {minimum_age: 10 M, maximum_size: 1.5 MB, exclude: ['raw/**']}\n"
-        "types: {videos: [.MP4, mp4], images: [Nii.GZ]}\n"
+        "types: {videos: [.MP4, mp4], images: [Tar.GZ]}\n"
     )
     integration = load_integration(write(tmp_path, text))
     assert integration.description == "2026-01-01"
     assert integration.select.minimum_age == timedelta(minutes=10)
     assert integration.select.maximum_size == 1_500_000
     assert integration.types.videos == ("mp4", "mp4")
-    assert integration.types.images == ("nii.gz",)
+    assert integration.types.images == ("tar.gz",)
     assert integration.dag_id == "sync__cameras"
 
 
@@ -161,6 +170,7 @@ def test_what_is_not_yaml_is_named_with_file_line_and_remedy(tmp_path, content, 
     assert error.rstrip().endswith(".")
 
 
+GROUP = "groups:\n  - type: image_group\n    by: regex"
 BAD_FIELDS = [
     ("name: Cameras", "line 1, name: ", "string should match pattern"),
     ("name: ''", "line 1, name: ", "string should match pattern"),
@@ -192,8 +202,52 @@ BAD_FIELDS = [
     (
         "types: {videos: [jpg], images: [JPG]}",
         "line 4, types: ",
-        "extension jpg stands under videos and under",
+        "extension jpg stands under videos and under images: leave it in one of them",
     ),
+    ("types: {images: [pdf]}", "line 4, types: ", "extension pdf stands under images and under pdf"),
+    ("groups: {by: folder}", "line 4, groups: ", "must be a list, such as [a, b]"),
+    ("groups: [a]", "line 4, groups[0]: ", "must hold fields, one a line, indented. Fields here: type, by,"),
+    ("groups:\n  - by: folder", "line 5, groups[0].type: ", "is missing. Add it: What each group becomes."),
+    (f"{GROUP}\n    patern: x", "line 7, groups[0].patern: ", "is not a field. Did you mean pattern?"),
+    (f"{GROUP}\n    complete: {{cuont: 2}}", "line 7, groups[0].complete.cuont: ", "Did you mean count?"),
+    (f"{GROUP}\n    complete: {{count: 0}}", "line 7, groups[0].complete.count: ", "greater than or equal"),
+    (
+        f"{GROUP}\n    pattern: '('",
+        "line 7, groups[0].pattern: ",
+        "cannot be used as a regular expression: missing )",
+    ),
+    (
+        f"{GROUP}\n    pattern: '(?P<group>a)(?=b)'",
+        "line 7, groups[0].pattern: ",
+        "invalid perl operator: (?=",
+    ),
+    (f"{GROUP}\n    pattern: '(?P<group>a)\\1'", "line 7, groups[0].pattern: ", "invalid escape sequence"),
+    (f"{GROUP}\n    pattern: '(?P<name>a)'", "line 5, groups[0]: ", "the pattern has no named group `group`"),
+    (GROUP, "line 5, groups[0]: ", "by: regex and pattern go together: give both or neither"),
+    (
+        f"{GROUP}\n    title: '{{camera}}'",
+        "line 7, groups[0].title: ",
+        "{camera} is no field of a title here",
+    ),
+    (
+        "groups:\n  - {type: image_group, by: series_uid}",
+        "line 5, groups[0]: ",
+        "goes with type: dicom_series",
+    ),
+    ("title: '{group}'", "line 4, title: ", "there are: key, name, stem, extension, folder"),
+    ("title: '{'", "line 4, title: ", "write a brace that is text twice, as {{"),
+    ("title: '{key!r}'", "line 4, title: ", "{key} is no field of a title here"),
+    ("metadata: {from_key: 'a.b'}", "line 4, metadata.from_key: ", "has no named group"),
+    ("metadata: {constants: [a]}", "line 4, metadata.constants: ", "input should be a valid dictionary"),
+    ("metadata: {constants: {a: .nan}}", "line 4, metadata.constants: ", "write names with texts, numbers"),
+    (
+        "metadata: {table: a.csv}",
+        "line 4, metadata.table: ",
+        "must hold fields, one a line, indented. Fields",
+    ),
+    ("metadata: {table: {path: ../a.csv}}", "line 4, metadata.table.path: ", "inside the folder of tables"),
+    ("metadata: {table: {path: a.xlsx}}", "line 4, metadata.table.path: ", "a .csv or .parquet file"),
+    ("metadata: {sidecar: maybe}", "line 4, metadata.sidecar: ", "True, False or 'required'"),
     ("types: {videos: ['mp 4']}", "line 4, types.videos[0]: ", "write a file name extension, such as mp4"),
     ("upload: {items_per_manifest: 0}", "line 4, upload.items_per_manifest: ", "greater than or equal to 1"),
     ("upload: {items_per_manifest: 10001}", "line 4, upload.items_per_manifest: ", "equal to 10000"),
@@ -293,13 +347,13 @@ VALUES = st.recursive(
 )
 
 
-def fields_of(model: type[BaseModel], place: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """List the fields of a model and of its sections, as paths."""
+def fields_of(model: type[BaseModel], place: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """List the fields of a model and of its sections, as paths; of a list of sections the first."""
     found = []
     for name, field in model.model_fields.items():
-        kind = field.annotation
-        is_section = isinstance(kind, type) and issubclass(kind, BaseModel)
-        found += fields_of(kind, (*place, name)) if is_section else [(*place, name)]
+        section = section_of(field.annotation)
+        entry = (0,) if get_origin(field.annotation) is tuple else ()
+        found += fields_of(section, (*place, name, *entry)) if section else [(*place, name)]
     return found
 
 
@@ -314,8 +368,7 @@ def test_any_value_in_any_field_is_taken_or_refused_with_its_place(tmp_path, pla
         "storage": {"provider": "s3", "connection_id": "aws", "bucket": "recordings"},
         "target": {"connection_id": "encord", "dataset": "Cameras"},
     }
-    section = data.setdefault(place[0], {}) if len(place) > 1 else data
-    section[place[-1]] = value
+    put(data, place, value)
     path = write(tmp_path, json.dumps(data).replace("\x7f", ""))
     if error := refusal_of(path):
         assert str(path) in str(error)
@@ -323,6 +376,21 @@ def test_any_value_in_any_field_is_taken_or_refused_with_its_place(tmp_path, pla
     integration = load_integration(path)
     dumped = integration.model_dump(mode="json")
     assert Integration.model_validate(json.loads(json.dumps(dumped, allow_nan=False))) == integration
+
+
+def put(data: dict[str, Any], place: tuple[str | int, ...], value: Any) -> None:
+    """Set a value, with the sections around it; a grouping rule gets the fields that it must have."""
+    *around, name = place
+    section: Any = data
+    for step in around:
+        if step == 0:
+            section.append({"type": "image_group", "by": "folder"})
+            section = section[0]
+        else:
+            section = section.setdefault(step, [] if step == "groups" else {})
+    if around[-1:] == ["table"]:
+        section["path"] = "a.csv"
+    section[name] = value
 
 
 def test_the_frozen_form_gives_the_same_integration_back():
@@ -394,6 +462,9 @@ class TestSchema:
             "select: {minimum_age: soon}",
             "upload: {jobs_in_flight: 0}",
             "types: {videos: mp4}",
+            "groups: [{type: image_group}]",
+            "groups: [{type: image_group, by: folder, complete: {count: 0}}]",
+            "metadata: {sidecar: maybe}",
             "tags: ['']",
         ],
     )
@@ -431,12 +502,14 @@ def test_the_example_shows_every_field_with_a_comment():
     missing = [place for place in FIELDS if lookup(shown, place) is None]
     assert missing == []
     blocks = [block for block in text.split("\n\n") if not block.lstrip().startswith("#") and ":" in block]
-    assert blocks == ["  bucket: traffic-recordings"]  # needs no comment; every other field has one
+    # A bucket needs no comment, nor does a second rule; every other field has one.
+    assert blocks == ["  bucket: traffic-recordings", "  - type: dicom_series\n    by: series_uid"]
 
 
-def lookup(data: Any, place: tuple[str, ...]) -> Any:
+def lookup(data: Any, place: tuple[str | int, ...]) -> Any:
     for step in place:
-        data = data.get(step) if data else None
+        if data:
+            data = data[step] if isinstance(step, int) else data.get(step)
     return data
 
 

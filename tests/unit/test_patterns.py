@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_sync.errors import ConfigError
-from cloud_sync.patterns import patterns_to_regex
+from cloud_sync.patterns import compiled_regex, names_by_number, patterns_to_regex
 
 PIECES = [
     "a",
@@ -104,3 +104,58 @@ def test_a_malformed_pattern_is_named_with_its_place(pattern):
         patterns_to_regex(["*.mp4", pattern], where="integration cameras, select.include")
     assert str(caught.value).startswith(f"integration cameras, select.include: the pattern {pattern!r} ")
     assert str(caught.value).endswith("Write it as in a .gitignore file, such as '*.mp4' or 'raw/**'.")
+
+
+class TestRegularExpressions:
+    @pytest.mark.parametrize(
+        ("pattern", "fault"),
+        [
+            ("(", "missing ), unterminated subpattern"),
+            ("(?P<group>a)(?=b)", "invalid perl operator: (?="),
+            (r"(?P<group>a)\1", "invalid escape sequence: \\1"),
+            ("a{1001}", "invalid repetition size"),
+            ("(?<group>a)", "unknown extension ?<g"),
+            (r"\pL", "bad escape"),
+            (r"a\Z", "invalid escape sequence"),
+            ("[[:alpha:]]", "character class"),
+            ("(?P<a>x)(?P<a>y)", "redefinition of group name"),
+            ("(" * 2000 + ")" * 2000, "."),
+        ],
+    )
+    def test_what_one_of_the_two_engines_does_not_know_is_refused(self, pattern, fault):
+        with pytest.raises(ConfigError, match="cannot be used as a regular expression") as caught:
+            compiled_regex(pattern)
+        assert fault in str(caught.value)
+        assert "without lookaround and backreferences" in str(caught.value)
+
+    def test_captures_are_named_by_their_number(self):
+        pattern = compiled_regex(r"(?P<group>[(]a|\(b)-(x)(?:y)(?P<index>[0-9]+)")
+        assert names_by_number(pattern) == ("group", "_2", "index")
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.lists(st.sampled_from("ab01_/.-\né"), max_size=12).map("".join),
+        st.sampled_from(
+            [
+                r"(?P<group>.+)_(?P<index>\d+)",
+                r"^(?P<group>[^/]*)/(.*?)(?P<index>[0-9]*)$",
+                r"(?P<group>a+|b)(?:_|-)?(?P<index>0|1)?",
+                r"\b(?P<group>\w+)\b",
+                r"(?i)(?P<group>A.B)",
+            ]
+        ),
+    )
+    def test_both_engines_find_the_same(self, key, text):
+        pattern = compiled_regex(text)
+        names = names_by_number(pattern)
+        [(found, does_match)] = duckdb.execute(
+            f"SELECT regexp_extract($1, $2, {list(names)}, 's'), regexp_matches($1, $2, 's')", [key, text]
+        ).fetchall()
+        match = pattern.search(key)
+        if key.endswith("\n") and text.endswith("$"):
+            return  # Python's `$` also stands before a last new line
+        assert does_match == bool(match)
+        expected = (
+            [match[number] or "" for number in range(1, len(names) + 1)] if match else [""] * len(names)
+        )
+        assert list(found.values()) == expected

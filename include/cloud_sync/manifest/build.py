@@ -1,19 +1,19 @@
-"""Build: stream the objects to register into numbered manifests."""
+"""Build: stream the items to register into numbered manifests."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cloud_sync.integration import MAX_ITEMS_PER_MANIFEST
-from cloud_sync.manifest.items import Item, ItemType
+from cloud_sync.encord_limits import ITEMS_AT_ONE_TIME
+from cloud_sync.manifest.chunks import Chunk, chunks, count_items
 from cloud_sync.manifest.json_format import encode_manifest
-from cloud_sync.manifest.limits import MAX_TITLE_CHARACTERS
 from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, ManifestIndex, write_index
+from cloud_sync.planning.model import METADATA_NAME
 from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
 
 # A run grows its manifests rather than send more of them than this.
@@ -34,6 +34,7 @@ ITEMS_SCHEMA = pa.schema(
         ("manifest", pa.int32()),
     ]
 )
+DICTIONARIES = ["item_type", "manifest"]
 
 BuildUrls = Callable[[Sequence[str]], list[str]]
 
@@ -47,12 +48,13 @@ def build_manifests(
     jobs_in_flight: int,
     skip_duplicate_urls: bool,
 ) -> tuple[FileRef, ManifestIndex]:
-    """Write the manifests of a run, their index, and `items.parquet` (each file with its manifest).
+    """Write the manifests of a run, their index, and `items.parquet` (each file with its item and manifest).
+
+    An item's files are never split. Titles and metadata are those of `metadata.parquet`, if there is one.
 
     Args:
         folder: The run folder.
-        register_path: Parquet with key, size_bytes, last_modified, etag, item_type, item_key, position,
-            ordered by item_key and position.
+        register_path: Parquet with the columns of `chunks.FILE_COLUMNS`, ordered by item_key and position.
         build_urls: Turns keys into object URLs, in order.
         items_per_manifest: Wanted items in a manifest; more go in when there would be too many manifests.
         jobs_in_flight: Into how many register tasks the manifests are dealt at most.
@@ -62,18 +64,18 @@ def build_manifests(
         A reference to the index, and the index.
     """
     entries: list[ManifestEntry] = []
-    with pq.ParquetFile(register_path) as rows, folder.writing(ITEMS_NAME) as path:
-        size = manifest_size(rows.metadata.num_rows, items_per_manifest)
-        with pq.ParquetWriter(
-            path, ITEMS_SCHEMA, compression="snappy", use_dictionary=["item_type", "manifest"]
-        ) as writer:
-            for number, table in enumerate(_chunks(rows, size)):
-                keys = table["key"].to_pylist()
-                urls = build_urls(keys)
-                items = _items(keys, urls, table["item_type"].to_pylist())
-                data = encode_manifest(items, skip_duplicate_urls=skip_duplicate_urls)
-                entries.append(_write_manifest(folder, number, data, items=len(urls), files=len(urls)))
-                writer.write_table(_items_table(table, urls, number))
+    with (
+        pq.ParquetFile(register_path) as rows,
+        folder.writing(ITEMS_NAME) as path,
+        pq.ParquetWriter(path, ITEMS_SCHEMA, compression="snappy", use_dictionary=DICTIONARIES) as writer,
+    ):
+        size = manifest_size(count_items(rows), items_per_manifest)
+        for number, chunk in enumerate(chunks(rows, folder.path(METADATA_NAME), size)):
+            urls = build_urls(chunk.files["key"].to_pylist())
+            titles = chunk.titles()
+            data = encode_manifest(chunk.items(urls, titles), skip_duplicate_urls=skip_duplicate_urls)
+            entries.append(_write_manifest(folder, number, data, chunk))
+            writer.write_table(_items_table(chunk, urls, titles, number))
     _remove_others(folder, entries)
     index = ManifestIndex(
         manifests=tuple(entries),
@@ -90,58 +92,26 @@ def manifest_size(items: int, wanted: int) -> int:
     Never over 10,000, Encord's limit of data units at one time; beyond 2,000,000 items the number of
     manifests grows instead.
     """
-    return min(max(wanted, -(-items // MANIFESTS_IN_A_RUN)), MAX_ITEMS_PER_MANIFEST)
+    return min(max(wanted, -(-items // MANIFESTS_IN_A_RUN)), ITEMS_AT_ONE_TIME)
 
 
-def _chunks(rows: pq.ParquetFile, size: int) -> Iterator[pa.Table]:
-    """Yield tables of `size` rows and a last smaller one, whatever the file's row groups are."""
-    rest: list[pa.RecordBatch] = []
-    waiting = 0
-    for batch in rows.iter_batches(batch_size=size, columns=["key", *ITEMS_SCHEMA.names[2:8]]):
-        rest.append(batch)
-        waiting += batch.num_rows
-        if waiting >= size:
-            table = pa.Table.from_batches(rest)
-            yield table.slice(0, size)
-            rest = table.slice(size).to_batches()
-            waiting -= size
-    if waiting:
-        yield pa.Table.from_batches(rest)
-
-
-def _items(keys: list[str], urls: list[str], item_types: list[ItemType]) -> Iterator[Item]:
-    for key, url, item_type in zip(keys, urls, item_types, strict=True):
-        yield Item(item_type, (url,), short_title(key) if len(key) > MAX_TITLE_CHARACTERS else None)
-
-
-def short_title(key: str) -> str | None:
-    """Return a title that Encord accepts for an object whose file name is too long to be one, else None.
-
-    Encord takes the file name where no title is given, and refuses a whole manifest for one title that
-    is too long.
-    """
-    name = PurePosixPath(key).name
-    if len(name) <= MAX_TITLE_CHARACTERS:
-        return None
-    extension = PurePosixPath(name).suffix[:20]
-    return name[: MAX_TITLE_CHARACTERS - len(extension)] + extension
-
-
-def _items_table(table: pa.Table, urls: list[str], number: int) -> pa.Table:
+def _items_table(chunk: Chunk, urls: list[str], titles: list[str | None] | None, number: int) -> pa.Table:
     columns = {
         "url": pa.array(urls, pa.string()),
-        "title": pa.nulls(len(urls), pa.string()),
+        "title": chunk.per_file(titles) if titles else pa.nulls(len(urls), pa.string()),
         "manifest": pa.repeat(pa.scalar(number, pa.int32()), len(urls)),
     }
     return pa.table(
-        [columns[name] if name in columns else table[name] for name in ITEMS_SCHEMA.names], ITEMS_SCHEMA.names
+        [columns[name] if name in columns else chunk.files[name] for name in ITEMS_SCHEMA.names],
+        ITEMS_SCHEMA.names,
     ).cast(ITEMS_SCHEMA)
 
 
-def _write_manifest(folder: RunFolder, number: int, data: bytes, *, items: int, files: int) -> ManifestEntry:
+def _write_manifest(folder: RunFolder, number: int, data: bytes, chunk: Chunk) -> ManifestEntry:
     sha256 = hashlib.sha256(data).hexdigest()
     name = f"manifests/{number:04d}-{sha256[:12]}.json"
     folder.write(name, data)
+    files, items = chunk.files.num_rows, len(chunk.starts)
     return ManifestEntry(number=number, name=name, items=items, files=files, sha256=sha256)
 
 

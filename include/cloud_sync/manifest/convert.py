@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from cloud_sync.encord_limits import ITEMS_AT_ONE_TIME, MAX_FILE_BYTES, MAX_URLS
 from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.content import ManifestFormat, ReadManifest, refuse_errors
 from cloud_sync.manifest.csv_format import Loss, encode_csv
 from cloud_sync.manifest.items import Item
 from cloud_sync.manifest.json_format import encode_manifest
-from cloud_sync.manifest.limits import ITEMS_AT_ONE_TIME, MAX_FILE_BYTES, MAX_URLS
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
 
+from cloud_sync.encord_limits import MAX_URLS
 from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.content import ReadManifest
 from cloud_sync.manifest.csv_headings import SEPARATORS, TITLES, Columns, is_headings, read_columns
 from cloud_sync.manifest.findings import Findings
 from cloud_sync.manifest.items import Item, ItemType
-from cloud_sync.manifest.limits import MAX_URLS
 from cloud_sync.manifest.source import decode, too_many_entries
 
 BOOLEANS: Final = {"true": True, "false": False}

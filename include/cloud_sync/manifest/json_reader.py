@@ -6,6 +6,7 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cloud_sync.encord_limits import MAX_BRACKETS, MAX_URLS
 from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.content import Dialect, ReadManifest
 from cloud_sync.manifest.findings import Findings
@@ -13,7 +14,6 @@ from cloud_sync.manifest.items import Item
 from cloud_sync.manifest.json_entries import KEYS_IN_ORDER, TYPE_OF_KEY, EntryReader, shown
 from cloud_sync.manifest.json_sweep import sweep
 from cloud_sync.manifest.json_walk import Entry, JsonText, without_trailing_commas
-from cloud_sync.manifest.limits import MAX_BRACKETS, MAX_URLS
 from cloud_sync.manifest.source import Lines, decode, too_many_entries
 
 RAW_KEYS: Final = {

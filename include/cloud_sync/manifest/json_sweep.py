@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from cloud_sync.encord_limits import MAX_URLS
 from cloud_sync.manifest.findings import Findings
 from cloud_sync.manifest.items import Item, ItemType, VideoMetadata
 from cloud_sync.manifest.json_entries import KEYS_IN_ORDER, TYPE_OF_KEY, EntryReader
-from cloud_sync.manifest.limits import MAX_URLS
 
 MAX_SWEPT = MAX_URLS - len(KEYS_IN_ORDER) - 2  # keys and flags are entries of the walk too
 ESCAPED_BACKSLASH = rb"\\"

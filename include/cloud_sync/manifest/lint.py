@@ -14,10 +14,7 @@ from typing import Final
 
 import msgspec
 
-from cloud_sync.manifest.content import ReadManifest
-from cloud_sync.manifest.findings import Finding, Findings
-from cloud_sync.manifest.items import GROUPED_TYPES, Item, ItemType, VideoMetadata
-from cloud_sync.manifest.limits import (
+from cloud_sync.encord_limits import (
     ITEMS_AT_ONE_TIME,
     MAX_CLIENT_METADATA_BYTES,
     MAX_ITEMS,
@@ -25,6 +22,9 @@ from cloud_sync.manifest.limits import (
     MAX_URL_BYTES,
     MAX_URLS,
 )
+from cloud_sync.manifest.content import ReadManifest
+from cloud_sync.manifest.findings import Finding, Findings
+from cloud_sync.manifest.items import GROUPED_TYPES, Item, ItemType, VideoMetadata
 from cloud_sync.manifest.lint_urls import (
     SHOWN_CHARACTERS,
     USUAL_FORM,
@@ -205,8 +205,9 @@ class _Lint:
             )
             return
         if len(encoded) > MAX_CLIENT_METADATA_BYTES:
-            limit = f"{MAX_CLIENT_METADATA_BYTES >> 20} MB"
-            message = f"has {len(encoded):,} bytes of clientMetadata; Encord takes {limit}."
+            message = (
+                f"has {len(encoded):,} bytes of clientMetadata; Encord takes {MAX_CLIENT_METADATA_BYTES:,}."
+            )
             self._add("metadata-too-large", position, message, "Keep large data elsewhere, and its URL here.")
         if b"\\u0000" in encoded and NUL.search(encoded):
             self._add(

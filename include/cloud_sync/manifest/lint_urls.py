@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from cloud_sync.manifest.limits import MAX_URL_BYTES
+from cloud_sync.encord_limits import MAX_URL_BYTES
 
 # The forms that Encord reads. What is wrong inside them is for the store to say.
 KNOWN_FORM = re.compile(

@@ -9,9 +9,9 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import Final
 
+from cloud_sync.encord_limits import MAX_FILE_BYTES, MAX_URLS
 from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.findings import Findings
-from cloud_sync.manifest.limits import MAX_FILE_BYTES, MAX_URLS
 
 UTF_8: Final = ("utf-8", "utf-8-sig")
 

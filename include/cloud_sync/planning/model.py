@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from cloud_sync.run_folder import RunFolder
 
 PLAN_NAME = "plan.parquet"
 REGISTER_NAME = "register.parquet"
 SUMMARY_NAME = "plan.json"
+
+# Title and metadata of each item of `register.parquet`, in its order; only where some item has any.
+METADATA_NAME = "metadata.parquet"
+
+# What the name of a sidecar has behind the key of its object or the text of its group.
+SIDECAR_SUFFIX = ".metadata.json"
 
 # The mode of a run that ends with the plan.
 PLAN_ONLY = "plan"
@@ -31,7 +38,37 @@ REASONS: Mapping[str, str] = {
     "quarantined": "failed before for a lasting reason, and has not changed since",
     "too_young": "younger than select.minimum_age",
     "changed": "registered already, but the object has changed since",
+    "incomplete": "a group that is not complete yet",
+    "grown": "registered already, but its group has more files now",
+    "file_missing": "registered already, but a file of its group is gone or no longer selected",
+    "registered_otherwise": "files of its group are registered already, as other items",
+    "unreadable_header": "its DICOM header does not tell its series",
+    "sidecar": "holds the metadata of another object",
+    "sidecar_missing": "has no sidecar, which metadata.sidecar requires",
+    "bad_metadata": "its metadata cannot be used",
 }
+
+
+class ObjectReader(Protocol):
+    """What planning needs of an object store (`cloud_sync.objects.stores.ObjectStore`)."""
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        """Return up to `length` bytes from offset `start`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where planning finds more than the listing says.
+
+    Attributes:
+        open_reader: Opens the store; called only when something has to be read.
+        cache_folder: What was read of DICOM files before; beside the ledger.
+        tables_folder: Holds the metadata tables.
+    """
+
+    open_reader: Callable[[], ObjectReader]
+    cache_folder: Path
+    tables_folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +77,12 @@ class PlanRow:
 
     Attributes:
         action: `register`, `retry`, `hold`, `skip` or `report`.
-        item_type: `video` or `image`; None if the extension is unknown.
+        item_type: Such as `video`; None if the extension is unknown.
         reason: A key of `REASONS`.
         objects: How many objects.
         total_bytes: Their size together.
-        examples: A few of their keys.
+        examples: A few of their keys, the first of each item, with details of the reason in parentheses.
+        items: How many items the objects are; objects that are no part of any count for none.
     """
 
     action: str
@@ -53,6 +91,7 @@ class PlanRow:
     objects: int
     total_bytes: int
     examples: tuple[str, ...]
+    items: int = 0
 
 
 def read_plan_rows(folder: RunFolder) -> tuple[PlanRow, ...]:

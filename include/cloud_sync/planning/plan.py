@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,15 +12,31 @@ from typing import TYPE_CHECKING
 
 from cloud_sync.integration import Integration
 from cloud_sync.ledger import EMPTY_VERSION, LedgerVersion, parquet, sql_engine, sql_text
-from cloud_sync.manifest.items import ItemType
 from cloud_sync.patterns import patterns_to_regex
-from cloud_sync.planning.model import PLAN_NAME, REGISTER_NAME, SENT_ACTIONS, SUMMARY_NAME, PlanRow
+from cloud_sync.planning import decisions
+from cloud_sync.planning.describe import Describer
+from cloud_sync.planning.grouping import Grouping, groupings_of
+from cloud_sync.planning.model import (
+    METADATA_NAME,
+    PLAN_NAME,
+    REGISTER_NAME,
+    SENT_ACTIONS,
+    SIDECAR_SUFFIX,
+    SUMMARY_NAME,
+    PlanRow,
+    Sources,
+)
+from cloud_sync.planning.natural import natural_key
+from cloud_sync.planning.series import load_headers
 from cloud_sync.run_folder import FileRef, RunFolder
 
 if TYPE_CHECKING:
     import duckdb
 
 EXAMPLES = 3
+# Keys and etags, each of which is there once, would fill a larger dictionary in vain.
+PARQUET_OPTIONS = "FORMAT parquet, COMPRESSION snappy, DICTIONARY_SIZE_LIMIT 1000"
+DECIDABLE_NAME = ".decidable.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +44,7 @@ class Plan:
     """A written plan.
 
     Attributes:
-        ref: `plan.json`, with the number of objects to register.
+        ref: `plan.json`, with the numbers of objects and items to register.
         rows: The summary, the largest first within an action.
     """
 
@@ -38,6 +56,29 @@ class Plan:
         """Objects that will stand in manifests."""
         return self.ref.counts["to_register"]
 
+    @property
+    def items(self) -> int:
+        """Items that will stand in manifests."""
+        return self.ref.counts["items"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What `make_plan` was asked for; its arguments are explained there."""
+
+    listing_parts: Sequence[Path]
+    integration: Integration
+    ledger: LedgerVersion | None
+    now: datetime
+    full_pass: bool
+    narrowed_to: str | None
+    sources: Sources | None
+
+    @property
+    def where(self) -> str:
+        """The place that errors name."""
+        return f"integration {self.integration.name}"
+
 
 def make_plan(
     folder: RunFolder,
@@ -47,48 +88,136 @@ def make_plan(
     ledger: LedgerVersion | None,
     now: datetime,
     full_pass: bool = False,
+    narrowed_to: str | None = None,
+    sources: Sources | None = None,
 ) -> Plan:
-    """Give each listed object an action with a reason.
+    """Give each listed object an action with a reason; all files of an item have the same.
 
-    Writes `plan.parquet` (every object: key, size_bytes, last_modified, etag, item_type, action, reason),
-    `register.parquet` (those to send, ordered by their item_key and position) and `plan.json` (the summary).
+    Writes `plan.parquet` (every object: key, size_bytes, last_modified, etag, item_type, item_key, position,
+    action, reason, detail), `register.parquet` (those to send, ordered by item_key and position),
+    `metadata.parquet` (a title and metadata for each item, if any has them) and `plan.json` (the summary).
 
     Args:
         folder: The run folder.
         listing_parts: Parquet files of the listing; none for an empty listing.
-        integration: Its select, types and name.
+        integration: Its select, types, groups, metadata and name.
         ledger: What is known; None plans everything as new.
-        now: Against which `select.minimum_age` is measured; when the listing began, so that a second try
-            plans the same.
+        now: Against which ages are measured; when the listing began, so that a second try plans the same.
         full_pass: Send also what the ledger says is registered or quarantined.
+        narrowed_to: The prefix to which a person narrowed this run; groups that it may cut are held.
+        sources: Where headers of DICOM files, sidecars and tables are; None if the integration uses none.
 
     Raises:
-        ConfigError: A pattern of the integration is malformed.
+        ConfigError: A pattern or the metadata table of the integration is wrong.
+        StorageError: The store failed for a passing reason.
     """
+    request = Request(listing_parts, integration, ledger, now, full_pass, narrowed_to, sources)
     with sql_engine(folder.root) as engine:
-        _load_listing(engine, listing_parts)
-        _load_ledger(engine, ledger)
-        _load_rules(engine, integration, now, full_pass)
-        with folder.writing(PLAN_NAME) as path:
-            _copy(engine, PLAN_SQL, path)
-        plan = parquet([folder.path(PLAN_NAME)])
-        with folder.writing(REGISTER_NAME) as path:
-            _copy(engine, REGISTER_SQL.format(plan=plan), path)
-        rows = _summary(engine, plan)
+        _load_listing(engine, request.listing_parts)
+        _load_ledger(engine, request.ledger)
+        _load_rules(engine, request)
+        groupings = _groupings(engine, request.integration)
+        with _decidable(engine, folder, request, groupings):
+            query = decisions.plan_sql(has_groups=bool(groupings))
+            _write(engine, folder, PLAN_NAME, query)
+        _write_register(engine, folder, is_grouped=bool(groupings))
+        _describe(engine, folder, request, groupings)
+        rows = _summary(engine, parquet([folder.path(PLAN_NAME)]))
     folder.write_json(SUMMARY_NAME, [asdict(row) for row in rows])
-    counts = {"objects": sum(row.objects for row in rows), "to_register": _to_register(rows)}
+    counts = {
+        "objects": sum(row.objects for row in rows),
+        "to_register": sum(row.objects for row in rows if row.action in SENT_ACTIONS),
+        "items": sum(row.items for row in rows if row.action in SENT_ACTIONS),
+    }
     return Plan(ref=folder.ref(SUMMARY_NAME, **counts), rows=rows)
 
 
-def _to_register(rows: Sequence[PlanRow]) -> int:
-    return sum(row.objects for row in rows if row.action in SENT_ACTIONS)
+def _groupings(engine: duckdb.DuckDBPyConnection, integration: Integration) -> tuple[Grouping, ...]:
+    """Return the rules in force; none where only the one for DICOM is there, and no DICOM file."""
+    groupings = groupings_of(integration)
+    if integration.groups or not groupings:
+        return groupings
+    extensions = "|".join(re.escape(extension) for extension in integration.types.dicom)
+    query = "SELECT count(*) > 0 FROM listing WHERE regexp_matches(key, $1)"
+    has_dicom = engine.execute(query, [rf"\.(?i:{extensions})$"]).fetchall()[0][0]
+    return groupings if has_dicom else ()
+
+
+@contextmanager
+def _decidable(
+    engine: duckdb.DuckDBPyConnection,
+    folder: RunFolder,
+    request: Request,
+    groupings: Sequence[Grouping],
+) -> Iterator[None]:
+    """Make the view `decidable` and, with groups, the table `fates`.
+
+    Groups are looked at twice, as a whole and file by file, so what is found out about each file waits on
+    disk meanwhile. Without groups nothing does.
+    """
+    if not groupings:
+        engine.execute(f"CREATE TEMP VIEW selected AS {decisions.SELECTED}")
+        engine.execute(f"CREATE TEMP VIEW decidable AS {decisions.SINGLE_OBJECTS}")
+        yield
+        return
+    _load_selected(engine, request, groupings)
+    engine.create_function("natural_key", natural_key, ["VARCHAR"], "VARCHAR")
+    path = folder.path(DECIDABLE_NAME)
+    try:
+        query = decisions.decidable_sql(groupings, narrowed_to=request.narrowed_to, where=request.where)
+        _copy(engine, query, path)
+        engine.execute(f"CREATE TEMP VIEW decidable AS FROM {parquet([path])}")
+        engine.execute(f"CREATE TEMP TABLE fates AS {decisions.fates_sql(groupings, request.now)}")
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _load_selected(
+    engine: duckdb.DuckDBPyConnection, request: Request, groupings: Sequence[Grouping]
+) -> None:
+    """Make the view `selected`, with the series of DICOM files if a rule wants to know them."""
+    if request.sources is None or all(grouping.rule.by != "series_uid" for grouping in groupings):
+        engine.execute(f"CREATE TEMP VIEW selected AS {decisions.SELECTED}")
+        return
+    engine.execute(f"CREATE TEMP VIEW chosen AS {decisions.SELECTED}")
+    query = decisions.dicom_files_sql(groupings, where=request.where)
+    engine.execute(f"CREATE TEMP VIEW dicom_files AS {query}")
+    load_headers(
+        engine,
+        cache=RunFolder(request.sources.cache_folder),
+        open_reader=request.sources.open_reader,
+        is_whole_listing=request.narrowed_to is None,
+    )
+    engine.execute(f"CREATE TEMP VIEW selected AS {decisions.SELECTED_WITH_SERIES}")
+
+
+def _write_register(engine: duckdb.DuckDBPyConnection, folder: RunFolder, *, is_grouped: bool) -> None:
+    query = decisions.REGISTER if is_grouped else decisions.REGISTER_SINGLE
+    _write(engine, folder, REGISTER_NAME, query.format(plan=parquet([folder.path(PLAN_NAME)])))
+
+
+def _describe(
+    engine: duckdb.DuckDBPyConnection,
+    folder: RunFolder,
+    request: Request,
+    groupings: Sequence[Grouping],
+) -> None:
+    """Write titles and metadata, and hold the items whose metadata cannot be sent."""
+    if not Describer.is_needed(request.integration, groupings):
+        folder.path(METADATA_NAME).unlink(missing_ok=True)  # of an earlier try with other settings
+        return
+    if Describer(request.integration, groupings, request.sources).write(engine, folder):
+        query = decisions.HOLD.format(plan=parquet([folder.path(PLAN_NAME)]))
+        _write(engine, folder, PLAN_NAME, query)
+        _write_register(engine, folder, is_grouped=bool(groupings))
 
 
 def _load_listing(engine: duckdb.DuckDBPyConnection, parts: Sequence[Path]) -> None:
     if parts:
         engine.execute(f"CREATE TEMP VIEW listing AS FROM {parquet(parts)}")
     else:
-        engine.execute(EMPTY_LISTING)
+        engine.execute(decisions.EMPTY_LISTING)
 
 
 def _load_ledger(engine: duckdb.DuckDBPyConnection, ledger: LedgerVersion | None) -> None:
@@ -98,25 +227,20 @@ def _load_ledger(engine: duckdb.DuckDBPyConnection, ledger: LedgerVersion | None
         engine.execute(f"CREATE TEMP VIEW known AS FROM {parquet([ledger.path])}")
 
 
-def _load_rules(
-    engine: duckdb.DuckDBPyConnection, integration: Integration, now: datetime, full_pass: bool
-) -> None:
+def _load_rules(engine: duckdb.DuckDBPyConnection, request: Request) -> None:
     """Set the rules as variables, which DuckDB folds into constants."""
-    select, file = integration.select, f"integration {integration.name}"
-    extensions: dict[str, ItemType] = {
-        **dict.fromkeys(integration.types.videos, "video"),
-        **dict.fromkeys(integration.types.images, "image"),
-    }
+    select, extensions = request.integration.select, request.integration.types.by_extension()
     # The longest first, so that an extension such as nii.gz wins over gz.
     any_extension = "|".join(e.replace(".", r"\.") for e in sorted(extensions, key=len, reverse=True))
     variables = {
-        "include": patterns_to_regex(select.include, where=f"{file}, select.include"),
-        "exclude": patterns_to_regex(select.exclude, where=f"{file}, select.exclude"),
+        "include": patterns_to_regex(select.include, where=f"{request.where}, select.include"),
+        "exclude": patterns_to_regex(select.exclude, where=f"{request.where}, select.exclude"),
         "extension": rf"\.({any_extension})$" if extensions else "a^",
+        "sidecar": SIDECAR_SUFFIX if request.integration.metadata.sidecar else None,
         "maximum_size": int(select.maximum_size) if select.maximum_size is not None else None,
         # Without an age nothing is too young, also if the store's clock is ahead of this one's.
-        "newest": now - select.minimum_age if select.minimum_age else None,
-        "full_pass": full_pass,
+        "newest": request.now - select.minimum_age if select.minimum_age else None,
+        "full_pass": request.full_pass,
     }
     for name, value in variables.items():
         engine.execute(f"SET VARIABLE {name} = $1", [value])
@@ -126,78 +250,17 @@ def _load_rules(
 
 
 def _summary(engine: duckdb.DuckDBPyConnection, plan: str) -> tuple[PlanRow, ...]:
-    rows = engine.execute(SUMMARY_SQL.format(plan=plan)).fetchall()
+    rows = engine.execute(decisions.SUMMARY.format(plan=plan, examples=EXAMPLES)).fetchall()
     return tuple(
-        PlanRow(action, item_type, reason, objects, total_bytes, tuple(examples))
-        for action, item_type, reason, objects, total_bytes, examples in rows
+        PlanRow(action, item_type, reason, objects, total_bytes, tuple(examples or ()), items)
+        for action, item_type, reason, objects, total_bytes, examples, items in rows
     )
+
+
+def _write(engine: duckdb.DuckDBPyConnection, folder: RunFolder, name: str, query: str) -> None:
+    with folder.writing(name) as path:
+        _copy(engine, query, path)
 
 
 def _copy(engine: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
-    engine.execute(f"COPY ({query}) TO {sql_text(path)} (FORMAT parquet, COMPRESSION snappy)")
-
-
-EMPTY_LISTING = """
-    CREATE TEMP VIEW listing AS SELECT * FROM (VALUES (
-        NULL::VARCHAR, NULL::BIGINT, NULL::TIMESTAMPTZ, NULL::VARCHAR
-    )) AS t (key, size_bytes, last_modified, etag) WHERE false
-"""
-
-# The first rule that holds decides; the order is from the rules of the file to what is known.
-DECIDE_SQL = """
-    CASE
-        WHEN NOT coalesce(regexp_matches(key, getvariable('include'), 's'), true) THEN 'not_included'
-        WHEN coalesce(regexp_matches(key, getvariable('exclude'), 's'), false) THEN 'excluded'
-        WHEN item_type IS NULL THEN 'unknown_type'
-        WHEN coalesce(size_bytes > getvariable('maximum_size'), false) THEN 'too_large'
-        WHEN coalesce(last_modified > getvariable('newest'), false) THEN 'too_young'
-        WHEN known_state IS NULL THEN 'new'
-        WHEN getvariable('full_pass') THEN 'full_pass'
-        WHEN known_state = 'registered' AND is_same THEN 'registered'
-        WHEN known_state = 'registered' THEN 'changed'
-        WHEN NOT is_same THEN 'changed_since_failure'
-        WHEN known_state = 'quarantined' THEN 'quarantined'
-        ELSE 'failed_before'
-    END
-"""
-
-# One 64-bit number instead of an etag of 34 characters makes the join's table half as large.
-PLAN_SQL = f"""
-    WITH compact AS (
-        SELECT key, state, hash(size_bytes, etag) AS content FROM known
-    ), joined AS (
-        SELECT
-            listing.key, listing.size_bytes, listing.last_modified, listing.etag, types.item_type,
-            known.state AS known_state,
-            known.content = hash(listing.size_bytes, listing.etag) AS is_same
-        FROM listing
-        LEFT JOIN types
-            ON types.extension = regexp_extract(lower(listing.key), getvariable('extension'), 1)
-        LEFT JOIN compact AS known ON known.key = listing.key
-    ), decided AS (
-        SELECT key, size_bytes, last_modified, etag, item_type, {DECIDE_SQL} AS reason FROM joined
-    )
-    SELECT
-        key, size_bytes, last_modified, etag, item_type,
-        CASE
-            WHEN reason IN ('new', 'full_pass', 'changed_since_failure') THEN 'register'
-            WHEN reason = 'failed_before' THEN 'retry'
-            WHEN reason = 'too_young' THEN 'hold'
-            WHEN reason = 'changed' THEN 'report'
-            ELSE 'skip'
-        END AS action,
-        reason
-    FROM decided
-"""  # noqa: S608 (built from constants of this file)
-
-REGISTER_SQL = """
-    SELECT key, size_bytes, last_modified, etag, item_type, key AS item_key, 0::INTEGER AS position
-    FROM {plan} WHERE action IN ('register', 'retry') ORDER BY item_key, position
-"""
-
-SUMMARY_SQL = f"""
-    SELECT action, item_type, reason, count(*)::BIGINT, sum(size_bytes)::BIGINT, min(key, {EXAMPLES})
-    FROM {{plan}}
-    GROUP BY action, item_type, reason
-    ORDER BY action, count(*) DESC, reason, item_type
-"""  # noqa: S608 (built from constants of this file)
+    engine.execute(f"COPY ({query}) TO {sql_text(path)} ({PARQUET_OPTIONS})")

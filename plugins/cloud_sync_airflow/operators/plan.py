@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cloud_sync_airflow.operators.stage import StageOperator
+from cloud_sync_airflow.operators.stage import StageOperator, open_store, tables_folder
 from cloud_sync_airflow.params import RunOptions
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class PlanOperator(StageOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return a reference to the plan's summary."""
         from cloud_sync.objects.model import read_listing
+        from cloud_sync.planning.model import Sources
         from cloud_sync.planning.plan import make_plan
         from cloud_sync.registration.model import write_target
         from cloud_sync.run_folder import FileRef
@@ -40,18 +41,26 @@ class PlanOperator(StageOperator):
         target = resolve(integration)
         ledger = self.ledger(integration, target)
         ledger.check_url_base(self.frozen_urls(folder).base)
+        options = RunOptions.of(context)
         plan = make_plan(
             folder,
             listing_parts=listing.parts,
             integration=integration,
             ledger=ledger.before(context["dag_run"].run_id),
             now=listing.listed_at,
-            full_pass=RunOptions.of(context).full_pass,
+            full_pass=options.full_pass,
+            narrowed_to=options.prefix,
+            sources=Sources(lambda: open_store(integration), ledger.files.root, tables_folder()),
         )
         write_target(folder, target)
         for row in plan.rows:
             self.log.info(
-                "%s %s: %s (%s)", row.action, f"{row.objects:,}", row.reason, row.item_type or "other"
+                "%s %s objects, %s items: %s (%s)",
+                row.action,
+                f"{row.objects:,}",
+                f"{row.items:,}",
+                row.reason,
+                row.item_type or "other",
             )
         return plan.ref.to_json()
 

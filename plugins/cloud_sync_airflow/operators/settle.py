@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from cloud_sync.planning.model import PLAN_ONLY
-from cloud_sync_airflow.operators.stage import StageOperator
+from cloud_sync_airflow.operators.stage import StageOperator, open_store
 from cloud_sync_airflow.params import RunOptions
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from cloud_sync.failures.settle import Settlement
     from cloud_sync.integration import Integration
     from cloud_sync.manifest.model import SentItem
-    from cloud_sync.objects.stores import ObjectStore
     from cloud_sync.registration.client import EncordClient
     from cloud_sync.registration.model import Target
     from cloud_sync.run_folder import RunFolder
@@ -95,13 +94,6 @@ class SettleOperator(StageOperator):
             started_at=dag_run.start_date.isoformat(timespec="seconds"),
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-
-
-def open_store(integration: Integration) -> ObjectStore:
-    """Open the integration's storage, to look at failed objects."""
-    from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
-
-    return ObjectStoreHook(integration.storage).get_conn()
 
 
 class TargetFolder:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from cloud_sync.integration import Integration
     from cloud_sync.ledger import Ledger
+    from cloud_sync.objects.stores import ObjectStore
     from cloud_sync.objects.urls import ObjectUrls
     from cloud_sync.registration.model import Target
     from cloud_sync.run_folder import RunFolder
@@ -29,6 +30,21 @@ def state_folder() -> Path:
     home = os.environ.get("AIRFLOW_HOME", "~/airflow")
     configured = conf.get("cloud_sync", "state_folder", fallback=None) or f"{home}/cloud_sync"
     return Path(configured).expanduser()
+
+
+def tables_folder() -> Path:
+    """Return the folder of metadata tables: `[cloud_sync] tables_folder`, or in the state folder."""
+    from airflow.configuration import conf
+
+    configured = conf.get("cloud_sync", "tables_folder", fallback=None)
+    return Path(configured).expanduser() if configured else state_folder() / "tables"
+
+
+def open_store(integration: Integration) -> ObjectStore:
+    """Open the integration's storage, to read some of its objects."""
+    from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
+
+    return ObjectStoreHook(integration.storage).get_conn()
 
 
 class StageOperator(BaseOperator):

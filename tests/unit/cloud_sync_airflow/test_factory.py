@@ -183,15 +183,24 @@ class TestPolicy:
 
     def test_the_page_has_every_setting(self, dag):
         shown = [line.split("`")[1] for line in dag.doc_md.splitlines() if line.startswith("| `")]
-        fields = [
-            f"{section}.{field}"
-            for section in ("storage", "target", "select", "types", "upload")
-            for field in Integration.model_fields[section].annotation.model_fields
-        ]
+        fields = []
+        for section, field in list(Integration.model_fields.items())[5:]:
+            inner = getattr(field.annotation, "model_fields", None)
+            fields += [f"{section}.{name}" for name in inner] if inner else [section]
         assert shown == fields
+        assert {"groups", "metadata.sidecar", "title"} < set(fields)
         assert "| `select.include` | `*.mp4, a\\|b` |" in dag.doc_md
         assert "| `storage.region` | not set |" in dag.doc_md
         assert dag.doc_md.startswith("**Every night.**")
+
+    def test_the_page_shows_rules_and_nested_sections(self):
+        rule = {"type": "image_group", "by": "folder", "complete": {"count": 3}}
+        metadata = {"table": {"path": "t.csv"}, "constants": {"a": 1}}
+        integration = an_integration(storage=STORAGE, groups=[rule, rule], metadata=metadata)
+        lines = documentation(integration, Path("x.yaml")).splitlines()
+        assert "| `groups[1].complete.count` | `3` |" in lines
+        assert "| `metadata.table.path` | `t.csv` |" in lines
+        assert "| `metadata.constants.a` | `1` |" in lines
 
     def test_no_value_breaks_the_table(self):
         prefix = "a|b`c\nd"

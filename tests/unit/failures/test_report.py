@@ -131,6 +131,7 @@ def test_the_report_says_it_all(folder):
                 "objects": 10,
                 "total_bytes": 1000,
                 "examples": ["a.jpg"],
+                "items": 0,
             },
             {
                 "action": "skip",
@@ -139,6 +140,7 @@ def test_the_report_says_it_all(folder):
                 "objects": 2,
                 "total_bytes": 20,
                 "examples": ["x.txt"],
+                "items": 0,
             },
         ],
         "manifests": 1,

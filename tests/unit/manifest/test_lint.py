@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud_sync.encord_limits import MAX_CLIENT_METADATA_BYTES, MAX_ITEMS, MAX_URLS
 from cloud_sync.manifest import lint as lint_module
 from cloud_sync.manifest.content import ReadManifest
 from cloud_sync.manifest.findings import MAX_FINDINGS_OF_A_CODE
 from cloud_sync.manifest.items import Item, VideoMetadata
-from cloud_sync.manifest.limits import MAX_ITEMS, MAX_URLS
 from cloud_sync.manifest.lint import lint
 from cloud_sync.manifest.lint_urls import USUAL_FORM, url_faults
 from tests.unit.manifest.samples import VIDEO_METADATA, B, codes, urls
@@ -154,7 +154,8 @@ class TestItems:
 class TestMetadata:
     def test_ten_megabytes(self):
         overhead = len('{"a":""}')
-        fits, too_large = "x" * (10 * 2**20 - overhead), "x" * (10 * 2**20 - overhead + 1)
+        fits = "x" * (MAX_CLIENT_METADATA_BYTES - overhead)
+        too_large = fits + "x"
         assert codes(of(Item("image", (f"{B}a.jpg",), None, {"a": fits}))) == []
         assert codes(of(Item("image", (f"{B}a.jpg",), None, {"a": too_large}))) == ["metadata-too-large"]
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloud_sync.encord_limits import MAX_FILE_BYTES
 from cloud_sync.errors import ManifestError
 from cloud_sync.manifest import csv_reader, json_reader
 from cloud_sync.manifest.csv_format import encode_csv
 from cloud_sync.manifest.items import Item
 from cloud_sync.manifest.json_format import encode_manifest
-from cloud_sync.manifest.limits import MAX_FILE_BYTES
 from cloud_sync.manifest.lint import lint
 from cloud_sync.manifest.reader import read_manifest
 from tests.unit.manifest.samples import EXAMPLES, B, json_values, outcome, read, texts

@@ -99,8 +99,23 @@ def test_what_the_ledger_knows(folder, known, case):
     assert plan.to_register == (action in {"register", "retry"}) == len(registered(folder))
 
 
+# Shown by test_grouping, test_series and test_describe.
+OF_GROUPS = {"incomplete", "grown", "file_missing", "registered_otherwise", "unreadable_header"}
+OF_METADATA = {"sidecar", "sidecar_missing", "bad_metadata"}
+
+
 def test_every_reason_has_been_shown():
-    assert {reason for reason, *_ in [*ONE_BY_ONE, *KNOWN]} == set(REASONS)
+    assert {reason for reason, *_ in [*ONE_BY_ONE, *KNOWN]} == set(REASONS) - OF_GROUPS - OF_METADATA
+
+
+def test_a_single_file_is_an_item_unless_the_rules_pass_it_over(folder):
+    plan_of(folder, "a.jpg", "b.txt", "c.jpg", select={"exclude": ["c.*"]})
+    rows = pq.read_table(folder.path("plan.parquet")).to_pylist()
+    places = {row["key"]: (row["item_key"], row["position"], row["detail"]) for row in rows}
+    assert places == {"a.jpg": ("a.jpg", 0, None), "b.txt": (None, None, None), "c.jpg": (None, None, None)}
+    [sent] = pq.read_table(folder.path("register.parquet")).to_pylist()
+    assert list(sent) == ["key", "size_bytes", "last_modified", "etag", "item_type", "item_key", "position"]
+    assert (sent["item_key"], sent["position"]) == ("a.jpg", 0)
 
 
 def test_the_first_rule_that_holds_decides(folder, known):
@@ -135,10 +150,19 @@ class TestTypes:
             "h.jpg.": None,
         }
 
-    def test_the_longest_of_several_extensions_wins(self, folder):
-        plan_of(folder, "a.tar.gz", "a.gz", "a.xtar.gz", types={"videos": ["gz"], "images": ["tar.gz"]})
+    def test_each_type_by_its_extension(self, folder):
+        keys = ["a.mp3", "a.WAV", "a.flac", "a.pdf", "a.nii", "a.nii.gz", "a.gz", "a.txt", "a.html", "a.json"]
+        plan_of(folder, *keys, types={"text": ["txt", "html"]})
         rows = pq.read_table(folder.path("plan.parquet")).to_pylist()
-        assert [row["item_type"] for row in rows] == ["image", "video", "video"]
+        types = ["audio", "audio", "audio", "pdf", "nifti", "nifti", None, "text", "text", None]
+        assert {row["key"]: row["item_type"] for row in rows} == dict(zip(keys, types, strict=True))
+
+    def test_the_longest_of_several_extensions_wins(self, folder):
+        keys = ["a.tar.gz", "a.gz", "a.xtar.gz"]
+        plan_of(folder, *keys, types={"videos": ["gz"], "images": ["tar.gz"]})
+        rows = pq.read_table(folder.path("plan.parquet")).to_pylist()
+        types = {row["key"]: row["item_type"] for row in rows}
+        assert [types[key] for key in keys] == ["image", "video", "video"]
 
     def test_no_types_at_all(self, folder):
         assert plan_of(folder, "a.jpg", types={"videos": [], "images": []}).to_register == 0
@@ -165,7 +189,7 @@ def test_an_empty_listing(folder, known):
     for ledger in (None, known):
         plan = plan_of(folder, ledger=ledger)
         assert plan.rows == ()
-        assert plan.ref.counts == {"objects": 0, "to_register": 0}
+        assert plan.ref.counts == {"objects": 0, "to_register": 0, "items": 0}
         assert registered(folder) == []
         assert read_plan_rows(folder) == ()
 
@@ -223,7 +247,8 @@ def test_the_summary_counts_and_shows_a_few(folder):
         ("skip", None, "unknown_type", 1, 10),
     ]
     assert plan.rows[0].examples == ("1.jpg", "2.jpg", "3.jpg")
-    assert plan.ref.counts == {"objects": 11, "to_register": 10}
+    assert plan.ref.counts == {"objects": 11, "to_register": 10, "items": 10}
+    assert [row.items for row in plan.rows] == [9, 1, 0]
     assert read_plan_rows(folder) == plan.rows
 
 

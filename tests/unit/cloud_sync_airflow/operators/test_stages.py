@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
+import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
@@ -19,6 +20,7 @@ from cloud_sync.errors import CloudSyncError, ConfigError, StorageError
 from cloud_sync.failures.report import RunFailed
 from cloud_sync.objects.errors import from_botocore, from_obstore
 from cloud_sync.registration.model import DatasetRef
+from cloud_sync.run_folder import safe_name
 from cloud_sync_airflow.factory import dataset_asset
 from cloud_sync_airflow.hooks.encord import EncordHook
 from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
@@ -28,6 +30,7 @@ from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
 from cloud_sync_airflow.operators.stage import state_folder
+from tests.unit.dicom_files import dicom_file
 from tests.unit.failures.fakes import JPEG
 from tests.unit.failures.fakes import FakeStore as Contents
 from tests.unit.objects.fake_store import FakeStore as Listed
@@ -197,6 +200,58 @@ def test_a_run_whose_build_never_finished_is_failed(house, monkeypatch):
     monkeypatch.setattr(BuildOperator, "execute", broken)
     with pytest.raises(RunFailed, match="6 items were never answered for"):
         house.run("night 1")
+
+
+class TestPlanningSources:
+    """What planning reads beside the listing, as the operator finds it."""
+
+    SERIES: ClassVar = {
+        "groups": [{"type": "dicom_series", "by": "series_uid", "complete": {"quiet_for": "0s"}}]
+    }
+
+    def plan(self, house: House, run_id: str = "manual 1", **params: Any) -> list[dict[str, Any]]:
+        with pytest.raises(AirflowSkipException, match="the dataset is as it was"):
+            house.run(run_id, mode="plan", **params)
+        folder = state_folder() / "runs" / "cameras" / safe_name(run_id)
+        return pq.read_table(folder / "plan.parquet").to_pylist()
+
+    def test_headers_are_read_once_and_kept_beside_the_ledger(self, house):
+        house.options = self.SERIES
+        house.bucket = Bucket({f"in/{n}.dcm": dicom_file(number=9 - n) for n in range(3)})
+        rows = self.plan(house)
+        assert {row["key"]: row["position"] for row in rows} == {"in/0.dcm": 2, "in/1.dcm": 1, "in/2.dcm": 0}
+        assert (state_folder() / "ledgers" / "cameras" / "dataset-1" / "dicom_headers.parquet").is_file()
+        assert len(house.bucket.contents.calls) == 3
+        assert self.plan(house, "manual 2") == rows
+        assert len(house.bucket.contents.calls) == 3
+
+    def test_a_narrower_prefix_holds_groups_that_it_may_cut(self, house):
+        house.options = {"groups": [{"type": "image_group", "by": "folder", "complete": {"quiet_for": "0s"}}]}
+        assert {row["reason"] for row in self.plan(house, prefix="in/1")} == {"incomplete"}
+        rows = self.plan(house, "manual 2", prefix="in/")
+        assert {row["reason"] for row in rows if row["item_key"]} == {"new"}
+
+    @pytest.mark.parametrize("configured", [False, True])
+    def test_tables_stand_in_the_state_folder_unless_configured(
+        self, house, tmp_path, monkeypatch, configured
+    ):
+        folder = tmp_path / "elsewhere" if configured else state_folder() / "tables"
+        if configured:
+            monkeypatch.setenv("AIRFLOW__CLOUD_SYNC__TABLES_FOLDER", str(folder))
+        house.options = {"metadata": {"table": {"path": "t.csv"}}}
+        with pytest.raises(ConfigError, match="cannot be read"):
+            house.run("manual 1", mode="plan")
+        folder.mkdir(parents=True)
+        (folder / "t.csv").write_text("key,x\nin/1.jpg,1\n")
+        assert len(self.plan(house, "manual 2")) == 7
+
+    def test_a_sidecar_goes_with_its_object(self, house):
+        house.bucket = Bucket({"in/1.jpg": JPEG, "in/1.jpg.metadata.json": b'{"a": 1}'})
+        house.options = {"metadata": {"sidecar": True}}
+        assert house.run("night 1")["registered"] == 1
+        [folder] = (state_folder() / "runs" / "cameras").iterdir()
+        [row] = pq.read_table(folder / "metadata.parquet").to_pylist()
+        assert row["client_metadata"] == '{"a":1}'
 
 
 def test_a_full_pass_sends_what_is_known(house):

@@ -1,4 +1,4 @@
-"""Encord's documented limits on a manifest."""
+"""Encord's documented limits."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ MAX_BRACKETS: Final = 10_000_000
 
 MAX_URL_BYTES: Final = 16 * 1024
 MAX_TITLE_CHARACTERS: Final = 300
-MAX_CLIENT_METADATA_BYTES: Final = 10 << 20
-"""Of one item, as compact JSON."""
+MAX_CLIENT_METADATA_BYTES: Final = 10_000_000
+"""Of one item, as compact JSON. Encord says 10 MB; the smaller reading of that is refused by nobody."""
 
 ITEMS_AT_ONE_TIME: Final = 10_000
 """How many Encord works on at one time; more in one manifest may be refused by the account's plan."""

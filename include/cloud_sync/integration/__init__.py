@@ -1,0 +1,38 @@
+"""The integration file: one YAML file that says what to sync, from where, to which dataset.
+
+The model is the one source of its fields, defaults and limits: the JSON schema for editors is exported from
+it, and each error names the file, the line and the remedy.
+"""
+
+from cloud_sync.integration.files import LoadedIntegrations, load_integration, load_integrations
+from cloud_sync.integration.groups import Complete, GroupRule
+from cloud_sync.integration.metadata import Metadata, Table
+from cloud_sync.integration.model import (
+    Integration,
+    Select,
+    Storage,
+    Target,
+    Types,
+    Upload,
+    is_uuid,
+)
+from cloud_sync.integration.schema import json_schema, write_json_schema
+
+__all__ = [
+    "Complete",
+    "GroupRule",
+    "Integration",
+    "LoadedIntegrations",
+    "Metadata",
+    "Select",
+    "Storage",
+    "Table",
+    "Target",
+    "Types",
+    "Upload",
+    "is_uuid",
+    "json_schema",
+    "load_integration",
+    "load_integrations",
+    "write_json_schema",
+]

@@ -1,0 +1,150 @@
+"""Read integration files: the good ones, and for each bad one an error with file, line and remedy."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from cloud_sync.errors import ConfigError
+from cloud_sync.integration.model import Integration
+from cloud_sync.yaml_file import YamlFile, read_yaml
+
+LIST_TOLD = "must be a list, such as [a, b]"
+MAX_SHOWN = 80  # characters of a wrong value that an error repeats
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedIntegrations:
+    """What a folder of integration files holds: the good ones, and an error for each bad one."""
+
+    integrations: tuple[tuple[Path, Integration], ...]
+    errors: tuple[ConfigError, ...]
+
+
+def load_integrations(folder: Path) -> LoadedIntegrations:
+    """Read every `*.yaml` and `*.yml` file of a folder; names with a leading `_` or `.` are left alone.
+
+    A folder that does not exist is an error, not an empty one. A bad file does not hide the others. Two
+    files with one name are both errors, since neither can be said to be the right one.
+    """
+    good: list[tuple[Path, Integration]] = []
+    errors: list[ConfigError] = [] if folder.is_dir() else [_no_folder(folder)]
+    for path in sorted(folder.glob("*.y*ml")):
+        if path.suffix not in {".yaml", ".yml"} or path.name.startswith(("_", ".")):
+            continue
+        try:
+            good.append((path, load_integration(path)))
+        except ConfigError as error:
+            errors.append(error)
+    by_name: dict[str, list[Path]] = {}
+    for path, integration in good:
+        by_name.setdefault(integration.name, []).append(path)
+    for name, paths in by_name.items():
+        if len(paths) > 1:
+            errors += [_same_name(name, path, paths) for path in paths]
+    unique = tuple((path, one) for path, one in good if len(by_name[one.name]) == 1)
+    return LoadedIntegrations(integrations=unique, errors=tuple(errors))
+
+
+def _no_folder(folder: Path) -> ConfigError:
+    return ConfigError(
+        "is not a folder.",
+        where=str(folder),
+        remedy="Create it, or correct the setting integrations_folder in the section cloud_sync.",
+    )
+
+
+def _same_name(name: str, path: Path, paths: list[Path]) -> ConfigError:
+    others = ", ".join(other.name for other in paths if other != path)
+    return ConfigError(
+        f"the name {name!r} stands in {others} too.",
+        where=f"{path}, name",
+        remedy="Give each integration a name of its own.",
+    )
+
+
+def load_integration(path: Path) -> Integration:
+    """Read and check one integration file.
+
+    Raises:
+        ConfigError: The file cannot be read or is wrong; names the file, each line and each remedy.
+    """
+    file = read_yaml(path)
+    try:
+        return Integration.model_validate(file.data)
+    except ValidationError as error:
+        raise _validation_error(path, file, error) from None
+
+
+def _validation_error(path: Path, file: YamlFile, error: ValidationError) -> ConfigError:
+    problems = sorted(
+        (*file.place(detail["loc"]), _explain(detail))
+        for detail in error.errors(include_url=False, include_context=False)
+    )
+    if len(problems) == 1:
+        line, field, text = problems[0]
+        return ConfigError(text, where=f"{path}, line {line}, {field}")
+    lines = [f"\n  line {line}, {field}: {text}" for line, field, text in problems]
+    return ConfigError(f"{len(problems)} problems.{''.join(lines)}", where=str(path))
+
+
+def _explain(detail: Any) -> str:
+    """Say what is wrong with a field and what to write instead."""
+    kind, loc, given = detail["type"], detail["loc"], detail["input"]
+    if kind == "missing":
+        return f"is missing. Add it: {_doc(loc)}"
+    if kind == "extra_forbidden":
+        known = _fields_at(loc[:-1])
+        near = difflib.get_close_matches(str(loc[-1]), known, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"Fields here: {', '.join(known)}."
+        return f"is not a field. {hint}"
+    if kind == "model_type":
+        return f"must hold fields, one a line, indented. Fields here: {', '.join(_fields_at(loc))}."
+    message = detail["msg"].removeprefix("Value error, ")
+    message = LIST_TOLD if kind == "tuple_type" else message[:1].lower() + message[1:]
+    shown = f" (it says {_shortened(given)})" if isinstance(given, str | int | float | bool) else ""
+    return f"{message}{shown}. {_doc(loc)}".rstrip()
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
+    model = _model_at(loc)
+    return list(model.model_fields) if model else []
+
+
+def _model_at(loc: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """Return the section at a place; the places of a list's entries count like the list's own."""
+    model: type[BaseModel] | None = Integration
+    for step in loc:
+        if isinstance(step, str):
+            field = model.model_fields.get(step) if model else None
+            model = section_of(field.annotation) if field else None
+    return model
+
+
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the section that a field holds: itself, or as an entry of a list, or unless it is left out."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := section_of(part))), None)
+
+
+def _doc(loc: tuple[int | str, ...]) -> str:
+    names = [step for step in loc if isinstance(step, str)]
+    model = _model_at(tuple(names[:-1]))
+    field = model.model_fields.get(names[-1]) if model and names else None
+    text = (field.description or (_section_doc(field.annotation))) if field else ""
+    return " ".join(text.split())
+
+
+def _section_doc(annotation: Any) -> str:
+    section = section_of(annotation)
+    return (section.__doc__ or "") if section else ""

@@ -1,0 +1,97 @@
+"""Sidecars: `<key>.metadata.json` beside an object, or beside the folder of a group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from cloud_sync.encord_limits import MAX_CLIENT_METADATA_BYTES
+from cloud_sync.errors import StorageError
+from cloud_sync.planning.metadata import BadMetadata, Description
+from cloud_sync.planning.model import ObjectReader
+
+MAX_SIDECAR_BYTES: Final = MAX_CLIENT_METADATA_BYTES + 1_000_000
+"""White space and video metadata come on top of the client metadata; a larger file is not read."""
+
+BYTES_AT_ONCE: Final = 64_000_000
+WHOLE_FORM: Final = frozenset(("clientMetadata", "videoMetadata", "title"))
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSidecar:
+    """A sidecar that is listed."""
+
+    key: str
+    size_bytes: int
+
+
+def read_sidecars(
+    reader: ObjectReader, pool: Executor, found: Sequence[FoundSidecar]
+) -> Iterator[Description | BadMetadata]:
+    """Yield what each sidecar says, or why it says nothing, in order; memory is bounded by `BYTES_AT_ONCE`.
+
+    Raises:
+        StorageError: The store failed for a passing reason.
+    """
+    part: list[FoundSidecar] = []
+    part_bytes = 0
+    for one in found:
+        if part and part_bytes + one.size_bytes > BYTES_AT_ONCE:
+            yield from pool.map(lambda each: _read(reader, each), part)
+            part, part_bytes = [], 0
+        part.append(one)
+        part_bytes += one.size_bytes
+    yield from pool.map(lambda each: _read(reader, each), part)
+
+
+def _read(reader: ObjectReader, found: FoundSidecar) -> Description | BadMetadata:
+    name = f"sidecar {found.key}"
+    if found.size_bytes > MAX_SIDECAR_BYTES:
+        return BadMetadata(f"{name} is larger than {MAX_SIDECAR_BYTES:,} bytes")
+    try:
+        return parse_sidecar(reader.read_range(found.key, 0, found.size_bytes))
+    except BadMetadata as error:
+        return BadMetadata(f"{name} {error}")
+    except StorageError as error:
+        if error.transient:
+            raise
+        return BadMetadata(f"{name} cannot be read: {error.message.rstrip('.')}")
+
+
+def parse_sidecar(data: bytes) -> Description:
+    """Read a sidecar: either just the client metadata, or an object with the parts of `WHOLE_FORM`.
+
+    It is of the second form if it has the name clientMetadata or videoMetadata.
+
+    Raises:
+        BadMetadata: It is neither; the message completes "the sidecar ...".
+    """
+    try:
+        content = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadMetadata(f"is not JSON: {str(error) or 'it is nested too deeply'}") from None
+    if not isinstance(content, dict):
+        raise BadMetadata("is not a JSON object")
+    if not content.keys() & {"clientMetadata", "videoMetadata"}:
+        return Description(client_metadata=content)
+    if unknown := sorted(content.keys() - WHOLE_FORM):
+        raise BadMetadata(f"has the unknown name {unknown[0]!r} beside clientMetadata or videoMetadata")
+    title = content.get("title")
+    if title is not None and (not isinstance(title, str) or not title.strip()):
+        raise BadMetadata("has a title that is no text")
+    return Description(
+        client_metadata=_object(content, "clientMetadata") or {},
+        video_metadata=_object(content, "videoMetadata"),
+        title=title,
+    )
+
+
+def _object(content: dict[str, Any], name: str) -> dict[str, Any] | None:
+    value = content.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise BadMetadata(f"has a {name} that is no JSON object")
+    return value

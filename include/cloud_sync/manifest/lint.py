@@ -10,6 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -56,12 +58,15 @@ LARGEST_FPS: Final = 10_000
 
 def lint(manifest: ReadManifest) -> tuple[Finding, ...]:
     """Return all findings: those of reading, then those about the items."""
-    checks = _Lint(manifest, Findings())
+    urls = [url for item in manifest.items for url in item.object_urls]
+    checks = _Lint(manifest, Findings(), urls)
     checks.manifest_as_a_whole()
-    checks.urls()
+    checks.forms()
     checks.extensions()
-    checks.groups()
-    checks.duplicates()
+    checks.empty_groups()
+    if len(set(urls)) < len(urls):
+        checks.files_twice()
+        checks.duplicates()
     checks.titles()
     checks.metadata()
     return manifest.findings + checks.findings.all()
@@ -69,10 +74,17 @@ def lint(manifest: ReadManifest) -> tuple[Finding, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Lint:
-    """The checks of one manifest."""
+    """The checks of one manifest.
+
+    Attributes:
+        manifest: The manifest.
+        findings: What was found so far.
+        urls: All object URLs, in the order of the items.
+    """
 
     manifest: ReadManifest
     findings: Findings
+    urls: Sequence[str]
 
     @property
     def items(self) -> Sequence[Item]:
@@ -84,7 +96,7 @@ class _Lint:
 
     def manifest_as_a_whole(self) -> None:
         """Check counts and flags."""
-        items, urls = len(self.items), sum(len(item.object_urls) for item in self.items)
+        items, urls = len(self.items), len(self.urls)
         add = self.findings.add
         if not items:
             add("empty-manifest", "", "holds no items.", "Add some, or do not submit it.")
@@ -107,11 +119,10 @@ class _Lint:
                 "upsert-without-skip", "", "states upsert_metadata alone.", "State skip_duplicate_urls: true."
             )
 
-    def urls(self) -> None:
-        """Check the form of every URL, and that every item has one."""
+    def forms(self) -> None:
+        """Check the form of every URL."""
         usual = USUAL_FORM.fullmatch
-        urls = [url for item in self.items for url in item.object_urls]
-        if all(map(usual, urls)) and max(map(len, urls), default=0) <= MAX_URL_BYTES:
+        if all(map(usual, self.urls)) and max(map(len, self.urls), default=0) <= MAX_URL_BYTES:
             return
         for position, item in enumerate(self.items):
             for file, url in enumerate(item.object_urls):
@@ -127,7 +138,9 @@ class _Lint:
     def extensions(self) -> None:
         """Compare the extension of every file with the type of its item."""
         endings = {
-            (item.item_type, url[-ENDING_CHARACTERS:]) for item in self.items for url in item.object_urls
+            (item_type, ending)
+            for item_type, items in groupby(self.items, key=attrgetter("item_type"))
+            for ending in {url[-ENDING_CHARACTERS:] for item in items for url in item.object_urls}
         }
         if all(
             "." in ending and not ending.endswith("gz") and _fits(item_type, ending)
@@ -140,27 +153,28 @@ class _Lint:
                 message = f"is of the type {item.item_type}, but its file ends with .{extension_of(other)}."
                 self._add("type-mismatch", position, message, "Put it under the key or heading of its type.")
 
-    def groups(self) -> None:
-        """Look for groups without files, and for those that have one twice."""
+    def empty_groups(self) -> None:
+        """Look for groups without files."""
         for position, item in enumerate(self.items):
-            urls = item.object_urls
-            if not urls:
+            if not item.object_urls:
                 self._add("empty-group", position, "has no files.", "Add some, or remove the entry.")
-            elif len(urls) > 1 and len(set(urls)) < len(urls):
-                twice = without_query(Counter(urls).most_common(1)[0][0])
+
+    def files_twice(self) -> None:
+        """Look for groups that have a file twice."""
+        for position, item in enumerate(self.items):
+            if len(set(item.object_urls)) < len(item.object_urls):
+                twice = without_query(Counter(item.object_urls).most_common(1)[0][0])
                 message = f"has a file twice: {twice[:SHOWN_CHARACTERS]}."
                 self._add("url-twice-in-group", position, message, "Remove one of them.")
 
     def duplicates(self) -> None:
         """Look for items that have the same files."""
-        if len({item.object_urls for item in self.items}) < len(self.items):
-            first: dict[tuple[str, ...], int] = {}
-            for position, item in enumerate(self.items):
-                earlier = first.setdefault(item.object_urls, position)
-                if earlier != position and self.findings.wants("duplicate-item"):
-                    place = self.manifest.place_of(earlier)
-                    message = f"has the same files as {place}."
-                    self._add("duplicate-item", position, message, "Remove one of them.")
+        first: dict[tuple[str, ...], int] = {}
+        for position, item in enumerate(self.items):
+            earlier = first.setdefault(item.object_urls, position)
+            if earlier != position and self.findings.wants("duplicate-item"):
+                message = f"has the same files as {self.manifest.place_of(earlier)}."
+                self._add("duplicate-item", position, message, "Remove one of them.")
 
     def titles(self) -> None:
         """Check the titles."""

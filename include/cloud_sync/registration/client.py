@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,7 +21,7 @@ from pydantic import ValidationError
 
 from cloud_sync.errors import ManifestError
 from cloud_sync.integration import is_uuid
-from cloud_sync.registration.domain import DEFAULT_DOMAIN, check_domain
+from cloud_sync.registration.connection import DEFAULT_DOMAIN, DEFAULT_TIMEOUTS, Timeouts, check_domain
 from cloud_sync.registration.errors import clean_text, cut_url, the_one, translate
 from cloud_sync.registration.keys import check_ssh_key
 from cloud_sync.registration.model import DatasetRef, FolderItem, JobState, UnitError
@@ -40,21 +39,6 @@ CHILD_READS_IN_FLIGHT = 8  # they wait for Encord, not for this machine
 READ_RETRIES = 3
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds to wait for Encord.
-
-    Attributes:
-        connect_s: To open a connection.
-        request_s: For an answer. Starting a job with 10,000 items takes the service a while.
-        poll_s: For the state of a job, which the service has at hand.
-    """
-
-    connect_s: int = 10
-    request_s: int = 120
-    poll_s: int = 30
 
 
 class _Dialect(msgspec.Struct, rename="camel"):
@@ -83,7 +67,7 @@ class EncordClient:
         domain: str = DEFAULT_DOMAIN,
         ssh_private_key: str,
         user_agent_suffix: str | None = None,
-        timeouts: Timeouts = Timeouts(),
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
         key = check_ssh_key(ssh_private_key)
         self.domain = check_domain(domain)

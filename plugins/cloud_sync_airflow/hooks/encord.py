@@ -66,7 +66,7 @@ class EncordHook(BaseHook):
     @cached_property
     def _client(self) -> EncordClient:
         from cloud_sync.registration.client import EncordClient
-        from cloud_sync.registration.domain import DEFAULT_DOMAIN
+        from cloud_sync.registration.connection import DEFAULT_DOMAIN
         from cloud_sync.registration.keys import check_ssh_key
 
         connection = self._connection

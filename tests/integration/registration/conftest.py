@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from cloud_sync.manifest.model import ManifestEntry
-from cloud_sync.registration.client import EncordClient, Timeouts
+from cloud_sync.registration.client import EncordClient
+from cloud_sync.registration.connection import Timeouts
 from cloud_sync.registration.model import Target
 from cloud_sync.registration.register import Registrar
 from cloud_sync.registration.target import ensure_target_folder, folder_name, resolve_target

@@ -13,7 +13,8 @@ from requests.adapters import HTTPAdapter
 
 from cloud_sync.errors import CloudSyncError, ConfigError, EncordError, ManifestError
 from cloud_sync.registration import client as client_module
-from cloud_sync.registration.client import EncordClient, Timeouts
+from cloud_sync.registration.client import EncordClient
+from cloud_sync.registration.connection import Timeouts
 from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
 from cloud_sync.registration.model import DatasetRef, FolderItem, UnitError
 from tests.unit.registration.keys import ed25519_key, wrong_keys

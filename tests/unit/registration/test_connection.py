@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloud_sync.errors import ConfigError
-from cloud_sync.registration.domain import check_domain
+from cloud_sync.registration.connection import check_domain
 
 
 @pytest.mark.parametrize(

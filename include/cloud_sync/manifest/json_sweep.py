@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -66,52 +67,66 @@ class Swept:
 def sweep(data: bytes) -> Swept | None:
     """Return the manifest if there is nothing to say about it, else None."""
     # The walk, which says so in bounded memory, does not go as far.
-    if data.count(b"{") > MAX_SWEPT and data.count(b'"objectUrl"') > MAX_SWEPT:
+    if data.count(b'"objectUrl"') > MAX_SWEPT:
         return None
     try:
-        manifest = _DECODER.decode(data)
-        if not _is_whole(manifest, data):
-            return None
-        items: list[Item] = []
-        findings = Findings()
-        for key in KEYS_IN_ORDER:
-            entries = getattr(manifest, key, UNSET)
-            if entries is not UNSET and entries:
-                read = _groups if isinstance(entries[0], dict) else _files
-                items += read(TYPE_OF_KEY[key], entries, findings)
+        return _swept(_DECODER.decode(data), data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    if findings or len(items) > MAX_SWEPT:
+
+
+def _swept(manifest: _Manifest, data: bytes) -> Swept | None:
+    items: list[Item] = []
+    findings = Findings()
+    strings = 0
+    for key in manifest.__struct_fields__:
+        entries = getattr(manifest, key)
+        if entries is UNSET:
+            continue
+        strings += 1
+        if isinstance(entries, list) and entries:
+            read = _groups if isinstance(entries[0], dict) else _files
+            found, strings_in_them = read(TYPE_OF_KEY[key], entries, findings)
+            items += found
+            strings += strings_in_them
+    # The decoder takes the last of two equal keys: then it has given fewer strings than there are.
+    is_whole = strings == _strings(data) or msgspec.json.encode(manifest) == data
+    if findings or len(items) > MAX_SWEPT or not is_whole:
         return None
     return Swept(items, _flag(manifest.skip_duplicate_urls), _flag(manifest.upsert_metadata))
 
 
-def _is_whole(manifest: _Manifest, data: bytes) -> bool:
-    """Tell whether the decoder, which takes the last of two equal keys, has left nothing out.
+def _strings(text: bytes) -> int:
+    """Count the strings in JSON: each has two quotes that are not escaped.
 
-    Written again, what was decoded has as many strings as the text, or there was a key twice. A string has
-    two quotes that are not escaped; with a backslash in front of a quote that is hard to tell only where
-    backslashes are escaped themselves.
+    Where backslashes are escaped, a quote behind one is hard to judge, and -1 is the answer.
     """
-    again = msgspec.json.encode(manifest)
-    if again == data:  # so it is for what this project wrote
-        return True
-    if ESCAPED_BACKSLASH in data or ESCAPED_BACKSLASH in again:
-        return False
-    return _quotes(data) == _quotes(again)
+    quotes = text.count(b'"')
+    if b"\\" in text:  # one byte is looked for much faster than two, and few manifests have it
+        if ESCAPED_BACKSLASH in text:
+            return -1
+        quotes -= text.count(b'\\"')
+    return quotes // 2
 
 
-def _quotes(text: bytes) -> int:
-    return text.count(b'"') - text.count(b'\\"')
+def _strings_within(value: Any) -> int:
+    return _strings(msgspec.json.encode(value))
 
 
-def _files(item_type: ItemType, entries: Sequence[_FileEntry], findings: Findings) -> list[Item]:
-    return [
+def _files(item_type: ItemType, entries: Sequence[_FileEntry], findings: Findings) -> tuple[list[Item], int]:
+    """Return the items of entries of one file, and how many strings stand in these entries."""
+    is_bare = all(
+        list(map(attrgetter(name), entries)).count(UNSET) == len(entries)
+        for name in ("client_metadata", "video_metadata", "create_video")
+    )
+    if not is_bare:
+        return [_file(item_type, entry, findings) for entry in entries], _strings_within(entries)
+    items = [
         Item(item_type, (entry.object_url,), None if entry.title is UNSET else entry.title)
-        if entry.client_metadata is UNSET and entry.video_metadata is UNSET and entry.create_video is UNSET
-        else _file(item_type, entry, findings)
         for entry in entries
     ]
+    titled = len(items) - list(map(attrgetter("title"), items)).count(None)
+    return items, 2 * (len(items) + titled)
 
 
 def _file(item_type: ItemType, entry: _FileEntry, findings: Findings) -> Item:
@@ -129,9 +144,12 @@ def _file(item_type: ItemType, entry: _FileEntry, findings: Findings) -> Item:
     )
 
 
-def _groups(item_type: ItemType, entries: Sequence[dict[str, Any]], findings: Findings) -> list[Item]:
+def _groups(
+    item_type: ItemType, entries: Sequence[dict[str, Any]], findings: Findings
+) -> tuple[list[Item], int]:
     reader = EntryReader(item_type, "raw", findings)
-    return [item for entry in entries if (item := reader.read(entry, "")) is not None]
+    items = [item for entry in entries if (item := reader.read(entry, "")) is not None]
+    return items, _strings_within(entries)
 
 
 def _flag(stated: bool | UnsetType) -> bool | None:

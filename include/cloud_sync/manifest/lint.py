@@ -1,14 +1,14 @@
 """Lint: everything that can be said about a manifest from its own content.
 
-Most manifests have no fault, so each check first asks about many items at once, in C, and looks at single
-items only where the answer is not clear.
+Most manifests have no fault, so an overview asks about many items at once, in C; single items are looked at
+only where its answer is not clear.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -30,6 +30,7 @@ from cloud_sync.manifest.items import GROUPED_TYPES, Item, ItemType, VideoMetada
 from cloud_sync.manifest.lint_urls import (
     SHOWN_CHARACTERS,
     USUAL_FORM,
+    are_usual,
     url_faults,
     without_query,
 )
@@ -52,24 +53,67 @@ TYPES_OF_EXTENSION: Final[dict[str, frozenset[str]]] = {
 ENDING_CHARACTERS: Final = 6
 """Enough for each of these extensions with its dot, and few enough that most files end alike."""
 
+AT_ONCE: Final = 4_000
+"""URLs looked at together: as many as the processor's cache holds."""
+
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 LARGEST_FPS: Final = 10_000
 
 
 def lint(manifest: ReadManifest) -> tuple[Finding, ...]:
     """Return all findings: those of reading, then those about the items."""
-    urls = [url for item in manifest.items for url in item.object_urls]
-    checks = _Lint(manifest, Findings(), urls)
-    checks.manifest_as_a_whole()
-    checks.forms()
-    checks.extensions()
-    checks.empty_groups()
-    if len(set(urls)) < len(urls):
+    overview = _overview(manifest.items)
+    checks = _Lint(manifest, Findings())
+    checks.manifest_as_a_whole(overview.urls)
+    if not overview.are_usual:
+        checks.forms()
+    if not all(_is_clear(item_type, ending) for item_type, ending in overview.endings):
+        checks.extensions()
+    if not all(map(attrgetter("object_urls"), manifest.items)):
+        checks.empty_groups()
+    if overview.distinct_urls < overview.urls:
         checks.files_twice()
         checks.duplicates()
     checks.titles()
     checks.metadata()
     return manifest.findings + checks.findings.all()
+
+
+@dataclass(frozen=True, slots=True)
+class _Overview:
+    """What can be told of all object URLs at once.
+
+    Attributes:
+        urls: How many there are.
+        distinct_urls: How many different ones.
+        are_usual: Whether the form of each is usual, so that there is nothing to say about it.
+        endings: How the files of each type end.
+    """
+
+    urls: int
+    distinct_urls: int
+    are_usual: bool
+    endings: Set[tuple[ItemType, str]]
+
+
+def _overview(items: Sequence[Item]) -> _Overview:
+    count, usual = 0, True
+    distinct: set[str] = set()
+    endings: set[tuple[ItemType, str]] = set()
+    for item_type, of_type in groupby(items, key=attrgetter("item_type")):
+        urls = [url for item in of_type for url in item.object_urls]
+        count += len(urls)
+        for start in range(0, len(urls), AT_ONCE):
+            some = urls[start : start + AT_ONCE]
+            distinct.update(some)
+            usual = usual and are_usual(some)
+            endings |= {(item_type, ending) for ending in {url[-ENDING_CHARACTERS:] for url in some}}
+    return _Overview(count, len(distinct), usual, endings)
+
+
+def _is_clear(item_type: ItemType, ending: str) -> bool:
+    """Tell whether the end of a file's name is enough to see that its type fits."""
+    return "." in ending and not ending.endswith("gz") and _fits(item_type, ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +123,10 @@ class _Lint:
     Attributes:
         manifest: The manifest.
         findings: What was found so far.
-        urls: All object URLs, in the order of the items.
     """
 
     manifest: ReadManifest
     findings: Findings
-    urls: Sequence[str]
 
     @property
     def items(self) -> Sequence[Item]:
@@ -94,9 +136,9 @@ class _Lint:
         place = self.manifest.place_of(item) if self.findings.wants(code) else ""
         self.findings.add(code, place, message, remedy)
 
-    def manifest_as_a_whole(self) -> None:
+    def manifest_as_a_whole(self, urls: int) -> None:
         """Check counts and flags."""
-        items, urls = len(self.items), len(self.urls)
+        items = len(self.items)
         add = self.findings.add
         if not items:
             add("empty-manifest", "", "holds no items.", "Add some, or do not submit it.")
@@ -122,8 +164,6 @@ class _Lint:
     def forms(self) -> None:
         """Check the form of every URL."""
         usual = USUAL_FORM.fullmatch
-        if all(map(usual, self.urls)) and max(map(len, self.urls), default=0) <= MAX_URL_BYTES:
-            return
         for position, item in enumerate(self.items):
             for file, url in enumerate(item.object_urls):
                 if usual(url) is None or len(url) > MAX_URL_BYTES:
@@ -137,16 +177,6 @@ class _Lint:
 
     def extensions(self) -> None:
         """Compare the extension of every file with the type of its item."""
-        endings = {
-            (item_type, ending)
-            for item_type, items in groupby(self.items, key=attrgetter("item_type"))
-            for ending in {url[-ENDING_CHARACTERS:] for item in items for url in item.object_urls}
-        }
-        if all(
-            "." in ending and not ending.endswith("gz") and _fits(item_type, ending)
-            for item_type, ending in endings
-        ):
-            return
         for position, item in enumerate(self.items):
             other = next((url for url in item.object_urls if not _fits(item.item_type, url)), None)
             if other is not None:

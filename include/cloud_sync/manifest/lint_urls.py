@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
+
+import msgspec
 
 from cloud_sync.encord_limits import MAX_URL_BYTES
 
@@ -14,6 +17,8 @@ KNOWN_FORM = re.compile(
 )
 USUAL_FORM = re.compile(r"(?:https?|s3|gs)://[A-Za-z0-9.-]+/[\x21\x22\x24-\x3e\x41-\x7e]+")
 """No whitespace, query, fragment, user name or character beyond ASCII: nothing to say about it."""
+USUAL_START = re.compile(r"(?:https?|s3|gs)://[A-Za-z0-9.-]+/")
+USUAL_BYTES: Final = bytes(code for code in range(0x21, 0x7F) if code not in b"#?@")
 
 SIGNATURES = re.compile(
     r"[?&](?:x-amz-(?:signature|security-token|credential)|x-goog-(?:signature|credential)"
@@ -21,6 +26,19 @@ SIGNATURES = re.compile(
     re.IGNORECASE,
 )
 SHOWN_CHARACTERS: Final = 200
+
+
+def are_usual(urls: Sequence[str]) -> bool:
+    """Tell whether all URLs are of the usual form and not too long; many are asked about at once, in C."""
+    if not urls or max(map(len, urls)) > MAX_URL_BYTES:
+        return not urls
+    text = msgspec.json.encode(urls)
+    start = USUAL_START.match(urls[0])
+    # Mostly all are of one bucket. In JSON a quote stands before each, and only there and behind it.
+    opening = b'"' + start[0].encode() if start else b""
+    if not start or text.count(opening) < len(urls) or opening + b'"' in text or b"\\" in text:
+        return all(map(USUAL_FORM.fullmatch, urls))
+    return not text.translate(None, USUAL_BYTES)
 
 
 def url_faults(url: str, *, has_video_metadata: bool) -> list[tuple[str, str, str]]:

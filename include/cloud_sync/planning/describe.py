@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cloud_sync.integration import Integration
+from cloud_sync.ledger import parquet
 from cloud_sync.manifest.items import GROUPED_TYPES, ItemType
 from cloud_sync.patterns import compiled_regex
 from cloud_sync.planning.grouping import Grouping
@@ -132,15 +132,15 @@ class Describer:
                 "CREATE TEMP TABLE sidecars AS SELECT key AS sidecar_key, size_bytes FROM listing "
                 f"WHERE ends_with(key, '{SIDECAR_SUFFIX}')"
             )
+        register = parquet([folder.path(REGISTER_NAME)])
+        firsts = f"SELECT item_key, item_type, key FROM {register} WHERE position = 0"
         with (
-            pq.ParquetFile(folder.path(REGISTER_NAME)) as rows,
+            engine.cursor() as reading,
             folder.writing(METADATA_NAME) as path,
             pq.ParquetWriter(path, METADATA_SCHEMA, compression="zstd") as writer,
             ThreadPoolExecutor(READERS) as pool,
         ):
-            for batch in rows.iter_batches(
-                ITEMS_AT_ONCE, columns=["key", "item_key", "item_type", "position"]
-            ):
+            for batch in reading.sql(firsts).to_arrow_reader(ITEMS_AT_ONCE):
                 self._write_batch(engine, writer, pool, batch)
         return bool(engine.execute("SELECT count(*) > 0 FROM problems").fetchall()[0][0])
 
@@ -151,7 +151,7 @@ class Describer:
         pool: ThreadPoolExecutor,
         batch: pa.RecordBatch,
     ) -> None:
-        items = self._items(batch.filter(pc.equal(batch["position"], 0)))
+        items = self._items(batch)
         sidecars = self._sidecars(engine, pool, items)
         rows = (
             self._table.rows([item.text for item in items]) if self._table else [Description()] * len(items)

@@ -193,8 +193,12 @@ def _load_selected(
 
 
 def _write_register(engine: duckdb.DuckDBPyConnection, folder: RunFolder, *, is_grouped: bool) -> None:
-    query = decisions.REGISTER if is_grouped else decisions.REGISTER_SINGLE
-    _write(engine, folder, REGISTER_NAME, query.format(plan=parquet([folder.path(PLAN_NAME)])))
+    plan = parquet([folder.path(PLAN_NAME)])
+    query = decisions.REGISTER_SINGLE
+    if is_grouped:
+        [(is_in_order,)] = engine.execute(decisions.IS_IN_ORDER.format(plan=plan)).fetchall()
+        query = decisions.REGISTER if is_in_order else f"{decisions.REGISTER} ORDER BY item_key, position"
+    _write(engine, folder, REGISTER_NAME, query.format(plan=plan))
 
 
 def _describe(

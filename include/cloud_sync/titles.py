@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import posixpath
 from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from string import Formatter
@@ -40,18 +42,21 @@ def check_template(template: str, fields: Collection[str]) -> str:
 def fields_of_key(key: str) -> dict[str, str]:
     """Return the values of `KEY_FIELDS` for a key."""
     folder, _, name = key.rpartition("/")
-    path = PurePosixPath(name)
-    extension = path.suffix.removeprefix(".")
-    return {"key": key, "name": name, "stem": path.stem, "extension": extension, "folder": folder}
+    stem, extension = posixpath.splitext(name)
+    return {"key": key, "name": name, "stem": stem, "extension": extension[1:], "folder": folder}
 
 
 def render(template: str, fields: Mapping[str, str]) -> str | None:
     """Fill a template; fields without a value are empty, and a blank title is none."""
     text = "".join(
-        literal + (fields.get(field) or "" if field is not None else "")
-        for literal, field, _, _ in Formatter().parse(template)
+        [literal + fields.get(field, "") if field else literal for literal, field in _parts(template)]
     )
     return cut(text.strip()) or None
+
+
+@functools.cache
+def _parts(template: str) -> tuple[tuple[str, str | None], ...]:
+    return tuple((literal, field) for literal, field, _, _ in Formatter().parse(template))
 
 
 def cut(title: str) -> str:

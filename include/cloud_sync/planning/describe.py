@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cloud_sync.integration import Integration
+from cloud_sync.ledger import parquet
 from cloud_sync.manifest.items import GROUPED_TYPES, ItemType
 from cloud_sync.patterns import compiled_regex
 from cloud_sync.planning.grouping import Grouping
@@ -91,6 +92,13 @@ class Problem:
     detail: str | None
 
 
+def describes_single_files(integration: Integration) -> bool:
+    """Tell whether a single file can have a title or metadata; groups always have a title."""
+    metadata = integration.metadata
+    from_sources = metadata.constants or metadata.from_key or metadata.table or metadata.sidecar
+    return bool(integration.title or from_sources)
+
+
 class Describer:
     """Gives items their titles and metadata, by the settings of an integration.
 
@@ -107,16 +115,11 @@ class Describer:
         self._groupings = sorted(groupings, key=lambda grouping: -len(grouping.prefix))
         self._sources = sources
         self._from_key = compiled_regex(self._settings.from_key) if self._settings.from_key else None
+        self._describes_single_files = describes_single_files(integration)
         self._table = None
-        if self._settings.table and sources:
+        if self._settings.table:
+            assert sources is not None  # noqa: S101 (only an integration without sources has none)
             self._table = MetadataTable.read(self._settings.table, sources.tables_folder)
-
-    @staticmethod
-    def is_needed(integration: Integration, groupings: Sequence[Grouping]) -> bool:
-        """Tell whether any item can have a title or metadata."""
-        metadata = integration.metadata
-        from_sources = metadata.constants or metadata.from_key or metadata.table or metadata.sidecar
-        return bool(groupings or integration.title or from_sources)
 
     def write(self, engine: duckdb.DuckDBPyConnection, folder: RunFolder) -> bool:
         """Write `metadata.parquet`, with a row for each item of `register.parquet` but those with a problem.
@@ -132,15 +135,15 @@ class Describer:
                 "CREATE TEMP TABLE sidecars AS SELECT key AS sidecar_key, size_bytes FROM listing "
                 f"WHERE ends_with(key, '{SIDECAR_SUFFIX}')"
             )
+        register = parquet([folder.path(REGISTER_NAME)])
+        firsts = f"SELECT item_key, item_type, key FROM {register} WHERE position = 0"
         with (
-            pq.ParquetFile(folder.path(REGISTER_NAME)) as rows,
+            engine.cursor() as reading,
             folder.writing(METADATA_NAME) as path,
             pq.ParquetWriter(path, METADATA_SCHEMA, compression="zstd") as writer,
             ThreadPoolExecutor(READERS) as pool,
         ):
-            for batch in rows.iter_batches(
-                ITEMS_AT_ONCE, columns=["key", "item_key", "item_type", "position"]
-            ):
+            for batch in reading.sql(firsts).to_arrow_reader(ITEMS_AT_ONCE):
                 self._write_batch(engine, writer, pool, batch)
         return bool(engine.execute("SELECT count(*) > 0 FROM problems").fetchall()[0][0])
 
@@ -151,7 +154,10 @@ class Describer:
         pool: ThreadPoolExecutor,
         batch: pa.RecordBatch,
     ) -> None:
-        items = self._items(batch.filter(pc.equal(batch["position"], 0)))
+        if not self._describes_single_files:
+            writer.write_table(self._only_titles(batch))
+            return
+        items = self._items(batch)
         sidecars = self._sidecars(engine, pool, items)
         rows = (
             self._table.rows([item.text for item in items]) if self._table else [Description()] * len(items)
@@ -171,6 +177,17 @@ class Describer:
             )
             engine.execute("INSERT INTO problems FROM rows_bad")
             engine.unregister("rows_bad")
+
+    def _only_titles(self, firsts: pa.RecordBatch) -> pa.Table:
+        """Return the rows of items of which only groups have anything, a title; single files may be many."""
+        titles: list[str | None] = [None] * firsts.num_rows
+        groups = pc.indices_nonzero(pc.is_in(firsts["item_type"], pa.array(sorted(GROUPED_TYPES))))
+        for place, item in zip(groups.to_pylist(), self._items(firsts.take(groups)), strict=True):
+            titles[place] = self._title_of(item, {})
+        none = pa.nulls(firsts.num_rows, pa.string())
+        return pa.Table.from_arrays(
+            [firsts["item_key"], pa.array(titles, pa.string()), none, none], schema=METADATA_SCHEMA
+        )
 
     def _items(self, firsts: pa.RecordBatch) -> list[PlannedItem]:
         columns = (firsts[name].to_pylist() for name in ("item_key", "item_type", "key"))
@@ -206,7 +223,7 @@ class Describer:
 
     @property
     def _reader(self) -> ObjectReader:
-        assert self._sources is not None  # noqa: S101 (only a plan without sidecars has no sources)
+        assert self._sources is not None  # noqa: S101 (only an integration without sources has none)
         return self._sources.open_reader()
 
     def _describe(
@@ -217,7 +234,9 @@ class Describer:
             return Problem(item.item_key, "sidecar_missing", f"looked for {item.sidecar_key}")
         if isinstance(sidecar, BadMetadata):
             return Problem(item.item_key, "bad_metadata", str(sidecar))
-        if item.item_type != "video":  # a table's columns such as width are left to the videos in it
+        if (
+            row.video_metadata and item.item_type != "video"
+        ):  # a table's columns such as width are left to the videos in it
             row = replace(row, video_metadata=None)
         constants = Description(client_metadata=self._settings.constants)
         named = _named(self._from_key, item.key)

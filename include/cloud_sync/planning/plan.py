@@ -14,7 +14,7 @@ from cloud_sync.integration import Integration
 from cloud_sync.ledger import EMPTY_VERSION, LedgerVersion, parquet, sql_engine, sql_text
 from cloud_sync.patterns import patterns_to_regex
 from cloud_sync.planning import decisions
-from cloud_sync.planning.describe import Describer
+from cloud_sync.planning.describe import Describer, describes_single_files
 from cloud_sync.planning.grouping import Grouping, groupings_of
 from cloud_sync.planning.model import (
     METADATA_NAME,
@@ -177,9 +177,10 @@ def _load_selected(
     engine: duckdb.DuckDBPyConnection, request: Request, groupings: Sequence[Grouping]
 ) -> None:
     """Make the view `selected`, with the series of DICOM files if a rule wants to know them."""
-    if request.sources is None or all(grouping.rule.by != "series_uid" for grouping in groupings):
+    if all(grouping.rule.by != "series_uid" for grouping in groupings):
         engine.execute(f"CREATE TEMP VIEW selected AS {decisions.SELECTED}")
         return
+    assert request.sources is not None  # noqa: S101 (only an integration without sources has none)
     engine.execute(f"CREATE TEMP VIEW chosen AS {decisions.SELECTED}")
     query = decisions.dicom_files_sql(groupings, where=request.where)
     engine.execute(f"CREATE TEMP VIEW dicom_files AS {query}")
@@ -193,8 +194,12 @@ def _load_selected(
 
 
 def _write_register(engine: duckdb.DuckDBPyConnection, folder: RunFolder, *, is_grouped: bool) -> None:
-    query = decisions.REGISTER if is_grouped else decisions.REGISTER_SINGLE
-    _write(engine, folder, REGISTER_NAME, query.format(plan=parquet([folder.path(PLAN_NAME)])))
+    plan = parquet([folder.path(PLAN_NAME)])
+    query = decisions.REGISTER_SINGLE
+    if is_grouped:
+        [(is_in_order,)] = engine.execute(decisions.IS_IN_ORDER.format(plan=plan)).fetchall()
+        query = decisions.REGISTER if is_in_order else f"{decisions.REGISTER} ORDER BY item_key, position"
+    _write(engine, folder, REGISTER_NAME, query.format(plan=plan))
 
 
 def _describe(
@@ -204,7 +209,7 @@ def _describe(
     groupings: Sequence[Grouping],
 ) -> None:
     """Write titles and metadata, and hold the items whose metadata cannot be sent."""
-    if not Describer.is_needed(request.integration, groupings):
+    if not groupings and not describes_single_files(request.integration):
         folder.path(METADATA_NAME).unlink(missing_ok=True)  # of an earlier try with other settings
         return
     if Describer(request.integration, groupings, request.sources).write(engine, folder):

@@ -326,35 +326,25 @@ class TestWhatTheLedgerKnows:
     @pytest.mark.parametrize("case", KNOWN)
     def test_of_a_group(self, folder, tmp_path, case):
         known, failures, listed, full_pass, expected = case
-        ledger = with_item_keys(a_ledger(tmp_path, *known, failures=failures), known)
+        ledger = a_ledger(tmp_path, *known, failures=failures)
         plan_of(folder, *listed, groups=[FRAMES], ledger=ledger, full_pass=full_pass)
         assert decision(folder) == expected
 
     def test_what_is_registered_needs_not_be_complete_again(self, folder, tmp_path):
-        ledger = with_item_keys(a_ledger(tmp_path, *as_group(1, 2)), as_group(1, 2))
+        ledger = a_ledger(tmp_path, *as_group(1, 2))
         rule = {**FRAMES, "complete": {"count": 24}}
         plan_of(folder, *frames(1, 2), groups=[rule], ledger=ledger)
         assert decision(folder)[1] == "registered"
 
     def test_a_rule_that_is_written_otherwise_registers_nothing_again(self, folder, tmp_path):
-        ledger = with_item_keys(a_ledger(tmp_path, *as_group(1, 2)), as_group(1, 2))
+        ledger = a_ledger(tmp_path, *as_group(1, 2))
         plan_of(folder, *frames(1, 2), groups=[{"type": "image_sequence", "by": "folder"}], ledger=ledger)
         assert decision(folder)[1] == "registered"
 
     def test_files_of_a_group_whose_rule_is_gone_are_not_sent_singly(self, folder, tmp_path):
-        ledger = with_item_keys(a_ledger(tmp_path, *as_group(1, 2)), as_group(1, 2))
+        ledger = a_ledger(tmp_path, *as_group(1, 2))
         plan_of(folder, *frames(1, 2), ledger=ledger)
         assert decision(folder)[1] == "registered"
-
-
-def with_item_keys(version: LedgerVersion, known: list[dict[str, Any]]) -> LedgerVersion:
-    """Write the item keys of groups into a ledger, whatever its present code makes of them."""
-    table = pq.read_table(version.path)
-    item_keys = {row["key"]: row.get("item_key", row["key"]) for row in known}
-    place = table.column_names.index("item_key")
-    keys = [item_keys[key] for key in table["key"].to_pylist()]
-    pq.write_table(table.set_column(place, "item_key", [keys]), version.path)
-    return version
 
 
 class TestNarrowed:

@@ -202,6 +202,30 @@ def test_a_run_whose_build_never_finished_is_failed(house, monkeypatch):
         house.run("night 1")
 
 
+def test_a_group_is_registered_once_and_never_again_when_it_grows(house):
+    house.options = {"groups": [{"type": "image_group", "by": "folder", "complete": {"quiet_for": "0s"}}]}
+    house.bucket = Bucket({f"in/{folder}/{n}.jpg": JPEG for folder in "ab" for n in (9, 10)})
+    first = house.run("night 1")
+    assert (first["verdict"], first["registered"], first["failed"]) == ("ok", 2, 0)
+    [manifest] = house.encord.sent
+    groups = json.loads(manifest)["image_groups"]
+    assert [(group["title"], group["objectUrl_0"].rpartition("/")[2]) for group in groups] == [
+        ("in/a", "9.jpg"),
+        ("in/b", "9.jpg"),
+    ]
+    house.bucket = Bucket(
+        {f"in/{folder}/{n}.jpg": JPEG for folder in "ab" for n in (9, 10)} | {"in/b/11.jpg": JPEG}
+    )
+    house.run("night 2")
+    house.run("night 3", full_pass=True)
+    assert [len(json.loads(each)["image_groups"]) for each in house.encord.sent] == [2, 1]
+    [folder] = (state_folder() / "runs" / "cameras").glob("night_2*")
+    reasons = {row["key"]: row["reason"] for row in pq.read_table(folder / "plan.parquet").to_pylist()}
+    assert {key: reason for key, reason in reasons.items() if key.startswith("in/b/")} == dict.fromkeys(
+        ("in/b/10.jpg", "in/b/11.jpg", "in/b/9.jpg"), "grown"
+    )
+
+
 class TestPlanningSources:
     """What planning reads beside the listing, as the operator finds it."""
 

@@ -91,6 +91,8 @@ class Stack:
         """End every process and remove what lies outside the stack's root."""
         self.api.close()
         self.supervisor.stop()
+        # A stack that never became ready has no description to find them by.
+        remove_s3_sockets(self.settings)
         _remove_traces(self.places)
 
 

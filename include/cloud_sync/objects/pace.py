@@ -8,11 +8,16 @@ CPU and more memory for nothing.
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
+from typing import Final
 
-READING_S = 0.0015
+READING_S: Final = 0.0015
 """CPU seconds that asking for a page of 1,000 keys and reading it take."""
-FEWEST = 2
+FEWEST: Final = 2
 """One page is read while the store makes another."""
+BUSY: Final = 0.6
+"""A process that uses this share of a processor has little to gain from more threads: Python runs one."""
 
 
 class Pace:
@@ -20,14 +25,26 @@ class Pace:
 
     Args:
         most: Never more pages in flight than this.
+        wall_s: The clock.
+        cpu_s: CPU seconds that this process has used.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(
+        self,
+        most: int,
+        *,
+        wall_s: Callable[[], float] = time.monotonic,
+        cpu_s: Callable[[], float] = time.process_time,
+    ) -> None:
         self._most = most
         self._worth = min(FEWEST, most)
-        self._shortest_s = float("inf")
-        self._measured = 0
+        self._wall_s, self._cpu_s = wall_s, cpu_s
         self._lock = threading.Lock()
+        self._begin_round()
+
+    def _begin_round(self) -> None:
+        self._measured, self._shortest_s = 0, float("inf")
+        self._began_s, self._used_s = self._wall_s(), self._cpu_s()
 
     def waited(self, seconds: float) -> None:
         """Take the time that one page kept its caller waiting, the work of reading it left out."""
@@ -36,9 +53,11 @@ class Pace:
             self._shortest_s = min(self._shortest_s, seconds)
             # The shortest of two rounds: new connections and a busy machine make single pages slow.
             if self._measured >= 2 * self._worth:
-                wanted = FEWEST + int(self._shortest_s / READING_S)
-                self._worth = min(self._most, max(self._worth, wanted))
-                self._measured, self._shortest_s = 0, float("inf")
+                used = (self._cpu_s() - self._used_s) / max(self._wall_s() - self._began_s, READING_S)
+                if used < BUSY:
+                    wanted = FEWEST + int(self._shortest_s / READING_S)
+                    self._worth = min(self._most, max(self._worth, wanted))
+                self._begin_round()
 
     @property
     def worth(self) -> int:

@@ -7,9 +7,12 @@ import pytest
 from cloud_sync.objects.pace import FEWEST, Pace
 
 
-def paced(waits: list[float], most: int = 32) -> int:
-    pace = Pace(most)
+def paced(waits: list[float], *, most: int = 32, busy: float = 0.1) -> int:
+    """Give pages one after another, in a process that is busy for a share of the time."""
+    clock = {"s": 0.0}
+    pace = Pace(most, wall_s=lambda: clock["s"], cpu_s=lambda: clock["s"] * busy)
     for wait in waits:
+        clock["s"] += wait
         pace.waited(wait)
     return pace.worth
 
@@ -26,6 +29,10 @@ def test_slow_answers_want_many(wait_s: float, expected: int):
 
 def test_one_slow_answer_is_no_reason():
     assert paced([0.08, 0.08, 0.08, 0.0001]) == FEWEST
+
+
+def test_a_busy_process_gains_nothing():
+    assert paced([0.08] * 100, busy=0.9) == FEWEST
 
 
 def test_it_never_takes_back():

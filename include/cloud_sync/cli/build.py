@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -14,7 +14,7 @@ from cloud_sync.cli import options as shared
 from cloud_sync.cli.exits import ExitCode
 from cloud_sync.cli.files import check_new, write_whole
 from cloud_sync.cli.manifest import SUFFIXES
-from cloud_sync.cli.output import say
+from cloud_sync.cli.output import counted, say
 from cloud_sync.cli.run import planned_run
 from cloud_sync.cli.settings import checked, groups_settings, types_settings
 from cloud_sync.cli.store import parse_source
@@ -75,20 +75,17 @@ def build(
 
     What Encord does not take at one time goes into several files.
 
+    Each says skip_duplicate_urls: true, unless there is --no-skip-duplicate-urls.
+
     What is left out is said, with the reason. Ends with 1 if there is nothing to write.
     """
     integration = integration_of(context.params)
     output = Output.at(target, format, force=force)
+    output.check_says(skip_duplicate_urls=skip_duplicate_urls, allow_loss=allow_loss)
     with planned_run(integration, shared.Access(profile, endpoint_url, region)) as run:
-        for row in run.plan.rows:
-            _say_left_out(row)
+        _say_left_out(run.plan.rows)
         names = output.write(run, integration, allow_loss=allow_loss)
-        if not names:
-            say(f"Nothing to write of {source}.", style="yellow")
-            raise typer.Exit(ExitCode.FINDINGS)
-        for name in names:
-            typer.echo(name)
-        say(f"Wrote {run.plan.items:,} items of {run.plan.to_register:,} objects into {len(names):,} files.")
+        _say_written(run, names)
 
 
 def integration_of(options: Mapping[str, Any]) -> Integration:
@@ -172,6 +169,19 @@ class Output:
             )
         return cls(path, format or SUFFIXES.get(path.suffix.lower(), "json"), is_file, force)
 
+    def check_says(self, *, skip_duplicate_urls: bool, allow_loss: bool) -> None:
+        """Refuse before anything is listed what a CSV cannot say.
+
+        Raises:
+            ConfigError: The flag would be lost and `allow_loss` is false.
+        """
+        if self.format == "csv" and skip_duplicate_urls and not allow_loss:
+            raise ConfigError(
+                "a CSV cannot state skip_duplicate_urls: true.",
+                where=str(self.path),
+                remedy="Write JSON, or add --no-skip-duplicate-urls or --allow-loss.",
+            )
+
     def write(self, run: LocalRun, integration: Integration, *, allow_loss: bool) -> list[Path]:
         """Build the manifests of a run, all of them before the first is put in its place; return their paths.
 
@@ -217,9 +227,23 @@ def _as_csv(path: Path, *, allow_loss: bool) -> bytes:
     return convert_manifest(manifest, to="csv", allow_loss=allow_loss).data
 
 
-def _say_left_out(row: PlanRow) -> None:
+def _say_left_out(rows: Sequence[PlanRow]) -> None:
     from cloud_sync.planning.model import REASONS, SENT_ACTIONS
 
-    if row.action not in SENT_ACTIONS:
-        examples = ", ".join(row.examples)
-        say(f"Left out {row.objects:,} objects: {REASONS[row.reason]}. {examples}", style="yellow")
+    for row in rows:
+        if row.action not in SENT_ACTIONS:
+            examples = ", ".join(row.examples)
+            say(
+                f"Left out {counted(row.objects, 'object')}: {REASONS[row.reason]}. {examples}",
+                style="yellow",
+            )
+
+
+def _say_written(run: LocalRun, names: Sequence[Path]) -> None:
+    if not names:
+        say("Nothing to write.", style="yellow")
+        raise typer.Exit(ExitCode.FINDINGS)
+    for name in names:
+        typer.echo(name)
+    items, objects = counted(run.plan.items, "item"), counted(run.plan.to_register, "object")
+    say(f"Wrote {items} of {objects} into {counted(len(names), 'file')}.")

@@ -32,9 +32,7 @@ SizeOption = Annotated[int, typer.Option("--items-per-manifest", help="Most item
 SkipOption = Annotated[
     bool,
     typer.Option(
-        # The names in the help, because a terminal of 80 columns shows them cut.
-        help="--skip-duplicate-urls: Encord skips URLs that it has. --no-skip-duplicate-urls: it does not.",
-        rich_help_panel="A flag of the manifests",
+        help="Let Encord skip what it has.", rich_help_panel="A flag of the manifests", show_default="skip"
     ),
 ]
 TitleOption = Annotated[

@@ -12,7 +12,7 @@ import typer
 from cloud_sync.cli.exits import ExitCode
 from cloud_sync.cli.files import check_new, write_whole
 from cloud_sync.cli.options import AllowLossOption, ForceOption, FormatOption, LenientOption, OutputOption
-from cloud_sync.cli.output import Column, say, show_json, show_table
+from cloud_sync.cli.output import Column, counted, say, show_json, show_table
 from cloud_sync.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -78,14 +78,11 @@ def _linted(
 
 def _show_findings(manifest: ReadManifest, findings: Sequence[Finding]) -> None:
     levels = Counter(finding.level for finding in findings)
-    counts = ", ".join(
-        f"{levels[level]:,} {level}{'' if levels[level] == 1 else 's'}"
-        for level in ("error", "warning", "note")
-    )
+    counts = ", ".join(counted(levels[level], level) for level in ("error", "warning", "note"))
     if findings:
         rows = [((each.level, each.code), (each.place, each.message, each.remedy)) for each in findings]
         show_table(FINDING_COLUMNS, rows, title=manifest.file)
-    say(f"{manifest.file}: {len(manifest.items):,} items, {counts}.")
+    say(f"{manifest.file}: {counted(len(manifest.items), 'item')}, {counts}.")
 
 
 def _report(manifest: ReadManifest, findings: Sequence[Finding]) -> dict[str, Any]:
@@ -138,10 +135,13 @@ def convert(
     write_whole(target, converted.data)
     lost = Counter(loss.message for loss in converted.losses)
     for message, count in lost.items():
-        say(f"Lost of {count:,} items: {message}", style="yellow")
-    say(f"Wrote {target}: {len(manifest.items):,} items as {wanted.upper()}.")
+        say(f"Lost {count:,} times: {message}", style="yellow")
+    say(f"Wrote {target}: {counted(len(manifest.items), 'item')} as {wanted.upper()}.")
     if manifest.findings:
-        say(f"While reading: {len(manifest.findings):,} findings. See: cloud-sync manifest lint {source}")
+        say(
+            f"While reading: {counted(len(manifest.findings), 'finding')}. "
+            f"See: cloud-sync manifest lint {source}"
+        )
 
 
 def format_of(target: Path, given: Literal["json", "csv"] | None, *, option: str) -> Literal["json", "csv"]:

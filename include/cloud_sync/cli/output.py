@@ -57,6 +57,11 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return `1 item`, `2,000 items`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def say(message: str, *, style: str = "") -> None:
     """Write a line for people to stderr, as long as it is."""
     from rich.text import Text
@@ -101,7 +106,6 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         TextColumn("{task.completed:,.0f} objects", style="bold"),
-        TextColumn("{task.speed:,.0f}/s"),
         TimeElapsedColumn(),
     )
     console = _console(stderr=True)

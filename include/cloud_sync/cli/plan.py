@@ -16,7 +16,7 @@ from cloud_sync.cli.options import (
     StateFolderOption,
     TablesFolderOption,
 )
-from cloud_sync.cli.output import say, show_json, show_table
+from cloud_sync.cli.output import counted, say, show_json, show_table
 from cloud_sync.cli.run import PLAN_COLUMNS, plan_cells, planned_run
 from cloud_sync.errors import ConfigError
 
@@ -71,7 +71,8 @@ def plan(
             show_json(_document(integration, ledger, run.plan))
         else:
             show_table(PLAN_COLUMNS, [plan_cells(row) for row in run.plan.rows])
-        say(f"A sync would send {run.plan.items:,} items of {run.plan.to_register:,} objects.")
+        items, objects = counted(run.plan.items, "item"), counted(run.plan.to_register, "object")
+        say(f"A sync would send {items} of {objects}.")
 
 
 def _ledger(integration: Integration, state_folder: Path | None, dataset_hash: str | None) -> Ledger | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloud_sync.cli.output import Cell, Column, counting, say
+from cloud_sync.cli.output import Cell, Column, counted, counting, say
 from cloud_sync.cli.store import local_remedies, open_storage
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _list_and_plan(
     storage.store.check_access(prefix)
     with counting(f"Listing {place}") as count:
         listing = list_objects(storage.store, prefix, folder, on_objects=count)
-    say(f"Listed {listing.objects:,} objects under {place} in {listing.seconds:.1f} s.")
+    say(f"Listed {counted(listing.objects, 'object')} under {place} in {listing.seconds:.1f} s.")
     written = read_listing(folder, listing.index)
     return make_plan(
         folder,

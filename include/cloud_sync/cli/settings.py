@@ -33,6 +33,8 @@ OPTIONS: Final[Mapping[str, str]] = {
     "types.dicom": "--dicom",
     "types.text": "--text",
     "types": "the extensions",
+    "groups.type": "--group-type",
+    "groups.by": "--group-by",
     "groups.pattern": "--group-pattern",
     "groups.title": "--group-title",
     "groups.complete.quiet_for": "--quiet-for",

@@ -85,14 +85,19 @@ def open_storage(storage: Storage, access: Access) -> OpenStorage:
             where=f"bucket {storage.bucket}",
             remedy="Add --region, or set a region in the profile or in AWS_DEFAULT_REGION.",
         )
-    urls = ObjectUrls(
-        storage.provider,
-        storage.bucket,
-        style,
-        region=region,
-        endpoint_url=endpoint_url,
-        mrap_arn=storage.mrap_arn,
-    )
+    try:
+        urls = ObjectUrls(
+            storage.provider,
+            storage.bucket,
+            style,
+            region=region,
+            endpoint_url=endpoint_url,
+            mrap_arn=storage.mrap_arn,
+        )
+    except ConfigError as error:
+        if endpoint_url is not None:
+            error.remedy = "Change --endpoint-url, or write URLs in the style path (url_style, --url-style)."
+        raise
     store = open_s3(
         storage.bucket,
         endpoint_url=endpoint_url,

@@ -97,7 +97,9 @@ def check_integration(data: Mapping[str, Any], *, names: Mapping[str, str]) -> I
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
         problems = [f"{_name(detail['loc'], names)}: {_explain(detail)}" for detail in details]
-        raise ConfigError(" ".join(problems)) from None
+        if len(problems) > 1:
+            problems = [f"{len(problems)} problems.", *problems]
+        raise ConfigError("\n  ".join(problems)) from None
 
 
 def _name(loc: tuple[int | str, ...], names: Mapping[str, str]) -> str:

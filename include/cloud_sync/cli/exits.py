@@ -64,6 +64,8 @@ class Commands(TyperGroup):
                 return super().invoke(ctx)
             finally:
                 sys.stdout.flush()
+        except KeyboardInterrupt:
+            raise typer.Abort from None  # typer would leave without a word
         except BrokenPipeError:
             _forget_stdout()
             raise typer.Exit(ExitCode.READER_GONE) from None

@@ -129,9 +129,14 @@ def _session(profile: str | None, region: str | None) -> Any:
 def _configured(session: Any, endpoint_url: str | None) -> tuple[str | None, str | None]:
     """Return the endpoint, None for AWS itself, and how the bucket is addressed.
 
-    botocore knows from where both may come: AWS_ENDPOINT_URL, profiles, sections of services.
+    botocore knows from where both may come: AWS_ENDPOINT_URL, profiles, sections of services. A client that
+    signs nothing tells, without looking for credentials.
     """
-    client = session.client("s3", endpoint_url=endpoint_url, region_name=session.region_name or "us-east-1")
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    region, config = session.region_name or "us-east-1", Config(signature_version=UNSIGNED)
+    client = session.client("s3", endpoint_url=endpoint_url, region_name=region, config=config)
     host = urlsplit(client.meta.endpoint_url).hostname or ""
     is_aws = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
     addressing = (client.meta.config.s3 or {}).get("addressing_style")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -48,10 +48,6 @@ def schema(file: Annotated[Path, typer.Argument(help="Where to write it.", show_
     write_json_schema(file)
 
 
-def _text_option(help: str, *names: str) -> Any:
-    return typer.Option(*names, help=help, show_default=False)
-
-
 @app.command(
     epilog="Examples:\n\ncloud-sync integration new\n\ncloud-sync integration new --yes --name cameras "
     "--bucket my-bucket --dataset 'Street cameras'"
@@ -61,21 +57,21 @@ def new(
     context: typer.Context,
     output: Annotated[
         Path | None,
-        _text_option(
+        shared.option(
             "File to write. Left out: NAME.yaml in include/integrations, else here.", "--output", "-o"
         ),
     ] = None,
-    name: Annotated[str | None, _text_option("Names the DAG: sync__NAME.")] = None,
-    bucket: Annotated[str | None, _text_option("Bucket.")] = None,
-    prefix: Annotated[str | None, _text_option("Only keys that begin with this.")] = None,
-    storage_connection: Annotated[str | None, _text_option("Airflow connection of the bucket.")] = None,
-    dataset: Annotated[str | None, _text_option("Encord dataset, title or hash.")] = None,
-    encord_connection: Annotated[str | None, _text_option("Airflow connection of Encord.")] = None,
+    name: Annotated[str | None, shared.option("Names the DAG: sync__NAME.")] = None,
+    bucket: Annotated[str | None, shared.option("Bucket.")] = None,
+    prefix: Annotated[str | None, shared.option("Only keys that begin with this.")] = None,
+    storage_connection: Annotated[str | None, shared.option("Airflow connection of the bucket.")] = None,
+    dataset: Annotated[str | None, shared.option("Encord dataset, title or hash.")] = None,
+    encord_connection: Annotated[str | None, shared.option("Airflow connection of Encord.")] = None,
     only: shared.OnlyOption = None,
     group_type: shared.GroupTypeOption = None,
     group_by: shared.GroupByOption = None,
     group_pattern: shared.GroupPatternOption = None,
-    schedule: Annotated[str | None, _text_option("Cron expression, UTC.")] = None,
+    schedule: Annotated[str | None, shared.option("Cron expression, UTC.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: options and defaults say all.")] = False,
 ) -> None:
     """Write an integration file with a comment above each field; asks for what the options do not say.

@@ -11,7 +11,14 @@ import typer
 
 from cloud_sync.cli.exits import ExitCode
 from cloud_sync.cli.files import check_new, write_whole
-from cloud_sync.cli.options import AllowLossOption, ForceOption, FormatOption, LenientOption, OutputOption
+from cloud_sync.cli.options import (
+    AllowLossOption,
+    ForceOption,
+    FormatOption,
+    LenientOption,
+    OutputOption,
+    option,
+)
 from cloud_sync.cli.output import Column, counted, say, show_json, show_table
 from cloud_sync.errors import ManifestError
 
@@ -37,7 +44,7 @@ def lint(
     files: Annotated[list[Path], typer.Argument(help="Manifests, JSON or CSV.")],
     lenient: LenientOption = False,
     format: FormatOption = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Let warnings count as errors.")] = False,
+    strict: Annotated[bool, option("Let warnings count as errors.", "--strict")] = False,
     output: OutputOption = "table",
 ) -> None:
     """Say what is wrong with manifests before anything is sent.
@@ -112,7 +119,7 @@ def convert(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write.", show_default=False)],
     to: Annotated[
         Literal["json", "csv"] | None,
-        typer.Option("--to", help="What to write. Left out: by the end of OUT's name.", show_default=False),
+        option("What to write. Left out: by the end of OUT's name.", "--to"),
     ] = None,
     format: FormatOption = None,
     allow_loss: AllowLossOption = False,

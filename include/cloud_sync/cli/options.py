@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,127 +12,77 @@ ACCESS_PANEL = "Access to the bucket"
 GROUP_PANEL = "Several files as one item"
 URL_PANEL = "How object URLs are written"
 
+
+def option(help: str, *names: str, panel: str | None = None, metavar: str | None = None) -> Any:
+    """Return an option that may be left out, which its help explains better than a default does."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
+
+
 OutputOption = Annotated[
     Literal["table", "json"],
     typer.Option("--output", help="A table (in a pipe: cells between tabs), or JSON for programs."),
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
-LenientOption = Annotated[
-    bool, typer.Option("--lenient", help="Read JSON with commas before closing brackets.")
-]
+ForceOption = Annotated[bool, option("Replace a file that exists.", "--force")]
+LenientOption = Annotated[bool, option("Read JSON with commas before closing brackets.", "--lenient")]
 FormatOption = Annotated[
     Literal["json", "csv"] | None,
-    typer.Option("--format", help="What the files are. Left out: told by their content.", show_default=False),
+    option("What the files are. Left out: told by their content.", "--format"),
 ]
-AllowLossOption = Annotated[
-    bool, typer.Option("--allow-loss", help="Write a CSV even if it cannot say everything.")
-]
+AllowLossOption = Annotated[bool, option("Write a CSV even if it cannot say everything.", "--allow-loss")]
 
 ProfileOption = Annotated[
     str | None,
-    typer.Option(
-        help="Profile in ~/.aws. Left out: AWS_PROFILE, environment variables, the machine's role.",
-        rich_help_panel=ACCESS_PANEL,
-        show_default=False,
+    option(
+        "Profile in ~/.aws. Left out: AWS_PROFILE, environment variables, the machine's role.",
+        panel=ACCESS_PANEL,
     ),
 ]
 EndpointOption = Annotated[
     str | None,
-    typer.Option(
-        "--endpoint-url",
-        help="Address of an S3-compatible store. Left out: the profile's, else AWS.",
-        rich_help_panel=ACCESS_PANEL,
-        show_default=False,
-    ),
+    option("Address of an S3-compatible store. Left out: the profile's, else AWS.", panel=ACCESS_PANEL),
 ]
 RegionOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Region of the bucket. Left out: the profile's.",
-        rich_help_panel=ACCESS_PANEL,
-        show_default=False,
-    ),
-]
-UrlStyleOption = Annotated[
-    Literal["virtual-hosted", "path", "s3", "mrap"],
-    typer.Option(
-        "--url-style",
-        metavar="STYLE",
-        help="virtual-hosted, path, s3, or mrap with --mrap-arn.",
-        rich_help_panel=URL_PANEL,
-    ),
-]
-MrapOption = Annotated[
-    str | None,
-    typer.Option(
-        "--mrap-arn",
-        help="ARN of the Multi-Region Access Point.",
-        rich_help_panel=URL_PANEL,
-        show_default=False,
-    ),
+    str | None, option("Region of the bucket. Left out: the profile's.", panel=ACCESS_PANEL)
 ]
 
-OnlyOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Take only these types, such as videos,images,dicom. Left out: all but text.",
-        show_default=False,
+UrlStyleOption = Annotated[
+    Literal["virtual-hosted", "path", "s3", "mrap"],
+    option(
+        "virtual-hosted (left out: this one), path, s3, or mrap with --mrap-arn.",
+        panel=URL_PANEL,
+        metavar="STYLE",
     ),
+]
+MrapOption = Annotated[str | None, option("ARN of the Multi-Region Access Point.", panel=URL_PANEL)]
+
+OnlyOption = Annotated[
+    str | None, option("Take only these types, such as videos,images,dicom. Left out: all but text.")
 ]
 GroupTypeOption = Annotated[
     Literal["image_group", "image_sequence", "dicom_series"] | None,
-    typer.Option(
-        "--group-type",
-        metavar="TYPE",
-        help="image_group, image_sequence or dicom_series.",
-        rich_help_panel=GROUP_PANEL,
-        show_default=False,
-    ),
+    option("image_group, image_sequence or dicom_series.", panel=GROUP_PANEL, metavar="TYPE"),
 ]
 GroupByOption = Annotated[
     Literal["folder", "regex", "series_uid"] | None,
-    typer.Option(
-        "--group-by",
-        metavar="BY",
-        help="folder, regex (with --group-pattern) or series_uid.",
-        rich_help_panel=GROUP_PANEL,
-        show_default=False,
-    ),
+    option("folder, regex (with --group-pattern) or series_uid.", panel=GROUP_PANEL, metavar="BY"),
 ]
 GroupPatternOption = Annotated[
     str | None,
-    typer.Option(
-        "--group-pattern",
-        help="Regular expression (RE2) with the named groups group and, if wanted, index and count.",
-        rich_help_panel=GROUP_PANEL,
-        show_default=False,
+    option(
+        "Regular expression (RE2) with the named groups group and, if wanted, index and count.",
+        panel=GROUP_PANEL,
     ),
 ]
 GroupTitleOption = Annotated[
-    str | None,
-    typer.Option(
-        "--group-title",
-        help="Template of the titles of groups. Left out: {group}.",
-        rich_help_panel=GROUP_PANEL,
-        show_default=False,
-    ),
+    str | None, option("Template of the titles of groups. Left out: {group}.", panel=GROUP_PANEL)
 ]
 
 StateFolderOption = Annotated[
     Path | None,
-    typer.Option(
-        "--state-folder",
-        help="Airflow's state folder, for the ledger in it. Left out: everything counts as new.",
-        show_default=False,
-    ),
+    option("Airflow's state folder, for the ledger in it. Left out: everything counts as new."),
 ]
 TablesFolderOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--tables-folder",
-        help="Folder of metadata tables. Left out: `tables` in the state folder.",
-        show_default=False,
-    ),
+    Path | None, option("Folder of metadata tables. Left out: `tables` in the state folder.")
 ]
 
 

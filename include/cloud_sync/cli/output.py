@@ -77,8 +77,8 @@ def show_json(value: Any) -> None:
 
 def show_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, title: str = "") -> None:
     """Write rows to stdout. In a pipe each row begins with the title, if there is one."""
-    console = _console()
-    if not console.is_terminal:
+    # Not rich's own answer, which FORCE_COLOR changes: a program that reads would get a table.
+    if not sys.stdout.isatty():
         first = [title] if title else []
         _write("".join("\t".join([*first, *_cells(row)]) + "\n" for row in rows))
         return
@@ -92,7 +92,7 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, tit
         table.add_column(Text(column.name), justify="left" if column.kind == "text" else "right")
     for row in rows[:ROWS_ON_A_TERMINAL]:
         table.add_row(*(_shown(cell, column) for cell, column in zip(row, columns, strict=True)))
-    console.print(table)
+    _console().print(table)
     if len(rows) > ROWS_ON_A_TERMINAL:
         say(f"{len(rows) - ROWS_ON_A_TERMINAL:,} more rows: send the output to a file or a pipe to see all.")
 
@@ -108,8 +108,8 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
         TextColumn("{task.completed:,.0f} objects", style="bold"),
         TimeElapsedColumn(),
     )
-    console = _console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    is_shown, console = sys.stderr.isatty(), _console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not is_shown) as progress:
         task = progress.add_task(printable(what), total=None)
         yield lambda objects: progress.update(task, advance=objects)
 

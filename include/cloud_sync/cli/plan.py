@@ -15,6 +15,7 @@ from cloud_sync.cli.options import (
     RegionOption,
     StateFolderOption,
     TablesFolderOption,
+    option,
 )
 from cloud_sync.cli.output import counted, say, show_json, show_table
 from cloud_sync.cli.run import PLAN_COLUMNS, plan_cells, planned_run
@@ -39,7 +40,7 @@ def plan(
     state_folder: StateFolderOption = None,
     dataset_hash: Annotated[
         str | None,
-        typer.Option(help="Which dataset's ledger, if there are several.", show_default=False),
+        option("Which dataset's ledger, if there are several."),
     ] = None,
     tables_folder: TablesFolderOption = None,
     profile: ProfileOption = None,

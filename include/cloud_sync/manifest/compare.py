@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Final, Literal
 
 from cloud_sync.manifest.content import ReadManifest, refuse_errors
@@ -50,6 +50,8 @@ def compare_manifests(before: ReadManifest, after: ReadManifest) -> tuple[Differ
     differences = [*_flags(before, after)]
     differences += [_one("removed", before, position) for position in removed]
     for first, second in pairs:
+        if before.items[first] == after.items[second]:
+            continue
         if detail := "; ".join(_changes(before.items[first], after.items[second])):
             differences.append(
                 Difference(
@@ -87,20 +89,44 @@ def _matched(
     pairs: list[tuple[int, int]] = []
     left, right = list(range(len(before))), list(range(len(after)))
     for key_of in (_files_key, _title_key):
-        waiting: dict[Hashable, deque[int]] = {}
-        for position in right:
-            if (key := key_of(after[position])) is not None:
-                waiting.setdefault(key, deque()).append(position)
+        partners = _Partners(key_of, after, right)
         unmatched = []
         for position in left:
-            partners = waiting.get(key_of(before[position]))
-            if partners:
-                pairs.append((position, partners.popleft()))
-            else:
+            partner = partners.take(key_of(before[position]))
+            if partner is None:
                 unmatched.append(position)
-        taken = {second for _, second in pairs}
-        left, right = unmatched, [position for position in right if position not in taken]
+            else:
+                pairs.append((position, partner))
+        left, right = unmatched, partners.rest()
     return sorted(pairs), left, right
+
+
+class _Partners:
+    """Items by a key. Most keys are there once, and a list for each of 500,000 would cost a lot of memory."""
+
+    def __init__(
+        self, key_of: Callable[[Item], Hashable], items: Sequence[Item], positions: list[int]
+    ) -> None:
+        self._first: dict[Hashable, int] = {}
+        self._others: dict[Hashable, deque[int]] = {}
+        self._without: list[int] = []
+        for position in positions:
+            key = key_of(items[position])
+            if key is None:
+                self._without.append(position)
+            elif self._first.setdefault(key, position) != position:
+                self._others.setdefault(key, deque()).append(position)
+
+    def take(self, key: Hashable) -> int | None:
+        """Return the first item that has the key and is not taken yet, or None."""
+        position = self._first.pop(key, None)
+        if others := self._others.get(key):
+            self._first[key] = others.popleft()
+        return position
+
+    def rest(self) -> list[int]:
+        """Return those that nobody took, in order."""
+        return sorted(chain(self._without, self._first.values(), *self._others.values()))
 
 
 def _files_key(item: Item) -> Hashable:

@@ -42,7 +42,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 def environment(endpoint_url: str) -> dict[str, str]:
     """Return what a person would have exported."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "FORCE_"))}
     return {
         **own,
         "AWS_ACCESS_KEY_ID": "test-access-key",

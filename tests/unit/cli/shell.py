@@ -14,4 +14,6 @@ if TYPE_CHECKING:
 
 def cloud_sync(*arguments: Any, answers: str | None = None) -> Result:
     """Run a command; what is no text is written as one. Output is that of a pipe."""
-    return CliRunner().invoke(app, [str(one) for one in arguments], input=answers)
+    # Colours that the surroundings ask for would stand in what is compared.
+    runner = CliRunner(env={"FORCE_COLOR": None, "TTY_COMPATIBLE": None})
+    return runner.invoke(app, [str(one) for one in arguments], input=answers)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud_sync.integration import Types
 from cloud_sync.manifest.lint import lint
 from cloud_sync.manifest.reader import read_manifest
 from tests.unit.cli.buckets import put_in_place
@@ -174,6 +175,13 @@ class TestSettings:
         named = [line.strip().split(":")[0] for line in result.stderr.splitlines()[1:]]
         assert named == ["--minimum-age", "--videos", "--title", "--items-per-manifest"]
         assert "Listed" not in result.stderr
+
+
+@pytest.mark.parametrize("name", Types.model_fields)
+def test_the_help_names_the_extensions_of_integration_files(name):
+    page = cloud_sync("manifest", "build", "--help").stdout
+    assert f"--{name} " in page
+    assert ",".join(Types.model_fields[name].default or ["none"]) in page
 
 
 class TestAccess:

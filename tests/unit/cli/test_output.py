@@ -26,6 +26,13 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.fixture(autouse=True)
+def without_wishes_of_the_surroundings(monkeypatch):
+    """Decide here whether there are colours."""
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def terminal_of(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """Make stdout a terminal without colours; in the test itself, because pytest sets stdout before each."""
     stream = Terminal()
@@ -33,8 +40,6 @@ def terminal_of(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("COLUMNS", "60")
-    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
-        monkeypatch.delenv(name, raising=False)
     return stream
 
 

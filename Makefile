@@ -15,10 +15,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lint types imports test unit demo up down bench fuzz schema lock clean
+.PHONY: help venv lint types imports test unit demo up down bench fuzz schema reference lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(INSTALLED) ## Create .venv and install the pinned requirements and the project
 
@@ -73,6 +73,9 @@ fuzz: $(INSTALLED) ## Fuzz the manifest readers for FUZZ_SECONDS (installs ather
 
 schema: $(INSTALLED) ## Write the JSON schema of integration files, for editors
 	$(BIN)/python -m cloud_sync.cli integration schema include/integrations/integration.schema.json
+
+reference: $(INSTALLED) ## Write the commands and their options into docs/cli.md
+	$(BIN)/python -m cloud_sync.cli.reference docs/cli.md
 
 lock: $(INSTALLED) ## Resolve requirements*.in into requirements*.txt (ARGS=--upgrade for new versions)
 	$(COMPILE) $(ARGS) requirements.in -o requirements.txt

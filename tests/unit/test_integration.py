@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from cloud_sync.errors import CloudSyncError, ConfigError
 from cloud_sync.integration import (
     Integration,
+    check_integration,
     is_uuid,
     json_schema,
     load_integration,
@@ -391,6 +392,36 @@ def put(data: dict[str, Any], place: tuple[str | int, ...], value: Any) -> None:
     if around[-1:] == ["table"]:
         section["path"] = "a.csv"
     section[name] = value
+
+
+class TestSettingsThatStandInNoFile:
+    GOOD = {  # noqa: RUF012 (only read)
+        "name": "cams",
+        "storage": {"provider": "s3", "connection_id": "a", "bucket": "b"},
+        "target": {"connection_id": "e", "dataset": "d"},
+    }
+
+    def test_good_ones_are_an_integration(self):
+        assert check_integration(self.GOOD, names={}) == Integration.model_validate(self.GOOD)
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"name": "X"}, "--name: string should match"),
+            ({"title": "{x}"}, "title: {x} is no field of a title here"),
+            (
+                {"groups": [{"type": "image_group", "by": "regex", "pattern": "("}]},
+                "--pattern: cannot be used",
+            ),
+            ({"groups": [{"type": "image_group", "by": "x"}]}, "--groups: input should be 'folder'"),
+            ({"name": "X", "title": "{x}"}, "2 problems.\n  --name: "),
+        ],
+    )
+    def test_a_wrong_one_is_called_as_its_person_calls_it(self, wrong, message):
+        names = {"name": "--name", "groups": "--groups", "groups.pattern": "--pattern"}
+        with pytest.raises(ConfigError) as caught:
+            check_integration({**self.GOOD, **wrong}, names=names)
+        assert str(caught.value).startswith(message)
 
 
 def test_the_frozen_form_gives_the_same_integration_back():

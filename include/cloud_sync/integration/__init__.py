@@ -4,7 +4,12 @@ The model is the one source of its fields, defaults and limits: the JSON schema 
 it, and each error names the file, the line and the remedy.
 """
 
-from cloud_sync.integration.files import LoadedIntegrations, load_integration, load_integrations
+from cloud_sync.integration.files import (
+    LoadedIntegrations,
+    check_integration,
+    load_integration,
+    load_integrations,
+)
 from cloud_sync.integration.groups import Complete, GroupRule
 from cloud_sync.integration.metadata import Metadata, Table
 from cloud_sync.integration.model import (
@@ -30,6 +35,7 @@ __all__ = [
     "Target",
     "Types",
     "Upload",
+    "check_integration",
     "is_uuid",
     "json_schema",
     "load_integration",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -78,6 +79,33 @@ def load_integration(path: Path) -> Integration:
         return Integration.model_validate(file.data)
     except ValidationError as error:
         raise _validation_error(path, file, error) from None
+
+
+def check_integration(data: Mapping[str, Any], *, names: Mapping[str, str]) -> Integration:
+    """Check settings that stand in no file.
+
+    Args:
+        data: The settings, as a file would have them.
+        names: What a person calls each: `{"storage.bucket": "--bucket"}`. A section's name holds for all in
+            it that has no name of its own.
+
+    Raises:
+        ConfigError: Something is wrong; names each setting and each remedy.
+    """
+    try:
+        return Integration.model_validate(data)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False)
+        problems = [f"{_name(detail['loc'], names)}: {_explain(detail)}" for detail in details]
+        if len(problems) > 1:
+            problems = [f"{len(problems)} problems.", *problems]
+        raise ConfigError("\n  ".join(problems)) from None
+
+
+def _name(loc: tuple[int | str, ...], names: Mapping[str, str]) -> str:
+    steps = [step for step in loc if isinstance(step, str)]
+    dotted = [".".join(steps[:length]) for length in range(len(steps), 0, -1)]
+    return next((names[name] for name in dotted if name in names), dotted[0] if dotted else "the settings")
 
 
 def _validation_error(path: Path, file: YamlFile, error: ValidationError) -> ConfigError:

@@ -26,7 +26,7 @@ from cloud_sync.objects.tally import Tally
 from cloud_sync.run_folder import FileRef, sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from cloud_sync.objects.spans import Unit
     from cloud_sync.objects.stores import ObjectStore
@@ -70,6 +70,7 @@ def list_objects(
     *,
     pages_in_flight: int = PAGES_IN_FLIGHT,
     part_rows: int = PART_ROWS,
+    on_objects: Callable[[int], None] | None = None,
 ) -> Listing:
     """List every object whose key starts with `prefix` into `listing/part-<nnnn>.parquet`, sorted by key.
 
@@ -83,6 +84,7 @@ def list_objects(
         pages_in_flight: How many pages are asked for at the same time at most; as many as the store's
             answers are slow.
         part_rows: Rows of a Parquet file.
+        on_objects: Called with the number of objects of each page that has arrived.
 
     Raises:
         ObjectStoreError: The store refused, or failed for longer than the retries last.
@@ -90,7 +92,7 @@ def list_objects(
     """
     try:
         with _system_memory():
-            return _listed(store, prefix, folder, pages_in_flight, part_rows)
+            return _listed(store, prefix, folder, pages_in_flight, part_rows, on_objects=on_objects)
     except OSError as error:
         raise StorageError(
             f"the listing cannot be written: {error.strerror or type(error).__name__}.",
@@ -101,7 +103,13 @@ def list_objects(
 
 
 def _listed(
-    store: ObjectStore, prefix: str, folder: RunFolder, pages_in_flight: int, part_rows: int
+    store: ObjectStore,
+    prefix: str,
+    folder: RunFolder,
+    pages_in_flight: int,
+    part_rows: int,
+    *,
+    on_objects: Callable[[int], None] | None,
 ) -> Listing:
     started, listed_at = time.monotonic(), datetime.now(UTC)
     _remove_old_files(folder)
@@ -112,6 +120,8 @@ def _listed(
         with Crew(store, units, tally, pages_in_flight) as crew:
             for unit, batch in crew.arriving():
                 turns.take(unit, batch)
+                if on_objects and batch is not None:
+                    on_objects(batch.num_rows)
     return _indexed(folder, prefix, writer, tally, listed_at=listed_at, seconds=time.monotonic() - started)
 
 

@@ -148,6 +148,14 @@ def test_the_index_says_what_there_is(tmp_path: Path):
     assert RunFolder(tmp_path).verified(listing.index)
 
 
+def test_objects_are_counted_as_they_arrive(tmp_path: Path):
+    counts: list[int] = []
+    store = FakeStore(many_folders(3, 20), page_size=7)
+    listing = list_objects(cast("ObjectStore", store), "", RunFolder(tmp_path), on_objects=counts.append)
+    assert sum(counts) == listing.objects == 60
+    assert len(counts) > 3
+
+
 def test_running_again_leaves_nothing_of_the_try_before(tmp_path: Path):
     run(FakeStore(many_folders(10, 10)), "", tmp_path, part_rows=10)
     listing = run(FakeStore({"a": 5}), "", tmp_path, part_rows=10)

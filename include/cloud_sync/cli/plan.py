@@ -1,0 +1,116 @@
+"""`cloud-sync plan`: what a sync would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cloud_sync.cli.options import (
+    Access,
+    EndpointOption,
+    OutputOption,
+    ProfileOption,
+    RegionOption,
+    StateFolderOption,
+    TablesFolderOption,
+    option,
+)
+from cloud_sync.cli.output import counted, say, show_json, show_table
+from cloud_sync.cli.run import PLAN_COLUMNS, plan_cells, planned_run
+from cloud_sync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cloud_sync.integration import Integration
+    from cloud_sync.ledger import Ledger
+    from cloud_sync.planning.plan import Plan
+
+EPILOG = (
+    "Examples:\n\ncloud-sync plan include/integrations/cameras.yaml --profile work\n\n"
+    "cloud-sync plan cameras.yaml --state-folder /opt/airflow/cloud_sync"
+)
+
+
+def plan(
+    *,
+    file: Annotated[
+        Path, typer.Argument(metavar="INTEGRATION", help="Integration file.", show_default=False)
+    ],
+    state_folder: StateFolderOption = None,
+    dataset_hash: Annotated[
+        str | None,
+        option("Which dataset's ledger, if there are several."),
+    ] = None,
+    tables_folder: TablesFolderOption = None,
+    profile: ProfileOption = None,
+    endpoint_url: EndpointOption = None,
+    region: RegionOption = None,
+    output: OutputOption = "table",
+) -> None:
+    """Show what a sync would do: list the bucket and plan, and send nothing.
+
+    The bucket is read with this machine's credentials, not those of the Airflow connection.
+
+    Encord is not asked, so what others registered there counts as new.
+    """
+    from cloud_sync.integration import load_integration
+
+    integration = load_integration(file)
+    ledger = _ledger(integration, state_folder, dataset_hash)
+    tables = tables_folder or (state_folder / "tables" if state_folder else None)
+    if integration.metadata.table and tables is None:
+        raise ConfigError(
+            f"needs the table {integration.metadata.table.path}.",
+            where=f"{file}, metadata.table",
+            remedy="Say where it is with --tables-folder or --state-folder.",
+        )
+    with planned_run(
+        integration, Access(profile, endpoint_url, region), ledger=ledger, tables_folder=tables
+    ) as run:
+        if output == "json":
+            show_json(_document(integration, ledger, run.plan))
+        else:
+            show_table(PLAN_COLUMNS, [plan_cells(row) for row in run.plan.rows])
+        items, objects = counted(run.plan.items, "item"), counted(run.plan.to_register, "object")
+        say(f"A sync would send {items} of {objects}.")
+
+
+def _ledger(integration: Integration, state_folder: Path | None, dataset_hash: str | None) -> Ledger | None:
+    """Return the integration's ledger; None if there is none, which is said.
+
+    Raises:
+        ConfigError: There are several, and nothing says which.
+    """
+    from cloud_sync.ledger import Ledger
+
+    if state_folder is None:
+        say("Without --state-folder everything counts as new.", style="yellow")
+        return None
+    folder = state_folder / "ledgers" / integration.name
+    known = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    wanted = dataset_hash or (integration.target.dataset if integration.target.dataset_is_hash else None)
+    if wanted is None and len(known) > 1:
+        raise ConfigError(
+            f"there are ledgers of the datasets {', '.join(known)}.",
+            where=str(folder),
+            remedy="Say which with --dataset-hash.",
+        )
+    chosen = wanted or next(iter(known), None)
+    if chosen not in known:
+        say(f"There is no ledger in {folder} yet: everything counts as new.", style="yellow")
+        return None
+    return Ledger(folder / str(chosen))
+
+
+def _document(integration: Integration, ledger: Ledger | None, plan: Plan) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from cloud_sync.planning.model import REASONS
+
+    return {
+        "integration": integration.name,
+        "ledger": str(ledger.files.root) if ledger else None,
+        "to_register": {"objects": plan.to_register, "items": plan.items},
+        "rows": [{**asdict(row), "reason_text": REASONS[row.reason]} for row in plan.rows],
+    }

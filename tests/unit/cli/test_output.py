@@ -1,0 +1,97 @@
+"""Tables, cells and lines: for terminals, for pipes."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from cloud_sync.cli.output import Column, counted, printable, say, show_table
+
+COLUMNS = (
+    Column("level / code"),
+    Column("place / remedy"),
+    Column("objects", "count"),
+    Column("size", "bytes"),
+)
+ROWS = [(("error", "url"), ("line [3]", "Do\tit."), 1234, 5678), (("note", "x"), ("", ""), 0, 0)]
+
+
+class Terminal(io.StringIO):
+    """What a terminal is sent."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def without_wishes_of_the_surroundings(monkeypatch):
+    """Decide here whether there are colours."""
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def terminal_of(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Make stdout a terminal without colours; in the test itself, because pytest sets stdout before each."""
+    stream = Terminal()
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "60")
+    return stream
+
+
+def test_on_a_terminal_a_table_with_texts_above_each_other(monkeypatch):
+    terminal = terminal_of(monkeypatch)
+    show_table(COLUMNS, ROWS, title="m.json")
+    lines = [line.strip() for line in terminal.getvalue().splitlines() if line.strip()]
+    assert [" ".join(line.split()) for line in lines if not line.startswith("─")] == [
+        "m.json",
+        "level / code place / remedy objects size",
+        "error line [3] 1,234 5.7 kB",
+        "url Do\\tit.",
+        "note 0 0 bytes",
+        "x",
+    ]
+
+
+def test_on_a_terminal_no_more_than_a_person_reads(monkeypatch, capsys):
+    terminal = terminal_of(monkeypatch)
+    show_table(COLUMNS[:1], [((f"row {number}"),) for number in range(150)])
+    assert terminal.getvalue().count("row ") == 100
+    assert "50 more rows" in capsys.readouterr().err
+
+
+def test_in_a_pipe_cells_between_tabs(capsys):
+    show_table(COLUMNS, ROWS, title="m.json")
+    assert capsys.readouterr().out.splitlines() == [
+        "m.json\terror\turl\tline [3]\tDo\\tit.\t1234\t5678",
+        "m.json\tnote\tx\t\t\t0\t0",
+    ]
+
+
+def test_lines_are_as_long_as_they_are(capsys):
+    say("x " * 200 + "\nnext \x1b[31m")
+    first, second = capsys.readouterr().err.splitlines()
+    assert len(first) == 400
+    assert second == r"next \x1b[31m"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ü", "plain ü"),
+        ("\x1b[2J", r"\x1b[2J"),
+        ("a\u202eb", r"a\u202eb"),
+        ("\udc80", r"\udc80"),
+        ("", ""),
+    ],
+)
+def test_printable(text, shown):
+    assert printable(text) == shown
+
+
+def test_counted():
+    assert (counted(1, "item"), counted(2000, "item")) == ("1 item", "2,000 items")

@@ -62,10 +62,13 @@ def verdict_of(plan: Sequence[PlanRow], settlement: Settlement) -> Verdict:
 
 
 def make_report(folder: RunFolder, facts: RunFacts, settlement: Settlement) -> dict[str, Any]:
-    """Write `report.json` and return it."""
+    """Write `report.json` and return it.
+
+    What is listed is counted in objects, what is sent and registered in items; `planned` says both.
+    """
     jobs = [outcome.status for _, outcome in settlement.ended]
-    known = sum(row.objects for row in facts.plan if row.reason == "registered")
-    planned = sum(row.objects for row in facts.plan if row.action in SENT_ACTIONS)
+    known = sum(row.items for row in facts.plan if row.reason == "registered")
+    planned = sum(row.items for row in facts.plan if row.action in SENT_ACTIONS)
     report = {
         **asdict(facts),
         "verdict": verdict_of(facts.plan, settlement).value,
@@ -111,24 +114,24 @@ def summary(report: Mapping[str, Any]) -> str:
     ]
     for row in report["planned"]:
         lines.append(
-            f"  plan: {row['action']:<14}{row['objects']:>9,} {row['item_type'] or 'other'}: "
-            f"{REASONS[row['reason']]}"
+            f"  plan: {row['action']:<14}{row['items'] or row['objects']:>9,} "
+            f"{_unit(row)}, {row['item_type'] or 'other'}: {REASONS[row['reason']]}"
         )
         if report["mode"] == PLAN_ONLY:
             lines += [f"      {key}" for key in row["examples"]]
     if report["mode"] != PLAN_ONLY:
         lines += [
             f"  manifests           {report['manifests']:>9,}",
-            f"  registered          {report['registered']:>9,}",
-            f"  already registered  {report['already_registered']:>9,}",
+            f"  registered          {report['registered']:>9,} items",
+            f"  already registered  {report['already_registered']:>9,} items",
             *(
                 f"      {kind:<16}{tally['items']:>9,} items, {tally['files']:,} files"
                 for kind, tally in report["registered_by_type"].items()
             ),
-            f"  failed              {report['failed']:>9,}",
+            f"  failed              {report['failed']:>9,} items",
         ]
     if report["waiting"]:
-        lines.append(f"  never answered for  {report['waiting']:>9,}: see the failed tasks of this run")
+        lines.append(f"  never answered for  {report['waiting']:>9,} items: see the failed tasks of this run")
     for cause in report["failures_by_cause"]:
         lines.append(f"  {cause['count']:,} x {cause['failure_class']}: {cause['reason']} {cause['remedy']}")
         lines += [f"      {url}" for url in cause["examples"]]
@@ -136,6 +139,13 @@ def summary(report: Mapping[str, Any]) -> str:
         lines.append(f"  all failures: {report['files']['failures_csv']}")
     lines.append(f"  all of this: {report['files']['report']}")
     return "\n".join(lines)
+
+
+def _unit(row: Mapping[str, Any]) -> str:
+    """Say what a line of the plan counts: items, and of how many objects they are if that differs."""
+    if not row["items"]:
+        return "objects"
+    return "items" if row["items"] == row["objects"] else f"items of {row['objects']:,} objects"
 
 
 def check_verdict(report: Mapping[str, Any]) -> None:

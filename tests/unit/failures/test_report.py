@@ -51,9 +51,11 @@ def ended(status: str = "done", items: int = 10) -> tuple[ManifestEntry, Outcome
     return entry, outcome
 
 
-NEW = PlanRow("register", "image", "new", 10, 1000, ("a.jpg",))
-QUARANTINED = PlanRow("skip", "image", "quarantined", 1, 10, ("bad.jpg",))
-REGISTERED = PlanRow("skip", "image", "registered", 30, 300, ("old.jpg",))
+NEW = PlanRow("register", "image", "new", 10, 1000, ("a.jpg",), items=10)
+QUARANTINED = PlanRow("skip", "image", "quarantined", 1, 10, ("bad.jpg",), items=1)
+REGISTERED = PlanRow("skip", "image", "registered", 30, 300, ("old.jpg",), items=30)
+SERIES = PlanRow("skip", "dicom_series", "registered", 700, 7000, ("ct/1.dcm",), items=2)
+GROUPS = PlanRow("retry", "image_group", "failed_before", 48, 480, ("g/1.jpg",), items=2)
 OTHER = PlanRow("skip", None, "unknown_type", 2, 20, ("x.txt",))
 
 VERDICTS = [
@@ -131,7 +133,7 @@ def test_the_report_says_it_all(folder):
                 "objects": 10,
                 "total_bytes": 1000,
                 "examples": ["a.jpg"],
-                "items": 0,
+                "items": 10,
             },
             {
                 "action": "skip",
@@ -168,6 +170,16 @@ def test_what_the_plan_skipped_as_registered_counts_as_registered_already(folder
     assert make_report(folder, facts(plan=(NEW, REGISTERED)), settlement())["already_registered"] == 31
 
 
+def test_items_are_counted_and_not_their_files(folder):
+    plan = (NEW, GROUPS, SERIES)
+    assert make_report(folder, facts(plan=plan), settlement())["already_registered"] == 3
+    assert make_report(folder, facts(plan=plan), Settlement(unbuilt=True))["waiting"] == 12
+    text = summary(make_report(folder, facts(plan=plan), settlement()))
+    assert "  plan: register             10 items, image: new" in text
+    assert "  plan: retry                 2 items of 48 objects, image_group: failed before" in text
+    assert "  plan: skip                  2 items of 700 objects, dicom_series: registered already" in text
+
+
 def test_causes_are_counted_the_most_frequent_first():
     assert failures_by_cause(settlement().failures) == [
         {
@@ -195,14 +207,14 @@ def test_the_summary_in_the_log(folder):
             "Integration cameras, run night 1: ok_with_quarantine",
             "  dataset             Cameras (6f1e)",
             "  listed                     12 objects, 1,020 bytes",
-            "  plan: register             10 image: new since the last run",
-            "  plan: skip                  2 other: its extension stands under no type",
+            "  plan: register             10 items, image: new since the last run",
+            "  plan: skip                  2 objects, other: its extension stands under no type",
             "  manifests                   1",
-            "  registered                  7",
-            "  already registered          1",
+            "  registered                  7 items",
+            "  already registered          1 items",
             "      image                   6 items, 6 files",
             "      image_group             2 items, 2,400 files",
-            "  failed                      2",
+            "  failed                      2 items",
             "  7 x corrupt: The object is empty. Upload it again, or delete it.",
             *[f"      https://b/{n}.jpg" for n in range(5)],
             "  1 x missing: Gone. Nothing.",

@@ -108,11 +108,11 @@ class TargetFolder:
 
     def find(self, items: Iterable[SentItem]) -> tuple[list[str], list[SentItem]]:
         """Return the uuids of the items that the folder holds, and the items that it does not hold."""
-        from cloud_sync.registration.folder import find_items
+        from cloud_sync.registration.folder import RENAMED_AT_MOST, find_items
 
         if self.target.folder_uuid is None:
             return [], list(items)
-        return find_items(self._client, self.target.folder_uuid, items)
+        return find_items(self._client, self.target.folder_uuid, items, renamed_at_most=RENAMED_AT_MOST)
 
     def link(self, item_uuids: Sequence[str]) -> None:
         """Link items to the dataset; a backing folder's items are in it already."""

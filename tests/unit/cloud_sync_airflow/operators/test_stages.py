@@ -6,7 +6,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -224,6 +224,21 @@ def test_a_group_is_registered_once_and_never_again_when_it_grows(house):
     assert {key: reason for key, reason in reasons.items() if key.startswith("in/b/")} == dict.fromkeys(
         ("in/b/10.jpg", "in/b/11.jpg", "in/b/9.jpg"), "grown"
     )
+
+
+def test_a_group_that_was_renamed_in_encord_is_no_failure_and_counts_once(house):
+    import shutil
+
+    house.options = {"groups": [{"type": "image_group", "by": "folder", "complete": {"quiet_for": "0s"}}]}
+    house.bucket = Bucket({f"in/{folder}/{n}.jpg": JPEG for folder in "ab" for n in (9, 10)})
+    house.run("night 1")
+    for uuid, item in house.encord.items.items():
+        house.encord.items[uuid] = replace(item, name=f"renamed by {item.name}")
+    shutil.rmtree(state_folder() / "ledgers")
+    for run_id in ("night 2", "night 3"):  # sent again, then known by the ledger
+        result = house.run(run_id)
+        assert (result["already_registered"], result["failed"]) == (2, 0)
+    assert len(house.encord.sent) == 2
 
 
 class TestPlanningSources:

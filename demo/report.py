@@ -12,32 +12,11 @@ from urllib.parse import unquote, urlsplit
 from rich.table import Table
 
 from cloud_sync.errors import StorageError
+from cloud_sync.planning.model import REASONS, PlanRow
 from cloud_sync.run_folder import safe_name
-from demo.media import BUCKET
+from demo.content import BUCKET
 
 REPORT, FAILURES = "report.json", "failures.csv"
-
-
-@dataclass(frozen=True, slots=True)
-class PlanLine:
-    """What the plan did with so many objects, and why.
-
-    Attributes:
-        reason: Its short name in the plan (`new`, `excluded`).
-    """
-
-    action: str
-    item_type: str
-    reason: str
-    objects: int
-
-    @property
-    def explanation(self) -> str:
-        """The reason as people read it, with the type of the items."""
-        from cloud_sync.planning.model import REASONS
-
-        text = REASONS.get(self.reason, self.reason)
-        return f"{self.item_type}: {text}" if self.item_type else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +37,7 @@ class RunReport:
     Attributes:
         verdict: `ok`, `ok_with_quarantine` or `failed`.
         registered: Items that this run registered.
-        already_registered: Objects that were registered before, known by the plan or found out by Encord.
+        already_registered: Items that were registered before, known by the plan or found out by Encord.
         failed: Items sent that were not registered.
         folder: The run folder.
     """
@@ -66,7 +45,7 @@ class RunReport:
     verdict: str
     listed_objects: int
     listed_bytes: int
-    planned: tuple[PlanLine, ...]
+    planned: tuple[PlanRow, ...]
     manifests: int
     jobs: dict[str, int]
     registered: int
@@ -88,7 +67,7 @@ class RunReport:
                 verdict=data["verdict"],
                 listed_objects=data["listed"]["objects"],
                 listed_bytes=data["listed"]["total_bytes"],
-                planned=tuple(_plan_line(line) for line in data["planned"]),
+                planned=tuple(PlanRow.from_json(row) for row in data["planned"]),
                 manifests=data["manifests"],
                 jobs=data["jobs"],
                 registered=data["registered"],
@@ -111,7 +90,7 @@ class RunReport:
 
     def planned_with(self, *actions: str) -> int:
         """Return how many objects the plan gave one of these actions."""
-        return sum(line.objects for line in self.planned if line.action in actions)
+        return sum(row.objects for row in self.planned if row.action in actions)
 
     def failed_urls(self) -> list[str]:
         """Return the object URLs in the failure CSV."""
@@ -138,12 +117,14 @@ def result_table(title: str, report: RunReport) -> Table:
     table.add_column(justify="right")
     table.add_column()
     table.add_row("listed", str(report.listed_objects), f"objects, {report.listed_bytes / 1e6:.1f} MB")
-    for line in report.planned:
-        table.add_row(f"planned: {line.action}", str(line.objects), line.explanation)
+    for row in report.planned:
+        table.add_row(f"planned: {row.action}", str(row.number), f"{row.unit}, {_explanation(row)}")
+        if row.action == "hold":
+            table.add_row("", "", f"  such as {row.examples[0]}")
     jobs = ", ".join(f"{count} {state}" for state, count in report.jobs.items() if count)
     table.add_row("submitted", str(report.manifests), f"manifests{f' (upload jobs: {jobs})' if jobs else ''}")
     table.add_row("registered", str(report.registered), "new items in the dataset")
-    table.add_row("already registered", str(report.already_registered), "objects")
+    table.add_row("already registered", str(report.already_registered), "items")
     table.add_row("failed", str(report.failed), "items")
     table.add_row("verdict", "", report.verdict)
     return table
@@ -160,8 +141,9 @@ def failure_table(report: RunReport) -> Table:
     return table
 
 
-def _plan_line(line: dict[str, Any]) -> PlanLine:
-    return PlanLine(line["action"], line["item_type"] or "", line["reason"], line["objects"])
+def _explanation(row: PlanRow) -> str:
+    text = REASONS.get(row.reason, row.reason)
+    return f"{row.item_type}: {text}" if row.item_type else text
 
 
 def _cause(cause: dict[str, Any]) -> Cause:

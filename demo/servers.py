@@ -21,7 +21,7 @@ import httpx
 import yaml
 
 from cloud_sync.errors import ConfigError
-from demo.places import Places, Secrets, write_private
+from demo.places import PROJECT, Places, Secrets, write_private
 from demo.processes import Command, ProcessEndedError
 from demo.settings import Settings
 
@@ -48,7 +48,10 @@ def base_environment() -> dict[str, str]:
         if not name.startswith(DROPPED_PREFIXES) and name.upper() not in DROPPED
     }
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
-    return kept | {"PATH": path, "PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1,localhost"}
+    # The code of this checkout runs, also where another one is installed.
+    code = f"{PROJECT / 'include'}{os.pathsep}{PROJECT / 'plugins'}"
+    fixed = {"PATH": path, "PYTHONPATH": code, "PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1,localhost"}
+    return kept | fixed
 
 
 def program(name: str) -> str:

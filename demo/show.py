@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from demo.airflow_api import AirflowApiError, DagRun
-from demo.media import BUCKET, PREFIX
+from demo.content import BUCKET, PREFIX
+from demo.dataset import dataset_table
 from demo.narrator import Narrator, task_label
 from demo.report import RunReport, failure_table, result_table, run_folder_of
 from demo.stack import DATASET, Stack
@@ -39,22 +40,22 @@ def show(stack: Stack, narrator: Narrator) -> bool:
         AirflowApiError: The DAG is not there, or a run did not succeed; says which task and why.
     """
     _wait_for_dag(stack, narrator)
-    expected = stack.content.expectation()
 
     narrator.heading("First run: everything is new")
     first = _run_once(stack, narrator)
-    after_first = stack.dataset_urls()
+    after_first = stack.dataset_items()
     narrator.show(result_table("What the first run did", first))
+    narrator.show(dataset_table("What the dataset holds now, read through the Encord SDK", after_first))
     if first.causes:
         narrator.show(failure_table(first))
     narrator.say(f"One row for each file that failed: {first.failure_csv}")
-    findings = check_first_run(expected, first, after_first)
+    findings = check_first_run(stack.content, first, after_first)
 
     narrator.heading("Second run: nothing has changed in the bucket")
     second = _run_once(stack, narrator)
-    after_second = stack.dataset_urls()
+    after_second = stack.dataset_items()
     narrator.show(result_table("What the second run did", second))
-    findings += check_second_run(after_first, after_second, second)
+    findings += check_second_run(stack.content, second, after_first, after_second)
 
     return _judge(findings, narrator)
 

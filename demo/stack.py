@@ -16,7 +16,9 @@ from cloud_sync.errors import CloudSyncError
 from cloud_sync.run_folder import RunFolder
 from demo.airflow import Sources, airflow_environment, airflow_url, migrate_command, part_commands
 from demo.airflow_api import HEALTHY, AirflowApi
-from demo.media import BUCKET, BucketContent, bucket_content, fill_bucket
+from demo.content import BUCKET, BucketContent, fill_bucket
+from demo.dataset import DatasetItem, read_items
+from demo.media import bucket_content
 from demo.places import AIRFLOW_USER, Places, Secrets, load_secrets
 from demo.processes import ProcessRecord, ProcessTable, StoppingError, Supervisor, end_all
 from demo.servers import (
@@ -56,7 +58,7 @@ class Stack:
     """A stack that runs, and what one needs to speak to its parts.
 
     Attributes:
-        content: What was put into the bucket; its `expectation()` says what has to become of each key.
+        content: What was put into the bucket, and what has to become of it.
         dataset_uuid: The dataset that `include/integrations/demo.yaml` names; empty at first.
         environment: Airflow's environment, for `airflow` commands beside the stack. Carries secrets.
     """
@@ -78,10 +80,9 @@ class Stack:
         """Return the Encord SDK's user client, connected to the dataset service."""
         return dataset_client(self.settings, self.secrets)
 
-    def dataset_urls(self) -> list[str]:
-        """Return the object URL of every item in the dataset, as the SDK reads them; sorted."""
-        rows = self.encord().get_dataset(self.dataset_uuid).list_data_rows()
-        return sorted(row.file_link for row in rows)
+    def dataset_items(self) -> list[DatasetItem]:
+        """Return every item in the dataset, as the SDK reads them."""
+        return read_items(self.encord(), self.dataset_uuid)
 
     def check(self) -> None:
         """Notice a process that has ended (`ProcessEndedError`)."""

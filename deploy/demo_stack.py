@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloud_sync.errors import StorageError
-from demo.media import BUCKET, bucket_content, fill_bucket
+from demo.content import BUCKET, fill_bucket
+from demo.media import bucket_content
 from demo.servers import s3_is_ready
 
 USER_EMAIL = "engineer@example.com"

@@ -112,13 +112,13 @@ def summary(report: Mapping[str, Any]) -> str:
         f"  listed              {report['listed']['objects']:>9,} objects, "
         f"{report['listed']['total_bytes']:,} bytes",
     ]
-    for row in report["planned"]:
+    for row in map(PlanRow.from_json, report["planned"]):
         lines.append(
-            f"  plan: {row['action']:<14}{row['items'] or row['objects']:>9,} "
-            f"{_unit(row)}, {row['item_type'] or 'other'}: {REASONS[row['reason']]}"
+            f"  plan: {row.action:<14}{row.number:>9,} {row.unit}, "
+            f"{row.item_type or 'other'}: {REASONS[row.reason]}"
         )
         if report["mode"] == PLAN_ONLY:
-            lines += [f"      {key}" for key in row["examples"]]
+            lines += [f"      {key}" for key in row.examples]
     if report["mode"] != PLAN_ONLY:
         lines += [
             f"  manifests           {report['manifests']:>9,}",
@@ -139,13 +139,6 @@ def summary(report: Mapping[str, Any]) -> str:
         lines.append(f"  all failures: {report['files']['failures_csv']}")
     lines.append(f"  all of this: {report['files']['report']}")
     return "\n".join(lines)
-
-
-def _unit(row: Mapping[str, Any]) -> str:
-    """Say what a line of the plan counts: items, and of how many objects they are if that differs."""
-    if not row["items"]:
-        return "objects"
-    return "items" if row["items"] == row["objects"] else f"items of {row['objects']:,} objects"
 
 
 def check_verdict(report: Mapping[str, Any]) -> None:

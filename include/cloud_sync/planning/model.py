@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from cloud_sync.run_folder import RunFolder
 
@@ -93,8 +93,25 @@ class PlanRow:
     examples: tuple[str, ...]
     items: int = 0
 
+    @property
+    def number(self) -> int:
+        """What people are told: how many items, or objects where they are no items."""
+        return self.items or self.objects
+
+    @property
+    def unit(self) -> str:
+        """What `number` counts, and of how many objects the items are if that differs."""
+        noun = "item" if self.items else "object"
+        counted = noun if self.number == 1 else f"{noun}s"
+        return f"{counted} of {self.objects:,} objects" if self.number < self.objects else counted
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of `dataclasses.asdict` after a round trip through JSON."""
+        return cls(**{**data, "examples": tuple(data["examples"])})
+
 
 def read_plan_rows(folder: RunFolder) -> tuple[PlanRow, ...]:
     """Read the summary that `make_plan` wrote."""
     rows: list[dict[str, Any]] = folder.read_json(SUMMARY_NAME)
-    return tuple(PlanRow(**{**row, "examples": tuple(row["examples"])}) for row in rows)
+    return tuple(PlanRow.from_json(row) for row in rows)

@@ -15,13 +15,26 @@ from demo.report import RunReport, failure_table, result_table, run_folder_of
 URL = "http://127.0.0.1:1/demo-media/incoming/clips/notes.mp4"
 
 
+def plan_row(
+    action: str, item_type: str | None, reason: str, *, objects: int, items: int, example: str = "a"
+) -> dict[str, Any]:
+    return {
+        **{"action": action, "item_type": item_type, "reason": reason},
+        **{"objects": objects, "items": items, "total_bytes": 1, "examples": [example]},
+    }
+
+
 def report_data() -> dict[str, Any]:
     return {
         "verdict": "ok_with_quarantine",
         "listed": {"objects": 76, "total_bytes": 16_000_000},
         "planned": [
-            {"action": "register", "item_type": "video", "reason": "new", "objects": 7},
-            {"action": "report", "item_type": None, "reason": "unknown_type", "objects": 1},
+            plan_row("register", "video", "new", objects=7, items=7),
+            plan_row("register", "dicom_series", "new", objects=23, items=6),
+            plan_row(
+                "hold", "image_group", "incomplete", objects=1, items=1, example="left.png (has 1 of 2 files)"
+            ),
+            plan_row("report", None, "unknown_type", objects=1, items=0),
         ],
         "manifests": 3,
         "jobs": {"done": 3, "failed": 0, "cancelled": 0},
@@ -57,9 +70,11 @@ def test_what_is_read_is_shown(tmp_path: Path) -> None:
     report = RunReport.read(tmp_path)
     text = shown(result_table("First", report), failure_table(report))
     for expected in (
-        *("76", "objects, 16.0 MB", "planned: register", "video: new since the last run"),
+        *("76", "objects, 16.0 MB", "planned: register", "items, video: new since the last run"),
+        *("6", "items of 23 objects, dicom_series: new since the last run"),
+        *("item, image_group: a group that is not complete yet", "such as left.png (has 1 of 2 files)"),
         *(
-            "its extension stands under no type",
+            "object, its extension stands under no type",
             "manifests (upload jobs: 3 done)",
             "69",
             "ok_with_quarantine",
@@ -69,11 +84,11 @@ def test_what_is_read_is_shown(tmp_path: Path) -> None:
         assert expected in text
 
 
-def test_the_plan_is_counted_by_action(tmp_path: Path) -> None:
+def test_the_objects_of_the_plan_are_counted_by_action(tmp_path: Path) -> None:
     write_report(tmp_path, report_data())
     report = RunReport.read(tmp_path)
-    assert report.planned_with("register", "retry") == 7
-    assert report.planned_with("skip", "report", "hold") == 1
+    assert report.planned_with("register", "retry") == 30
+    assert report.planned_with("skip", "report", "hold") == 2
 
 
 def test_the_failure_csv_is_read_as_spreadsheets_write_it(tmp_path: Path) -> None:

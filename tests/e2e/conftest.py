@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cloud_sync.run_folder import safe_name
 from demo.airflow import Sources
 from demo.airflow_api import DagRun, TaskInstance
-from demo.media import BUCKET
+from demo.content import BUCKET
 from demo.report import RunReport
 from demo.servers import s3_url
 from demo.settings import Settings

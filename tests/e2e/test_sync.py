@@ -7,7 +7,7 @@ import csv
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -15,8 +15,11 @@ from uuid import UUID
 import psutil
 import pytest
 
+from cloud_sync.manifest.items import Item as ManifestItem
+from cloud_sync.manifest.reader import read_manifest
 from demo.airflow_api import DagRun
-from demo.media import BUCKET
+from demo.content import BUCKET, Item
+from demo.dataset import DatasetItem, read_items
 from tests.e2e.conftest import Bench, tiny_png
 
 T = TypeVar("T")
@@ -34,11 +37,21 @@ def second(bench: Bench, first: DagRun) -> DagRun:
     return bench.run("demo")
 
 
-def dataset_items(bench: Bench) -> dict[str, UUID]:
-    """Return the item of each object URL in the dataset."""
-    rows = bench.stack.encord().get_dataset(bench.stack.dataset_uuid).list_data_rows()
-    assert len(rows) == len({row.file_link for row in rows}), "a URL is in the dataset twice"
-    return {row.file_link: row.backing_item_uuid for row in rows}
+Known = tuple[str, tuple[str, ...]]
+"""What an item is known by: its type, and the object URLs of its files in order."""
+
+
+def dataset_items(bench: Bench) -> dict[Known, DatasetItem]:
+    """Return the items in the dataset, each of which must be there once."""
+    items = bench.stack.dataset_items()
+    by_files = {(item.item_type, item.urls): item for item in items}
+    assert len(by_files) == len(items), "an item is in the dataset twice"
+    return by_files
+
+
+def known_by(bench: Bench, items: Iterable[Item]) -> dict[Known, Item]:
+    """Return items of the bucket's content as the dataset must know them."""
+    return {(item.item_type, tuple(map(bench.url, item.keys))): item for item in items}
 
 
 def csv_rows(folder: Path) -> list[dict[str, str]]:
@@ -47,22 +60,44 @@ def csv_rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file, strict=True))
 
 
-def test_the_first_run_registers_exactly_the_good_objects(bench: Bench, first: DagRun) -> None:
-    expected = bench.stack.content.expectation()
+def test_the_first_run_registers_exactly_the_good_items(bench: Bench, first: DagRun) -> None:
+    content = bench.stack.content
     assert first.state == "success"
-    assert set(dataset_items(bench)) == {bench.url(key) for key in expected.good}
+    assert set(dataset_items(bench)) == set(known_by(bench, content.good))
     report = bench.report(first)
-    assert (report.verdict, report.registered) == ("ok_with_quarantine", len(expected.good))
-    assert report.listed_objects == len(expected.listed)
+    assert (report.verdict, report.registered) == ("ok_with_quarantine", len(content.good))
+    assert (report.failed, report.already_registered) == (len(content.bad), 0)
+    assert report.listed_objects == len(content.listed)
+
+
+def test_each_item_has_its_title_and_metadata(bench: Bench, first: DagRun) -> None:
+    found = dataset_items(bench)
+    for known, item in known_by(bench, bench.stack.content.good).items():
+        assert (found[known].title, found[known].client_metadata) == (item.title, item.client_metadata)
+
+
+def test_a_group_with_missing_files_is_held(bench: Bench, first: DagRun) -> None:
+    plan = json.loads((bench.run_folder(first) / "plan.json").read_text())
+    held = {row["item_type"]: row for row in plan if row["action"] == "hold"}
+    assert {kind: row["examples"][0].rpartition(" (")[2] for kind, row in held.items()} == {
+        "image_group": "has 1 of 2 files)",
+        "image_sequence": "has 5 of 12 files)",
+    }
+    keys = {key for item in bench.stack.content.held for key in item.keys}
+    assert sum(row["objects"] for row in held.values()) == len(keys)
 
 
 def test_the_failure_csv_holds_exactly_the_bad_objects(bench: Bench, first: DagRun) -> None:
     rows = {row["object_url"]: row for row in csv_rows(bench.run_folder(first))}
-    bad = {bench.url(key): key for key in bench.stack.content.expectation().bad}
+    bad = {bench.url(key): item for key, item in bench.stack.content.bad.items()}
     assert set(rows) == set(bad)
-    classes = {bad[url].rsplit("/", 1)[-1]: row["failure_class"] for url, row in rows.items()}
-    assert classes == {"empty.jpg": "corrupt", "cut-off.jpg": "corrupt", "notes.mp4": "wrong_type"}
-    for row in rows.values():
+    classes = {url.rpartition("/")[2]: row["failure_class"] for url, row in rows.items()}
+    assert classes == {
+        **{"empty.jpg": "corrupt", "cut-off.jpg": "corrupt"},
+        **{"notes.mp4": "wrong_type", "right.jpg": "wrong_type"},
+    }
+    for url, row in rows.items():
+        assert row["item_type"] == bad[url].item_type
         assert row["reason"]
         assert row["remedy"]
         assert row["attempts"] == "1"
@@ -77,6 +112,7 @@ def test_the_second_run_submits_nothing(bench: Bench, first: DagRun, second: Dag
     assert second.state == "success"
     report = bench.report(second)
     assert (report.manifests, report.registered, report.failed) == (0, 0, 0)
+    assert report.already_registered == len(bench.stack.content.good)
     assert not list((bench.run_folder(second) / "jobs").glob("*"))
     assert {task.state for task in bench.tasks(second)["register"]} == {"skipped"}
 
@@ -102,21 +138,23 @@ def test_without_its_ledger_a_run_submits_everything_and_changes_nothing(
     run = bench.run("demo")
     assert run.state == "success"
     report = bench.report(run)
-    expected = bench.stack.content.expectation()
-    sent = sum(len(manifest_urls(path)) for path in (bench.run_folder(run) / "manifests").glob("0*.json"))
-    assert sent == len(expected.good) + len(expected.bad)
-    assert (report.registered, report.already_registered) == (0, len(expected.good))
+    content = bench.stack.content
+    sent = [item for path in (bench.run_folder(run) / "manifests").glob("0*.json") for item in read(path)]
+    wanted = known_by(bench, (*content.good, *content.bad.values()))
+    assert sorted((item.item_type, item.object_urls) for item in sent) == sorted(wanted)
+    assert (report.registered, report.already_registered) == (0, len(content.good))
     assert dataset_items(bench) == before
     assert {row["object_url"] for row in csv_rows(bench.run_folder(run))} == {
-        bench.url(key) for key in expected.bad
+        bench.url(key) for key in content.bad
     }
 
 
-def manifest_urls(path: Path) -> list[str]:
-    """Return the object URLs of a manifest, which must state that duplicates are skipped."""
-    manifest: dict[str, Any] = json.loads(path.read_bytes())
-    assert manifest.pop("skip_duplicate_urls") is True
-    return [item["objectUrl"] for items in manifest.values() for item in items]
+def read(path: Path) -> Sequence[ManifestItem]:
+    """Return the items of a manifest, which must state that duplicates are skipped."""
+    manifest = read_manifest(path, file=path.name)
+    assert manifest.skip_duplicate_urls is True
+    assert manifest.findings == ()
+    return manifest.items
 
 
 def test_plan_only_sends_nothing(bench: Bench, second: DagRun) -> None:
@@ -135,8 +173,12 @@ def test_plan_only_sends_nothing(bench: Bench, second: DagRun) -> None:
 def test_a_dataset_without_a_folder_gets_its_items_linked(bench: Bench) -> None:
     run = bench.run("linked")
     assert run.state == "success"
-    good = bench.stack.content.expectation().good
-    assert urls_in(bench.stack.encord(), "Without a folder") == sorted(bench.url(key) for key in good)
+    client = bench.stack.encord()
+    (dataset,) = client.get_datasets(title_eq="Without a folder")
+    linked = read_items(client, dataset["dataset"].dataset_hash)
+    assert sorted((item.item_type, item.urls) for item in linked) == sorted(
+        known_by(bench, bench.stack.content.good)
+    )
 
 
 def test_a_long_upload_job_is_waited_for_without_a_worker(bench: Bench, bulk_keys: list[str]) -> None:
@@ -170,6 +212,16 @@ def test_a_killed_task_is_tried_again_and_registers_nothing_twice(bench: Bench, 
     assert (task.state, task.try_number) == ("success", 2)
     assert submitted_job(bench.run_folder(run)) == job_id, "the manifest was sent again"
     assert urls_in(bench.slow_service.client(), "Killed") == sorted(bench.url(key) for key in bulk_keys)
+
+
+def test_a_held_group_is_registered_when_its_last_file_is_there(bench: Bench, second: DagRun) -> None:
+    before = dataset_items(bench)
+    (pair,) = (item for item in bench.stack.content.held if item.item_type == "image_group")
+    right = pair.keys[0].replace("left", "right")
+    bench.stack.s3().put_object(Bucket=BUCKET, Key=right, Body=pair.media[0].body)
+    assert bench.report(bench.run("demo")).registered == 1
+    new = dataset_items(bench).keys() - before.keys()
+    assert new == {("image_group", (bench.url(pair.keys[0]), bench.url(right)))}
 
 
 def submitted_job(folder: Path) -> str | None:

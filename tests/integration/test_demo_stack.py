@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from demo.media import BUCKET, bucket_content
+from demo.content import BUCKET
+from demo.media import bucket_content
 from deploy.demo_stack import (
     DATASET,
     SecretFiles,

@@ -18,7 +18,8 @@ from cloud_sync.errors import ConfigError
 from demo import stack as module
 from demo.airflow import airflow_url
 from demo.airflow_api import AirflowApi
-from demo.media import BUCKET, bucket_content
+from demo.content import BUCKET
+from demo.media import bucket_content
 from demo.places import PROJECT, Places, load_secrets
 from demo.processes import ProcessRecord, Supervisor
 from demo.servers import (
@@ -108,7 +109,6 @@ def test_the_s3_server_holds_exactly_the_content_and_is_really_gone(stack: Stack
     for page in stack.s3().get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
         found |= {item["Key"]: item["Size"] for item in page["Contents"]}
     assert found == {medium.key: len(medium.body) for medium in stack.content.everything()}
-    assert set(found) == stack.content.expectation().keys
     assert len(taken(stack.settings)) >= 8
 
     stack.stop()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from demo.airflow import Sources, airflow_environment, part_commands
-from demo.places import Places, Secrets, load_secrets
+from demo.places import PROJECT, Places, Secrets, load_secrets
+from demo.servers import base_environment
 from demo.settings import Settings
 
 
@@ -33,6 +36,23 @@ def test_what_the_user_has_set_for_other_work_is_left_behind(
     assert "mine" not in environment.values()
     assert "PYTHONDONTWRITEBYTECODE" not in environment
     assert environment["LANG"] == "C.UTF-8"
+
+
+def test_the_code_of_this_checkout_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "cloud_sync.py").write_text("raise AssertionError('another one')")
+    code = "import cloud_sync, cloud_sync_airflow as plugin; print(cloud_sync.__file__, plugin.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=base_environment(),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    core, plugin = map(Path, done.stdout.split())
+    assert core.is_relative_to(PROJECT / "include")
+    assert plugin.is_relative_to(PROJECT / "plugins")
 
 
 def test_the_connections_are_those_that_the_integration_names(places: Places, secrets: Secrets) -> None:

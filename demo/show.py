@@ -25,7 +25,7 @@ def introduce(narrator: Narrator) -> None:
         f"On this machine only: an S3 server with the bucket {BUCKET}, Airflow on PostgreSQL, and the "
         f"dataset service, which speaks Encord's API. The DAG {DAG_ID} lists {BUCKET}/{PREFIX}, "
         f"plans, builds manifests, registers them in the dataset {DATASET!r} through the "
-        "Encord SDK, and settles what failed. Twice: about a minute and a half."
+        "Encord SDK, and settles what failed. Twice: about a minute."
     )
     narrator.say("")
 

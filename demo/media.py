@@ -28,19 +28,27 @@ PICTURES = (
 ODD_KEY = PREFIX + "field trip/Zürich 湖 #1 + 100%.jpg"
 
 SCANS = "data/test_files/dicomdirtests"
-# By SeriesInstanceUID: the folder, and the files in their order. Parallel slices stand in the order of their
-# positions, the others (all of the MR series) in that of their InstanceNumber; never in that of their names.
-_CT, _MR = "1.3.6.1.4.1.5962.1.1.0.0.0.119", "1.3.6.1.4.1.5962.1.1.0.0.0.1196533885.18148.0."
+# By SeriesInstanceUID: the folder, and the files in their order. Parallel slices (CT) stand in the order of their
+# positions, the others (MR) in that of their InstanceNumber; both whatever their names are.
 SERIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    _CT + "6530851.28319.0.2": ("77654033/CT2", ("17106", "17136", "17166", "17196")),
-    _CT + "4734704.16302.0.6": ("98892001/CT5N", ("3353", "3023", "2693", "2392", "2062")),
-    _MR + "118": ("98892003/MR700", ("4558", "4528", "4588", "4467", "4618", "4678", "4648")),
+    "1.3.6.1.4.1.5962.1.1.0.0.0.1196530851.28319.0.2": (
+        "77654033/CT2",
+        ("17106", "17136", "17166", "17196"),
+    ),
+    "1.3.6.1.4.1.5962.1.1.0.0.0.1194734704.16302.0.6": (
+        "98892001/CT5N",
+        ("3353", "3023", "2693", "2392", "2062"),
+    ),
+    "1.3.6.1.4.1.5962.1.1.0.0.0.1196533885.18148.0.118": (
+        "98892003/MR700",
+        ("4558", "4528", "4588", "4467", "4618", "4678", "4648"),
+    ),
     # Three series in one folder.
-    _MR + "17": ("98892003/MR2", ("6935", "6605", "6273")),
-    _MR + "136": ("98892003/MR2", ("4950", "5011", "4981")),
-    _MR + "481": ("98892003/MR2", ("15970",)),
+    "1.3.6.1.4.1.5962.1.1.0.0.0.1196533885.18148.0.17": ("98892003/MR2", ("6935", "6605", "6273")),
+    "1.3.6.1.4.1.5962.1.1.0.0.0.1196533885.18148.0.136": ("98892003/MR2", ("4950", "5011", "4981")),
+    "1.3.6.1.4.1.5962.1.1.0.0.0.1196533885.18148.0.481": ("98892003/MR2", ("15970",)),
 }
-VOLUME_OF = _CT + "4734704.16302.0.6"
+VOLUME_OF = "1.3.6.1.4.1.5962.1.1.0.0.0.1194734704.16302.0.6"
 
 FRAMES, FRAMES_SO_FAR = 12, 5
 

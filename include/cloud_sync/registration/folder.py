@@ -112,7 +112,7 @@ class _Search:
     def names_of_groups(self) -> Names:
         """Return how many files the missing groups have, by type and title."""
         names: Names = defaultdict(set)
-        for item in self.missing():
+        for item in chain.from_iterable(self._wanted.values()):
             if item.item_type in GROUPED_TYPES:
                 names[item.item_type, item.title].add(len(item.object_urls))
         return dict(names)

@@ -28,8 +28,8 @@ PICTURES = (
 ODD_KEY = PREFIX + "field trip/Zürich 湖 #1 + 100%.jpg"
 
 SCANS = "data/test_files/dicomdirtests"
-# By SeriesInstanceUID: the folder, and the files in their order. Parallel slices (CT) stand in the order of their
-# positions, the others (MR) in that of their InstanceNumber; both whatever their names are.
+# By SeriesInstanceUID: the folder, and the files in their order. Parallel slices (CT) stand in the order of
+# their positions, the others (MR) in that of their InstanceNumber; both whatever their names are.
 SERIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "1.3.6.1.4.1.5962.1.1.0.0.0.1196530851.28319.0.2": (
         "77654033/CT2",

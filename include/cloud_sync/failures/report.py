@@ -155,7 +155,7 @@ def _source(report: Mapping[str, Any]) -> list[str]:
         return [
             f"  listed              {listed['objects']:>9,} objects, {listed['total_bytes']:,} bytes",
         ]
-    levels = ", ".join(f"{count:,} {level}s" for level, count in given["findings"].items())
+    levels = ", ".join(f"{level}s: {count:,}" for level, count in given["findings"].items())
     return [
         f"  given               {given['items']:>9,} items, {given['files']:,} files: {given['file']}",
         f"  findings            {levels}",

@@ -40,6 +40,7 @@ EXAMPLES: Final = 5
 SETTLED_BY_BUILD: Final = frozenset(("many-items",))
 """Codes of findings about the file as a whole that do not hold of the manifests into which it is split."""
 
+# As the plan stage writes them.
 REGISTER_SCHEMA: Final = pa.schema([ITEMS_SCHEMA.field(name) for name in FILE_COLUMNS])
 METADATA_SCHEMA: Final = pa.schema(
     [(name, pa.string()) for name in ("item_key", "title", "client_metadata", "video_metadata")]

@@ -242,7 +242,7 @@ class TestGiven:
         assert "plan" not in report["files"]
         assert summary(report).splitlines()[2:5] == [
             "  given                      10 items, 2,410 files: week.csv",
-            "  findings            0 errors, 2 warnings, 1 notes",
+            "  findings            errors: 0, warnings: 2, notes: 1",
             "  plan: register             10 image: stands in the given manifest",
         ]
 

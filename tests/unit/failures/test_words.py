@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloud_sync.failures.words import diagnose_by_words
+from cloud_sync.failures.words import PATTERNS, REMEDIES, diagnose_by_words
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,11 @@ def test_what_is_known(said, failure_class):
     diagnosis = diagnose_by_words(said)
     assert diagnosis.failure_class == failure_class
     assert diagnosis.reason == f"It lies outside the integration's bucket. Encord said: {said}"
-    assert diagnosis.remedy.endswith(".")
+    assert diagnosis.remedy == REMEDIES[diagnosis.failure_class]
+
+
+def test_each_class_that_words_can_tell_has_a_remedy():
+    assert set(REMEDIES) == {failure_class for _, failure_class in PATTERNS}
 
 
 @pytest.mark.parametrize("said", ["", "Internal error", "It took 14030 ms", "Try again later"])

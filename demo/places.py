@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 PROJECT = Path(__file__).resolve().parents[1]
+CODE = (PROJECT / "include", PROJECT / "plugins")
 USER_EMAIL = "engineer@example.com"
 AIRFLOW_USER = "admin"
 

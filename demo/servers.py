@@ -21,7 +21,7 @@ import httpx
 import yaml
 
 from cloud_sync.errors import ConfigError
-from demo.places import PROJECT, Places, Secrets, write_private
+from demo.places import CODE, Places, Secrets, write_private
 from demo.processes import Command, ProcessEndedError
 from demo.settings import Settings
 
@@ -41,17 +41,18 @@ UNPRIVILEGED_USER = "nobody"
 
 
 def base_environment() -> dict[str, str]:
-    """Return the environment that every process of a stack starts from."""
+    """Return the environment that every process of a stack starts from.
+
+    It names this project's own code, which need not be the one that is installed beside this Python.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(DROPPED_PREFIXES) and name.upper() not in DROPPED
     }
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
-    # The code of this checkout runs, also where another one is installed.
-    code = f"{PROJECT / 'include'}{os.pathsep}{PROJECT / 'plugins'}"
-    fixed = {"PATH": path, "PYTHONPATH": code, "PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1,localhost"}
-    return kept | fixed
+    own = {"PATH": path, "PYTHONPATH": os.pathsep.join(map(str, CODE)), "PYTHONUNBUFFERED": "1"}
+    return kept | own | {"NO_PROXY": "127.0.0.1,localhost"}
 
 
 def program(name: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from airflow.sdk import DAG, Asset, get_parsing_context
+from airflow.sdk import DAG, get_parsing_context
 
 from cloud_sync.errors import ConfigError
 from cloud_sync.integration import Integration, LoadedIntegrations, load_integrations
+from cloud_sync_airflow.assets import dataset_asset
 from cloud_sync_airflow.operators.build import BuildOperator
 from cloud_sync_airflow.operators.list import ListOperator
 from cloud_sync_airflow.operators.plan import PlanOperator
@@ -72,14 +72,7 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
         max_active_runs=1,
         tags=["encord", integration.storage.provider, *integration.tags],
         params=sync_params(integration.storage.prefix),
-        default_args={
-            "owner": integration.owner,
-            "retries": RETRIES,
-            "retry_delay": timedelta(seconds=30),
-            "retry_exponential_backoff": 2.0,
-            "max_retry_delay": timedelta(minutes=15),
-            "retry_policy": CloudSyncRetryPolicy(),
-        },
+        default_args=task_defaults(integration.owner),
     ) as dag:
         # Register has a limit of its own: it waits for Encord, outside of any worker.
         timed = {**settings, "execution_timeout": STAGE_TIMEOUT}
@@ -94,16 +87,16 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
     return dag
 
 
-def dataset_asset(integration: Integration) -> Asset:
-    """Return the asset that stands for the dataset, so that other DAGs can follow a sync.
-
-    Airflow takes a name with two URIs out of service, so both hold the connection and the dataset.
-    """
-    connection, dataset = integration.target.connection_id, integration.target.dataset
-    return Asset(
-        name=f"encord dataset {connection}/{dataset}",
-        uri=f"x-encord://{quote(connection, safe='')}/datasets/{quote(dataset, safe='')}",
-    )
+def task_defaults(owner: str) -> dict[str, Any]:
+    """Return what holds for the tasks of every DAG: who answers for them, and when they are tried again."""
+    return {
+        "owner": owner,
+        "retries": RETRIES,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=15),
+        "retry_policy": CloudSyncRetryPolicy(),
+    }
 
 
 def documentation(integration: Integration, path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a person may choose when triggering a sync by hand."""
+"""What a person may choose when triggering a run by hand."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ class RunOptions:
         """Read the choices from a task's context."""
         params = context["params"]
         return cls(mode=params["mode"], prefix=params["prefix"] or None, full_pass=params["full_pass"])
+
+
+def sends_nothing(context: Mapping[str, Any]) -> bool:
+    """Tell whether a run only says what it would do: a sync that only plans, or the dry run of an upload."""
+    params = context["params"]
+    return params.get("mode") == PLAN_ONLY or bool(params.get("dry_run"))
 
 
 def sync_params(prefix: str) -> dict[str, Param]:

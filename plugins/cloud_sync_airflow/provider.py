@@ -74,5 +74,14 @@ def _settings() -> dict[str, Any]:
                 "example": "/opt/airflow/include/integrations",
                 "default": "",
             },
+            "manifests_folder": {
+                "description": "Folder of manifests that the form of upload_manifest may name, on a disk "
+                "that all workers share. Nothing outside of it is read. Left empty: `manifests` in the state "
+                "folder.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "/opt/airflow/manifests",
+                "default": "",
+            },
         },
     }

@@ -40,6 +40,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "missing-encord-connection": {"target": {"connection_id": "no_such_encord"}},
     "rsa-key": {"target": {"connection_id": "e2e_rsa_encord"}},
     "linked": {"target": {"dataset": "Without a folder"}, "upload": {"items_per_manifest": 50}},
+    "uploads": {"storage": {"prefix": "uploads/"}, "target": {"dataset": "Uploads"}},
     "cleared": {"storage": {"prefix": "cleared/"}, "target": {"dataset": "Cleared"}},
     "bulk": {
         "storage": {"prefix": "bulk/"},
@@ -69,6 +70,12 @@ class Bench:
         api.unpause(dag_id)
         return run
 
+    def upload(self, **form: Any) -> DagRun:
+        """Trigger `upload_manifest` for the integration `uploads`, wait for its end and return it."""
+        run = self.stack.api.trigger("upload_manifest", {"integration": "uploads", **form})
+        self.stack.api.unpause("upload_manifest")
+        return self.end(run)
+
     def end(self, run: DagRun) -> DagRun:
         """Wait for a run's end and return it."""
         return self.stack.api.wait_for_run(run, RUN_TIMEOUT_S, each_poll=lambda _: self.stack.check())
@@ -79,7 +86,7 @@ class Bench:
 
     def run_folder(self, run: DagRun) -> Path:
         """Return the run folder of a run."""
-        name = run.dag_id.removeprefix("sync__")
+        name = "_uploads" if run.dag_id == "upload_manifest" else run.dag_id.removeprefix("sync__")
         return self.stack.places.state / "runs" / name / safe_name(run.run_id)
 
     def report(self, run: DagRun) -> RunReport:
@@ -138,7 +145,8 @@ def prepare_datasets(stack: Stack, slow: DatasetService) -> None:
     from encord.orm.dataset import StorageLocation
 
     stack.encord().create_dataset("Without a folder", StorageLocation.AWS, create_backing_folder=False)
-    stack.encord().create_dataset("Cleared", StorageLocation.AWS, create_backing_folder=True)
+    for title in ("Cleared", "Uploads"):
+        stack.encord().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)
     for title in ("Bulk", "Killed"):
         slow.client().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)
 

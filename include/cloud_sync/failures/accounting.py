@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -111,20 +111,44 @@ def _is_accounted(outcome: Outcome, failed: Mapping[int, int]) -> bool:
 
 def _named_items(items_path: Path, ended: Sequence[Ended]) -> Iterator[RefusedItem]:
     """Yield the items that unit errors name, each once, and the named URLs that are of no item."""
-    errors = {
-        entry.number: {url: error for error in map(_without_urls, outcome.unit_errors) for url in error.urls}
-        for entry, outcome in ended
-    }
     by_number = {entry.number: (entry, outcome) for entry, outcome in ended}
+    errors = {number: _by_url(outcome) for number, (_, outcome) in by_number.items()}
     urls = {url for of_manifest in errors.values() for url in of_manifest}
-    for item in items_with_urls(items_path, urls) if urls else ():
-        said = errors.get(item.manifest, {})
-        of_item = {url: said.pop(url) for url in item.object_urls if url in said}
-        if of_item:  # else the error is of another manifest, which has the file too
+    items = list(items_with_urls(items_path, urls)) if urls else []
+    wholes = {(item.manifest, frozenset(item.object_urls)) for item in items}
+    for item in items:
+        of_item = _errors_of(item, errors.get(item.manifest, {}), wholes)
+        if of_item:  # else the error is of another item or manifest, which has the file too
             yield RefusedItem(*by_number[item.manifest], item, of_item)
-    for number, of_no_item in errors.items():
-        for url, error in of_no_item.items():
-            yield RefusedItem(*by_number[number], None, {url: error})
+    sent = {(item.manifest, url) for item in items for url in item.object_urls}
+    for number, of_manifest in errors.items():
+        for url, (error, *_) in of_manifest.items():
+            if (number, url) not in sent:
+                yield RefusedItem(*by_number[number], None, {url: error})
+
+
+def _errors_of(
+    item: SentItem, said: Mapping[str, Sequence[UnitError]], wholes: Set[tuple[int, frozenset[str]]]
+) -> dict[str, UnitError]:
+    """Return what was said of an item's files. A file may be in several items of a given manifest: an error
+    that names all files of one of them is of that one alone.
+    """
+    own = item.manifest, frozenset(item.object_urls)
+    found: dict[str, UnitError] = {}
+    for url in item.object_urls:
+        for error in said.get(url, ()):
+            of = item.manifest, frozenset(error.urls)
+            if of == own or of not in wholes:
+                found.setdefault(url, error)
+    return found
+
+
+def _by_url(outcome: Outcome) -> dict[str, list[UnitError]]:
+    by_url: defaultdict[str, list[UnitError]] = defaultdict(list)
+    for error in map(_without_urls, outcome.unit_errors):
+        for url in error.urls:
+            by_url[url].append(error)
+    return dict(by_url)
 
 
 def _without_urls(error: UnitError) -> UnitError:

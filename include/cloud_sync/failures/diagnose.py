@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from cloud_sync.errors import StorageError
 from cloud_sync.failures.model import Diagnosis, FailureClass
+from cloud_sync.failures.words import diagnose_by_words
 from cloud_sync.media.completeness import TAIL_BYTES, has_end_mark, is_whole
 from cloud_sync.media.sniff import HEAD_BYTES, sniff
 
@@ -132,7 +133,12 @@ def gather(reader: ObjectReader, key: str | None) -> Evidence:
 
 def classify(suspect: Suspect, found: Evidence) -> Diagnosis:
     """Turn evidence into a class, a reason and a remedy."""
-    return _cannot_be_read(found) or _is_unfit(suspect, found) or _is_healthy(suspect, found)
+    return (
+        _cannot_be_read(found)
+        or _is_unfit(suspect, found)
+        or _is_elsewhere(suspect)
+        or _is_healthy(suspect, found)
+    )
 
 
 def _cannot_be_read(found: Evidence) -> Diagnosis | None:
@@ -194,6 +200,13 @@ def _wrong_content(rule: FileRule, found: Evidence) -> Diagnosis | None:
             "Split or compress it, or leave it out with select.maximum_size.",
         )
     return None
+
+
+def _is_elsewhere(suspect: Suspect) -> Diagnosis | None:
+    """Go by Encord's words where there is nothing else: the file lies in no store that could be asked."""
+    if suspect.key is not None or not suspect.is_named:
+        return None
+    return diagnose_by_words(suspect.encord_error)
 
 
 def _is_healthy(suspect: Suspect, found: Evidence) -> Diagnosis:

@@ -11,12 +11,13 @@ from cloud_sync.errors import CloudSyncError
 from cloud_sync.failures.failure_csv import CSV_NAME, JSONL_NAME
 from cloud_sync.failures.model import Failure
 from cloud_sync.failures.settle import Settlement
+from cloud_sync.manifest.model import FINDINGS_NAME
 from cloud_sync.planning.model import PLAN_NAME, PLAN_ONLY, REASONS, SENT_ACTIONS, PlanRow
 from cloud_sync.run_folder import RunFolder
 
 REPORT_NAME = "report.json"
 EXAMPLES = 5
-FILES = {"report": REPORT_NAME, "failures_csv": CSV_NAME, "failures_jsonl": JSONL_NAME, "plan": PLAN_NAME}
+FILES = {"report": REPORT_NAME, "failures_csv": CSV_NAME, "failures_jsonl": JSONL_NAME}
 
 
 class Verdict(StrEnum):
@@ -33,7 +34,13 @@ class RunFailed(CloudSyncError):  # noqa: N818 (a verdict, not an accident)
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What the report says of a run besides its settlement. Times are ISO 8601, UTC."""
+    """What the report says of a run besides its settlement. Times are ISO 8601, UTC.
+
+    Attributes:
+        given: What is known of the manifest that a person gave; None for a sync. It has `file` and
+            `findings` (how many of each level), if it could be read also `format`, `items` and `files`, and
+            if it was refused `error`.
+    """
 
     integration: str
     dag_id: str
@@ -44,6 +51,7 @@ class RunFacts:
     plan: Sequence[PlanRow]
     started_at: str
     finished_at: str
+    given: Mapping[str, Any] | None = None
 
 
 def verdict_of(plan: Sequence[PlanRow], settlement: Settlement) -> Verdict:
@@ -82,9 +90,12 @@ def make_report(folder: RunFolder, facts: RunFacts, settlement: Settlement) -> d
         "failed_files": len(settlement.failures),
         "waiting": planned if settlement.unbuilt else settlement.waiting_items,
         "failures_by_cause": failures_by_cause(settlement.failures),
-        "files": {name: str(folder.path(file)) for name, file in FILES.items()},
     }
     del report["plan"]
+    files = {**FILES, "plan": PLAN_NAME} if facts.given is None else {**FILES, "findings": FINDINGS_NAME}
+    report["files"] = {name: str(folder.path(file)) for name, file in files.items()}
+    if facts.given is None:
+        del report["given"]
     folder.write_json(REPORT_NAME, report)
     return report
 
@@ -109,8 +120,7 @@ def summary(report: Mapping[str, Any]) -> str:
     lines = [
         f"Integration {report['integration']}, run {report['run_id']}: {outcome}",
         f"  dataset             {report['dataset']['title']} ({report['dataset']['uuid']})",
-        f"  listed              {report['listed']['objects']:>9,} objects, "
-        f"{report['listed']['total_bytes']:,} bytes",
+        *_source(report),
     ]
     for row in map(PlanRow.from_json, report["planned"]):
         lines.append(
@@ -141,6 +151,20 @@ def summary(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _source(report: Mapping[str, Any]) -> list[str]:
+    """Return the line about where the run's items came from: a listing, or a manifest that was given."""
+    if (given := report.get("given")) is None:
+        listed = report["listed"]
+        return [
+            f"  listed              {listed['objects']:>9,} objects, {listed['total_bytes']:,} bytes",
+        ]
+    levels = ", ".join(f"{level}s: {count:,}" for level, count in given["findings"].items())
+    return [
+        f"  given               {given['items']:>9,} items, {given['files']:,} files: {given['file']}",
+        f"  findings            {levels}",
+    ]
+
+
 def check_verdict(report: Mapping[str, Any]) -> None:
     """End a failed run as failed.
 
@@ -154,7 +178,8 @@ def check_verdict(report: Mapping[str, Any]) -> None:
         remedy = "Look at the failed tasks of this run, then clear them; what is registered is skipped."
     elif report["jobs"]["failed"] or report["jobs"]["cancelled"]:
         why = f"{report['jobs']['failed']} upload jobs were refused, {report['jobs']['cancelled']} cancelled."
-        remedy = f"See {report['files']['failures_csv']}; the next run tries again what can pass."
+        later = "the next run tries again" if "given" not in report else "upload once more"
+        remedy = f"See {report['files']['failures_csv']}; {later} what can pass."
     else:
         why = f"all {report['failed']:,} items that were sent failed."
         remedy = f"See {report['files']['failures_csv']} for the reason and the remedy of each."

@@ -60,20 +60,30 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class SettleContext:
-    """Where and for whom is settled."""
+    """Where and for whom is settled.
+
+    Attributes:
+        run_id: The DAG run.
+        integration: The integration's name.
+        dataset: The dataset's title.
+        url_base: How this run's object URLs begin.
+        parse_url: Turns an object URL into its key; a CloudSyncError if it is not of the bucket.
+        remedies: What to say instead of a class's usual remedies.
+    """
 
     run_id: str
     integration: str
     dataset: str
     url_base: str
     parse_url: Callable[[str], str]
+    remedies: Mapping[str, str] = field(default_factory=dict)
 
 
 def settle(
     folder: RunFolder,
     *,
     context: SettleContext,
-    ledger: Ledger,
+    ledger: Ledger | None,
     open_reader: Callable[[], ObjectReader],
     encord_folder: FolderReader,
 ) -> Settlement:
@@ -85,7 +95,7 @@ def settle(
     Args:
         folder: The run folder.
         context: Where and for whom.
-        ledger: Gets a new version if a manifest has ended.
+        ledger: Gets a new version if a manifest has ended; None for a run that no later one builds on.
         open_reader: Opens the object store; called only if something failed.
         encord_folder: Read only if the counts leave a doubt.
 
@@ -102,7 +112,8 @@ def settle(
     result.already_registered = max(0, sent - result.failed - result.registered)
     result.by_type = registered_by_type(items_path, result.ended, refused)
     result.failures = _failures(context, items_path, ledger, open_reader, refused)
-    _commit(ledger, context, items_path, result)
+    if ledger is not None:
+        _commit(ledger, context, items_path, result)
     return result
 
 
@@ -125,13 +136,14 @@ def _outcomes(folder: RunFolder) -> Settlement:
 def _failures(
     context: SettleContext,
     items_path: Path,
-    ledger: Ledger,
+    ledger: Ledger | None,
     open_reader: Callable[[], ObjectReader],
     refused: Sequence[RefusedItem],
 ) -> list[Failure]:
     if not refused:
         return []
-    histories = ledger.histories(context.run_id, items_path, [url for one in refused for url in one.files])
+    urls = [url for one in refused for url in one.files]
+    histories = ledger.histories(context.run_id, items_path, urls) if ledger is not None else {}
     cases = [(one, _history(histories, one)) for one in refused]
     suspects = [_suspects(context, *case) for case in cases]
     diagnoses = iter(diagnose(open_reader(), chain.from_iterable(suspects)))
@@ -189,7 +201,7 @@ def _failure(
         title=title or (suspect.key or suspect.url).rsplit("/", 1)[-1],
         failure_class=diagnosis.failure_class,
         reason=diagnosis.reason,
-        remedy=diagnosis.remedy,
+        remedy=context.remedies.get(diagnosis.failure_class, diagnosis.remedy),
         attempts=suspect.attempts,
         first_failed_at=first.isoformat(timespec="seconds") if first else one.outcome.finished_at,
         last_failed_at=one.outcome.finished_at,

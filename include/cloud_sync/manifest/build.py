@@ -47,6 +47,7 @@ def build_manifests(
     items_per_manifest: int,
     jobs_in_flight: int,
     skip_duplicate_urls: bool,
+    upsert_metadata: bool = False,
 ) -> tuple[FileRef, ManifestIndex]:
     """Write the manifests of a run, their index, and `items.parquet` (each file with its item and manifest).
 
@@ -59,6 +60,7 @@ def build_manifests(
         items_per_manifest: Wanted items in a manifest; more go in when there would be too many manifests.
         jobs_in_flight: Into how many register tasks the manifests are dealt at most.
         skip_duplicate_urls: Stated in every manifest.
+        upsert_metadata: Stated in every manifest, if true.
 
     Returns:
         A reference to the index, and the index.
@@ -73,7 +75,11 @@ def build_manifests(
         for number, chunk in enumerate(chunks(rows, folder.path(METADATA_NAME), size)):
             urls = build_urls(chunk.files["key"].to_pylist())
             titles = chunk.titles()
-            data = encode_manifest(chunk.items(urls, titles), skip_duplicate_urls=skip_duplicate_urls)
+            data = encode_manifest(
+                chunk.items(urls, titles),
+                skip_duplicate_urls=skip_duplicate_urls,
+                upsert_metadata=upsert_metadata,
+            )
             entries.append(_write_manifest(folder, number, data, chunk))
             writer.write_table(_items_table(chunk, urls, titles, number))
     _remove_others(folder, entries)
@@ -84,6 +90,13 @@ def build_manifests(
         items_sha256=sha256_of(folder.path(ITEMS_NAME)),
     )
     return write_index(folder, index), index
+
+
+def count_manifests(folder: RunFolder, *, register_path: Path, items_per_manifest: int) -> int:
+    """Return how many manifests `build_manifests` would write."""
+    with pq.ParquetFile(register_path) as rows:
+        size = manifest_size(count_items(rows), items_per_manifest)
+        return sum(1 for _ in chunks(rows, folder.path(METADATA_NAME), size))
 
 
 def manifest_size(items: int, wanted: int) -> int:

@@ -75,6 +75,16 @@ CODES: Final[Mapping[str, tuple[Level, str]]] = {
     "csv-value": ("error", "A cell holds no value that its column can have."),
     "csv-whitespace": ("note", "Whitespace around a cell was taken off."),
     "group-scattered": ("warning", "The rows of a group do not stand together."),
+    # With an integration, before an upload
+    "skip-duplicates-overruled": (
+        "warning",
+        "`skip_duplicate_urls` is false; the upload says true, as the integration or the form does.",
+    ),
+    "url-other-form": (
+        "warning",
+        "Object URLs are written otherwise than the sync writes them, so Encord sees no duplicates.",
+    ),
+    "url-other-storage": ("warning", "Object URLs lie outside the integration's bucket."),
 }
 """Each code with its level and what it means; docs/lint.md has the same table."""
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 INDEX_NAME = "manifests/index.json"
 
+# What the lint says of a manifest that a person gave.
+FINDINGS_NAME = "findings.json"
+
 # Each file of the run's items with its object URL and the number of its manifest.
 ITEMS_NAME = "items.parquet"
 BATCH_ROWS = 50_000

@@ -136,6 +136,28 @@ class ObjectUrls:
             raise _not_readable(url, f"does not start with {self.base}")
         return _decode(url, url.removeprefix(self.base))
 
+    def is_own(self, url: str) -> bool:
+        """Tell whether `build` makes exactly this URL, so that Encord takes both for the same."""
+        path = url.removeprefix(self.base)
+        if not path or path == url:
+            return False
+        return SAFE_IN_URL.fullmatch(path) is not None or quote(unquote(path)) == path
+
+    def key_of(self, url: str) -> str:
+        """Return the key of a URL of this bucket, in whatever form it is written.
+
+        Raises:
+            ConfigError: It is a URL of another bucket or store, or none that can be read.
+        """
+        if fault := _unfit(url):
+            raise _not_readable(url, fault)
+        address = _parse_arn(url) or _parse_s3_scheme(url)
+        if address is None:
+            address = _parse_endpoint(url, self.endpoint_url) if self.endpoint_url else _parse_aws(url)
+        if address is None or not address.key or address.bucket not in {self.bucket, self.mrap_arn}:
+            raise _not_readable(url, f"is none of the bucket {self.bucket}")
+        return address.key
+
 
 def parse_object_url(url: str, endpoint_urls: Sequence[str] = ()) -> ObjectAddress:
     """Read a URL in any S3 form that Encord's documentation names.

@@ -26,6 +26,7 @@ SENT_ACTIONS = frozenset({"register", "retry"})
 
 # What a person reads for each reason in the plan.
 REASONS: Mapping[str, str] = {
+    "given": "stands in the given manifest",
     "new": "new since the last run",
     "failed_before": "failed before for a passing reason",
     "changed_since_failure": "failed before, and the object has changed since",

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from cloud_sync.planning.model import PLAN_ONLY
 from cloud_sync_airflow.operators.stage import StageOperator
-from cloud_sync_airflow.params import RunOptions
+from cloud_sync_airflow.params import sends_nothing
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -37,7 +36,7 @@ class BuildOperator(StageOperator):
         from cloud_sync.registration.jobs import set_aside
         from cloud_sync.run_folder import FileRef
 
-        if RunOptions.of(context).mode == PLAN_ONLY:
+        if sends_nothing(context):
             raise AirflowSkipException("Plan only: nothing is built or sent.")
         folder = self.run_folder(context)
         integration = self.frozen_integration(folder)
@@ -48,16 +47,20 @@ class BuildOperator(StageOperator):
         ref, index = build_manifests(
             folder,
             register_path=folder.path(REGISTER_NAME),
-            build_urls=self.frozen_urls(folder).build_many,
             items_per_manifest=integration.upload.items_per_manifest,
             jobs_in_flight=integration.upload.jobs_in_flight,
             skip_duplicate_urls=integration.upload.skip_duplicate_urls,
+            **self.contents(folder),
         )
         if aside := set_aside(folder, index.manifests):
             self.log.info("Set aside %s records of manifests that an earlier try of this run had", aside)
         context["ti"].xcom_push(key="manifests", value=ref.to_json())
         self.log.info("Built %s manifests of %s items", f"{len(index.manifests):,}", f"{index.items:,}")
         return list(range(index.shards))
+
+    def contents(self, folder: RunFolder) -> dict[str, Any]:
+        """Return what is said of the contents of the manifests, as arguments of `build_manifests`."""
+        return {"build_urls": self.frozen_urls(folder).build_many}
 
 
 def make_target_folder(folder: RunFolder, integration: Integration) -> None:

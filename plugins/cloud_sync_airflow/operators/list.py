@@ -17,11 +17,13 @@ class ListOperator(StageOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return a reference to the listing's index."""
+        from cloud_sync.integration import Integration
         from cloud_sync.objects.listing import list_objects
         from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
 
         folder = self.run_folder(context)
-        integration = self.freeze_integration(folder)
+        integration = Integration.model_validate(self.integration)
+        self.freeze_integration(folder, integration)
         prefix = narrowed(integration.storage.prefix, RunOptions.of(context).prefix)
         hook = ObjectStoreHook(integration.storage)
         self.freeze_urls(folder, hook.urls())

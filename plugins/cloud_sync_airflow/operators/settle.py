@@ -10,16 +10,19 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from cloud_sync.planning.model import PLAN_ONLY
 from cloud_sync_airflow.operators.stage import StageOperator, open_store
-from cloud_sync_airflow.params import RunOptions
+from cloud_sync_airflow.params import SYNC, sends_nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from airflow.sdk import Context
 
-    from cloud_sync.failures.settle import Settlement
+    from cloud_sync.failures.report import RunFacts
+    from cloud_sync.failures.settle import SettleContext, Settlement
     from cloud_sync.integration import Integration
+    from cloud_sync.ledger import Ledger
     from cloud_sync.manifest.model import SentItem
+    from cloud_sync.planning.model import PlanRow
     from cloud_sync.registration.client import EncordClient
     from cloud_sync.registration.model import Target
     from cloud_sync.run_folder import RunFolder
@@ -41,59 +44,86 @@ class SettleOperator(StageOperator):
         folder = self.run_folder(context)
         integration = self.frozen_integration(folder)
         target = read_target(folder)
-        plan_only = RunOptions.of(context).mode == PLAN_ONLY
+        plan_only = sends_nothing(context)
         settlement = Settlement() if plan_only else self._settle(context, folder, integration, target)
         write_failures(folder, settlement.failures)
-        report = make_report(folder, self._facts(context, folder, target), settlement)
+        report = make_report(folder, self.facts(context, folder, integration, target), settlement)
         self.log.info("%s", summary(report))
         if plan_only:
             raise AirflowSkipException("Plan only: the dataset is as it was.")
         counts = {name: report[name] for name in ("registered", "already_registered", "failed", "waiting")}
-        for asset in self.outlets:
-            context["outlet_events"][asset].extra = {"verdict": report["verdict"], **counts}
+        self.tell_followers(context, integration, {"verdict": report["verdict"], **counts})
         check_verdict(report)
         return {"verdict": report["verdict"], **counts}
 
     def _settle(
         self, context: Context, folder: RunFolder, integration: Integration, target: Target
     ) -> Settlement:
-        from cloud_sync.failures.settle import SettleContext, settle
+        from cloud_sync.failures.settle import settle
 
-        urls = self.frozen_urls(folder)
         return settle(
             folder,
-            context=SettleContext(
-                run_id=context["dag_run"].run_id,
-                integration=integration.name,
-                dataset=target.dataset_title,
-                url_base=urls.base,
-                parse_url=urls.parse,
-            ),
-            ledger=self.ledger(integration, target),
+            context=self.settle_context(context, folder, integration, target),
+            ledger=self.ledger_of_run(integration, target),
             open_reader=lambda: open_store(integration),
             encord_folder=TargetFolder(integration, target),
         )
 
-    def _facts(self, context: Context, folder: RunFolder, target: Target) -> Any:
-        from cloud_sync.failures.report import RunFacts
+    def ledger_of_run(self, integration: Integration, target: Target) -> Ledger | None:
+        """Return the ledger that gets a new version; None if none does."""
+        return self.ledger(integration, target)
+
+    def settle_context(
+        self, context: Context, folder: RunFolder, integration: Integration, target: Target
+    ) -> SettleContext:
+        """Return where and for whom is settled."""
+        from cloud_sync.failures.settle import SettleContext
+
+        urls = self.frozen_urls(folder)
+        return SettleContext(
+            run_id=context["dag_run"].run_id,
+            integration=integration.name,
+            dataset=target.dataset_title,
+            url_base=urls.base,
+            parse_url=urls.parse,
+        )
+
+    def facts(
+        self, context: Context, folder: RunFolder, integration: Integration, target: Target
+    ) -> RunFacts:
+        """Return what the report says of the run besides its settlement."""
         from cloud_sync.planning.model import read_plan_rows
 
-        dag_run = context["dag_run"]
-        plan = read_plan_rows(folder)
-        return RunFacts(
-            integration=self.integration["name"],
-            dag_id=dag_run.dag_id,
-            run_id=dag_run.run_id,
-            mode=RunOptions.of(context).mode,
-            dataset={"uuid": target.dataset_uuid, "title": target.dataset_title},
-            listed={
-                "objects": sum(row.objects for row in plan),
-                "total_bytes": sum(row.total_bytes for row in plan),
-            },
-            plan=plan,
-            started_at=dag_run.start_date.isoformat(timespec="seconds"),
-            finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+        dataset = {"uuid": target.dataset_uuid, "title": target.dataset_title}
+        return run_facts(context, integration.name, dataset, read_plan_rows(folder))
+
+    def tell_followers(self, context: Context, integration: Integration, extra: dict[str, Any]) -> None:
+        """Have the event of the dataset's asset carry the verdict and the counts."""
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra = extra
+
+
+def run_facts(
+    context: Context, integration: str, dataset: Mapping[str, str], plan: Sequence[PlanRow]
+) -> RunFacts:
+    """Return what a report says of a run besides its settlement, as of a sync."""
+    from cloud_sync.failures.report import RunFacts
+
+    dag_run = context["dag_run"]
+    return RunFacts(
+        integration=integration,
+        dag_id=dag_run.dag_id,
+        run_id=dag_run.run_id,
+        mode=PLAN_ONLY if sends_nothing(context) else SYNC,
+        dataset=dataset,
+        listed={
+            "objects": sum(row.objects for row in plan),
+            "total_bytes": sum(row.total_bytes for row in plan),
+        },
+        plan=plan,
+        started_at=dag_run.start_date.isoformat(timespec="seconds"),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 class TargetFolder:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from cloud_sync.registration.model import Target
     from cloud_sync.run_folder import RunFolder
 
+# Beside the folders of integrations, whose names never begin so.
+UPLOADS_FOLDER = "_uploads"
+
 FROZEN_NAME = "integration.json"
 URLS_NAME = "urls.json"
 
@@ -40,6 +43,14 @@ def tables_folder() -> Path:
     return Path(configured).expanduser() if configured else state_folder() / "tables"
 
 
+def manifests_folder() -> Path:
+    """Return the folder of manifests to upload: `[cloud_sync] manifests_folder`, or in the state folder."""
+    from airflow.configuration import conf
+
+    configured = conf.get("cloud_sync", "manifests_folder", fallback=None)
+    return Path(configured).expanduser() if configured else state_folder() / "manifests"
+
+
 def open_store(integration: Integration) -> ObjectStore:
     """Open the integration's storage, to read some of its objects."""
     from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
@@ -51,10 +62,11 @@ class StageOperator(BaseOperator):
     """Base of the stage operators. An operator adapts: the work is done by the core.
 
     Args:
-        integration: The integration, as `Integration.model_dump(mode="json")`.
+        integration: The integration, as `Integration.model_dump(mode="json")`; None in a DAG where it is
+            chosen for each run.
     """
 
-    def __init__(self, *, integration: Mapping[str, Any], **kwargs: Any) -> None:
+    def __init__(self, *, integration: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.integration = integration
 
@@ -62,16 +74,12 @@ class StageOperator(BaseOperator):
         """Return the folder of this DAG run, the same for all its tasks."""
         from cloud_sync.run_folder import RunFolder, safe_name
 
-        run_id = context["dag_run"].run_id
-        return RunFolder(state_folder() / "runs" / self.integration["name"] / safe_name(run_id))
+        of_dag = self.integration["name"] if self.integration is not None else UPLOADS_FOLDER
+        return RunFolder(state_folder() / "runs" / of_dag / safe_name(context["dag_run"].run_id))
 
-    def freeze_integration(self, folder: RunFolder) -> Integration:
+    def freeze_integration(self, folder: RunFolder, integration: Integration) -> None:
         """Keep the integration as it is now for the whole run; only the first stage calls this."""
-        from cloud_sync.integration import Integration
-
-        integration = Integration.model_validate(dict(self.integration))
         folder.write_json(FROZEN_NAME, integration.model_dump(mode="json"))
-        return integration
 
     def frozen_integration(self, folder: RunFolder) -> Integration:
         """Return the integration as it was when the run began, whatever its file says by now."""

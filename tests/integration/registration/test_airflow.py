@@ -6,12 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from cloud_sync.registration.model import read_outcome
 from cloud_sync.run_folder import RunFolder
+from demo.places import CODE, PROJECT
 from tests.integration.registration.conftest import BUCKET
 from tests.servers import program, running_dataset_service
 from tests.unit.registration.keys import ed25519_key
@@ -38,7 +38,7 @@ class Prepare(StageOperator):
         from tests.unit.registration.fakes import write_manifest
 
         folder = self.run_folder(context)
-        self.freeze_integration(folder)
+        self.freeze_integration(folder, Integration.model_validate(INTEGRATION))
         hook = EncordHook("encord_test")
         target = resolve_target(
             hook.get_conn(), dataset="Streets", encord_integration=hook.encord_integration, folder=None,
@@ -87,7 +87,7 @@ def environment(tmp_path, service, s3):
     }
     return {
         **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[3]),
+        "PYTHONPATH": os.pathsep.join(map(str, (*CODE, PROJECT))),
         "AIRFLOW_HOME": str(tmp_path / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

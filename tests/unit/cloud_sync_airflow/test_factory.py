@@ -70,6 +70,26 @@ def dag(tmp_path_factory) -> DAG:
     return dag
 
 
+def check_settle(dag: DAG, *, setup: str) -> None:
+    """See that settle is the teardown of this stage, and that the run fails if it fails."""
+    assert [task.task_id for task in dag.tasks if task.is_setup] == [setup]
+    assert [task.task_id for task in dag.tasks if task.is_teardown] == ["settle"]
+    assert dag.get_task("settle").on_failure_fail_dagrun is True
+    assert dag.get_task("settle").trigger_rule == "all_done_setup_success"
+
+
+def check_task_policy(dag: DAG, *, owner: str) -> None:
+    """See that every task has the owner, the retries and the time limit of this project."""
+    for task in dag.tasks:
+        assert task.retries == 4, task.task_id
+        assert task.retry_delay == timedelta(seconds=30)
+        assert task.max_retry_delay == timedelta(minutes=15)
+        assert task.retry_policy == CloudSyncRetryPolicy()
+        assert task.owner == owner
+        limit = None if task.task_id == "register" else timedelta(hours=12)
+        assert task.execution_timeout == limit, task.task_id
+
+
 class TestBag:
     def test_one_dag_for_each_file_and_no_import_error(self, tmp_path, monkeypatch):
         bag = bag_of(fill(tmp_path, a=FULL, b=LEAST), monkeypatch)
@@ -141,23 +161,10 @@ class TestPolicy:
         }
 
     def test_settle_runs_once_there_is_a_plan_and_decides_the_run(self, dag):
-        assert [task.task_id for task in dag.tasks if task.is_setup] == ["plan"]
-        assert [task.task_id for task in dag.tasks if task.is_teardown] == ["settle"]
-        assert dag.get_task("settle").on_failure_fail_dagrun is True
-        assert dag.get_task("settle").trigger_rule == "all_done_setup_success"
+        check_settle(dag, setup="plan")
 
-    def test_each_task_is_tried_again_as_the_policy_says(self, dag):
-        for task in dag.tasks:
-            assert task.retries == 4, task.task_id
-            assert task.retry_delay == timedelta(seconds=30)
-            assert task.max_retry_delay == timedelta(minutes=15)
-            assert task.retry_policy == CloudSyncRetryPolicy()
-            assert task.owner == "perception-team"
-
-    def test_time_limits(self, dag):
-        limits = {task.task_id: task.execution_timeout for task in dag.tasks}
-        assert limits.pop("register") is None
-        assert limits == dict.fromkeys(["list", "plan", "build", "settle"], timedelta(hours=12))
+    def test_each_task_is_tried_again_and_ended_as_the_policy_says(self, dag):
+        check_task_policy(dag, owner="perception-team")
 
     def test_register_is_mapped_over_the_shards(self, dag):
         register = dag.get_task("register")

@@ -244,6 +244,18 @@ def test_a_url_of_no_key_is_not_asked_for():
     assert store.calls == []
 
 
+def test_of_a_file_that_lies_in_no_store_encords_words_decide():
+    said = "Expected an image, got a file of type text/plain: <url>"
+    elsewhere = replace(IMAGE, key=None, encord_error=said)
+    nothing = Evidence(refusal="other")
+    assert classify(elsewhere, nothing).failure_class is FailureClass.WRONG_TYPE
+    assert classify(replace(elsewhere, key="a.jpg"), nothing).failure_class is FailureClass.TRANSIENT
+    assert classify(replace(elsewhere, is_named=False), nothing).failure_class is FailureClass.TRANSIENT
+    assert classify(replace(elsewhere, encord_error="Oops"), nothing).reason == (
+        "The object could not be looked at. Encord said: Oops"
+    )
+
+
 def test_many_suspects_are_looked_at_side_by_side_and_kept_apart():
     keys = [f"{n}.jpg" for n in range(64)]
     store = FakeStore({key: JPEG if n % 2 else "missing" for n, key in enumerate(keys)}, delay_s=0.01)

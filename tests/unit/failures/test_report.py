@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -231,6 +232,38 @@ def test_a_plan_only_run_speaks_of_the_plan_only(folder):
     assert text.startswith("Integration cameras, run night 1: plan only, nothing was sent\n")
     assert "its extension stands under no type\n      x.txt\n" in text
     assert text.endswith(f"all of this: {folder.path('report.json')}")
+
+
+class TestGiven:
+    """The report of an upload of a manifest that a person gave."""
+
+    FACTS = replace(
+        facts(mode="upload", plan=(PlanRow("register", "image", "given", 10, 0, ("https://b/0.jpg",), 10),)),
+        given={
+            "file": "week.csv",
+            "items": 10,
+            "files": 2410,
+            "findings": {"error": 0, "warning": 2, "note": 1},
+        },
+    )
+
+    def test_it_tells_of_the_manifest_and_its_findings_instead_of_a_listing(self, folder):
+        report = make_report(folder, self.FACTS, settlement())
+        assert report["given"] == self.FACTS.given
+        assert report["files"]["findings"] == str(folder.path("findings.json"))
+        assert "plan" not in report["files"]
+        assert summary(report).splitlines()[2:5] == [
+            "  given                      10 items, 2,410 files: week.csv",
+            "  findings            errors: 0, warnings: 2, notes: 1",
+            "  plan: register             10 image: stands in the given manifest",
+        ]
+
+    def test_a_sync_has_none(self, folder):
+        assert "given" not in make_report(folder, facts(), settlement())
+
+    def test_nobody_waits_for_a_next_run(self, folder):
+        with pytest.raises(RunFailed, match="; upload once more what can pass"):
+            check_verdict(make_report(folder, self.FACTS, Settlement(ended=[ended("failed")], registered=5)))
 
 
 class TestCheck:

@@ -299,6 +299,62 @@ def test_settling_a_run_again_gives_the_same_ledger_and_failures(tmp_path):
     assert run.ledger.current().path.read_bytes() == content
 
 
+class TestWithoutALedger:
+    """The upload of a given manifest: nothing before it, nothing after it."""
+
+    def run(self, root) -> Run:
+        run = Run(root, ["a.jpg", "b.jpg"])
+        run.outcome(0, done=0, failed=2, unit_errors=(error("a.jpg"), error("b.jpg")))
+        run.store.objects["b.jpg"] = b""
+        run.ledger = None
+        return run
+
+    def test_failures_are_diagnosed_and_each_time_the_first(self, tmp_path):
+        for _ in range(4):
+            result = self.run(tmp_path).settle()
+            assert [(row.failure_class, row.attempts) for row in result.failures] == [
+                ("transient", 1),
+                ("corrupt", 1),
+            ]
+        assert not (tmp_path / "ledger").exists()
+
+    def test_remedies_can_be_others(self, tmp_path):
+        run = self.run(tmp_path)
+        run.context = replace(run.context, remedies={"transient": "Upload it once more."})
+        assert [row.remedy for row in run.settle().failures] == [
+            "Upload it once more.",
+            "Upload it again, or delete it.",
+        ]
+
+
+class TestFilesInSeveralItems:
+    """A given manifest may have a file twice: as two items, or in a group and by itself."""
+
+    def failed(self, run: Run, made: int, *errors: UnitError) -> list[tuple[str, str]]:
+        run.outcome(0, done=made, failed=len(errors), unit_errors=errors)
+        result = run.settle()
+        assert result.registered + result.failed == run.entries[0].items
+        return [(row.item_type, row.title) for row in result.failures]
+
+    def test_an_item_that_stands_twice_fails_twice(self, tmp_path):
+        run = Run(tmp_path, ["a.jpg", "a.jpg", "b.jpg"])
+        assert self.failed(run, 1, error("a.jpg"), error("a.jpg")) == [("image", "a.jpg")] * 2
+
+    def test_a_group_that_fails_leaves_its_file_by_itself_alone(self, tmp_path):
+        run = Run(tmp_path, [Group("g", ["a.jpg", "b.jpg"]), "a.jpg"])
+        failed = self.failed(run, 1, error("a.jpg", "b.jpg"))
+        assert failed == [("image_group", "Title of g")] * 2
+
+    def test_a_file_by_itself_that_fails_leaves_its_group_alone(self, tmp_path):
+        run = Run(tmp_path, [Group("g", ["a.jpg", "b.jpg"]), "a.jpg"])
+        assert self.failed(run, 1, error("a.jpg")) == [("image", "a.jpg")]
+
+    def test_both_fail(self, tmp_path):
+        run = Run(tmp_path, [Group("g", ["a.jpg", "b.jpg"]), "a.jpg"])
+        failed = self.failed(run, 0, error("a.jpg"), error("a.jpg", "b.jpg"))
+        assert sorted(failed) == [("image", "a.jpg")] + [("image_group", "Title of g")] * 2
+
+
 def test_failures_come_in_the_order_of_their_urls(tmp_path):
     keys = [f"{n:02}.jpg" for n in range(30)]
     run = Run(tmp_path, keys)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud_sync.errors import ManifestError
-from cloud_sync.manifest.build import ITEMS_SCHEMA, build_manifests, manifest_size
+from cloud_sync.manifest.build import ITEMS_SCHEMA, build_manifests, count_manifests, manifest_size
 from cloud_sync.manifest.chunks import FILE_COLUMNS
 from cloud_sync.manifest.items import Item
 from cloud_sync.manifest.json_format import encode_manifest
@@ -216,6 +216,15 @@ class TestRerun:
         index = build(folder, size=1)
         assert folder.names("manifests/0*.json") == [entry.name for entry in index.manifests]
         assert len(index.manifests) == 2
+
+
+class TestCount:
+    @pytest.mark.parametrize(("keys", "size", "manifests"), [(0, 2, 0), (1, 2, 1), (4, 2, 2), (5, 2, 3)])
+    def test_as_many_as_are_built(self, folder, keys, size, manifests):
+        write_register(folder, [f"{n}.jpg" for n in range(keys)])
+        register_path = folder.path("register.parquet")
+        assert count_manifests(folder, register_path=register_path, items_per_manifest=size) == manifests
+        assert len(build(folder, size=size).manifests) == manifests
 
 
 class TestIndex:

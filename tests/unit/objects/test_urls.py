@@ -204,3 +204,65 @@ def test_a_bucket_does_not_stand_in_front_of_an_ip_address(host: str):
 def test_an_unknown_provider_names_what_there_is():
     with pytest.raises(ConfigError, match="s3/virtual-hosted"):
         ObjectUrls("ftp", "media")
+
+
+class TestOfABucket:
+    """Which URLs are a bucket's own, and in the form in which it writes them."""
+
+    @pytest.mark.parametrize("urls", EVERY_STYLE, ids=lambda urls: urls.base)
+    @given(key=KEYS)
+    def test_what_is_built_is_own(self, urls: ObjectUrls, key: str):
+        assert urls.is_own(urls.build(key))
+
+    @pytest.mark.parametrize(
+        "path", ["", "a+(1).jpg", "a%2fb", "%61.jpg", "a%zz", "%ff.jpg", "a.jpg?x=1", "a b.jpg", "é.jpg"]
+    )
+    def test_what_would_be_built_otherwise_is_not_own(self, path: str):
+        for urls in EVERY_STYLE:
+            assert not urls.is_own(urls.base + path)
+
+    def test_what_begins_otherwise_is_not_own(self):
+        assert not EVERY_STYLE[0].is_own("a.jpg")
+        assert not EVERY_STYLE[0].is_own(EVERY_STYLE[1].build("a.jpg"))
+
+    @pytest.mark.parametrize(
+        ("urls", "url", "key"),
+        [
+            (EVERY_STYLE[0], "https://s3.eu-west-2.amazonaws.com/media/a.jpg", "a.jpg"),
+            (EVERY_STYLE[0], "https://media.s3.amazonaws.com/a+(1).jpg", "a (1).jpg"),
+            (EVERY_STYLE[0], "S3://media/a.jpg", "a.jpg"),
+            (EVERY_STYLE[2], "https://media.s3.eu-west-2.amazonaws.com/%61.jpg", "a.jpg"),
+            (ObjectUrls("s3", "media", UrlStyle.S3, mrap_arn=ARN), f"{ARN}/a.jpg", "a.jpg"),
+            (EVERY_STYLE[4], "http://media.store.local:8333/a+b.jpg", "a+b.jpg"),
+            (EVERY_STYLE[5], f"{ENDPOINT}/media/a.jpg", "a.jpg"),
+            (EVERY_STYLE[4], "s3://media/a.jpg", "a.jpg"),
+        ],
+    )
+    def test_the_key_of_a_url_in_another_form(self, urls: ObjectUrls, url: str, key: str):
+        assert urls.key_of(url) == key
+        assert not urls.is_own(url)
+
+    @pytest.mark.parametrize("urls", EVERY_STYLE, ids=lambda urls: urls.base)
+    @pytest.mark.parametrize("key", ["a b", "a+b", "é", "a//b"])
+    def test_the_key_of_a_url_in_the_own_form(self, urls: ObjectUrls, key: str):
+        assert urls.key_of(urls.build(key)) == key
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://other.s3.eu-west-2.amazonaws.com/a.jpg",
+            "s3://other/a.jpg",
+            "s3://media/",
+            "gs://media/a.jpg",
+            "a.jpg",
+            "https://media.s3.eu-west-2.amazonaws.com/a.jpg?X-Amz-Signature=1",
+            "https://media.s3.eu-west-2.amazonaws.com/a b.jpg",
+        ],
+    )
+    def test_other_urls_have_no_key(self, url: str):
+        with pytest.raises(ConfigError):
+            EVERY_STYLE[0].key_of(url)
+
+    def test_a_bucket_of_aws_is_none_of_another_store(self):
+        with pytest.raises(ConfigError, match="is none of the bucket media"):
+            EVERY_STYLE[4].key_of("https://media.s3.eu-west-2.amazonaws.com/a.jpg")

@@ -52,7 +52,7 @@ def task(tmp_path, monkeypatch, encord):
 @pytest.fixture
 def folder(task, context):
     folder = task.run_folder(context)
-    task.freeze_integration(folder)
+    task.freeze_integration(folder, INTEGRATION)
     write_target(folder, Target("dataset-1", "Streets", "folder-1", True, "credential-1", "Credential"))
     entry = write_manifest(folder, 0, "s3://b/1.jpg", "s3://b/bad.jpg")
     write_index(folder, ManifestIndex((entry,), shards=1))

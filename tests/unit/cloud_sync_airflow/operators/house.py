@@ -1,0 +1,112 @@
+"""The project with one integration, a bucket and Encord, all in memory; runs its stages as Airflow would."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from cloud_sync.registration.model import DatasetRef
+from cloud_sync_airflow.assets import dataset_asset
+from cloud_sync_airflow.operators.build import BuildOperator
+from cloud_sync_airflow.operators.list import ListOperator
+from cloud_sync_airflow.operators.plan import PlanOperator
+from cloud_sync_airflow.operators.register import RegisterOperator
+from cloud_sync_airflow.operators.settle import SettleOperator
+from tests.unit.failures.fakes import FakeStore as Contents
+from tests.unit.objects.fake_store import FakeStore as Listed
+from tests.unit.registration.fakes import FakeEncord
+from tests.unit.registration.keys import ed25519_key
+from tests.unit.tables import an_integration
+
+S3_SECRET, S3_TOKEN = "canary-secret-0815", "canary-token-4711"
+SIGNATURE = "canary-signature-2342"
+SSH_KEY = ed25519_key()
+CANARIES = [S3_SECRET, S3_TOKEN, SIGNATURE, *SSH_KEY.splitlines()[1:-1]]
+
+
+class Bucket(Listed):
+    """A bucket that can be listed and read."""
+
+    def __init__(self, contents: dict[str, bytes]) -> None:
+        super().__init__({key: len(content) for key, content in contents.items()})
+        self.contents = Contents(contents)
+        self.refusal: Exception | None = None
+
+    def check_access(self, prefix: str = "") -> None:
+        if self.refusal:
+            raise self.refusal
+
+    def head(self, key: str) -> Any:
+        return self.contents.head(key)
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        return self.contents.read_range(key, start, length)
+
+    def read_tail(self, key: str, length: int) -> bytes:
+        return self.contents.read_tail(key, length)
+
+
+class Encord(FakeEncord):
+    """Encord with one dataset, whose backing folder is `folder-1`."""
+
+    def find_dataset(self, title_or_hash: str) -> DatasetRef:
+        return DatasetRef("dataset-1", title_or_hash, "folder-1")
+
+    def find_encord_integration(self, title_or_uuid: str) -> tuple[str, str]:
+        return "credential-1", title_or_uuid
+
+
+@dataclass
+class House:
+    """The project with one integration, a bucket and Encord; runs its stages as Airflow would."""
+
+    bucket: Bucket
+    encord: Encord
+    options: dict[str, Any] = field(default_factory=dict)
+    xcoms: list[Any] = field(default_factory=list)
+
+    def context(self, run_id: str, **params: Any) -> dict[str, Any]:
+        started = datetime(2026, 11, 22, 2, tzinfo=UTC)
+        return {
+            "dag_run": SimpleNamespace(run_id=run_id, dag_id="sync__cameras", start_date=started),
+            "params": {"mode": "sync", "prefix": None, "full_pass": False, **params},
+            "ti": SimpleNamespace(xcom_push=lambda key, value: self.xcoms.append(value)),
+            "outlet_events": defaultdict(SimpleNamespace),
+        }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        target = {"connection_id": "encord_cameras", "dataset": "Cameras", "encord_integration": "S3"}
+        storage = {"provider": "s3", "connection_id": "aws_cameras", "bucket": "b", "prefix": "in/"}
+        integration = an_integration(storage=storage, target=target, **self.options)
+        return {"integration": integration.model_dump(mode="json")}
+
+    def run(self, run_id: str, **params: Any) -> dict[str, Any]:
+        """Run all stages; returns what settle returned."""
+        context = self.context(run_id, **params)
+        listing = self.keep(ListOperator(task_id="list", **self.settings).execute(context))
+        plan = self.keep(PlanOperator(task_id="plan", listing=listing, **self.settings).execute(context))
+        try:
+            shards = self.keep(BuildOperator(task_id="build", plan=plan, **self.settings).execute(context))
+        except AirflowSkipException:
+            shards = []
+        for shard in shards:
+            task = RegisterOperator(task_id="register", shard=shard, hold_s=0, **self.settings)
+            self.keep(task.execute(context))
+        asset = dataset_asset(an_integration())
+        settle = SettleOperator(task_id="settle", outlets=[asset], **self.settings)
+        result = self.keep(settle.execute(context))
+        self.keep(context["outlet_events"][asset].extra)
+        return result
+
+    def keep(self, value: Any) -> Any:
+        """Remember an XCom, and pass it on as Airflow does: through JSON."""
+        text = json.dumps(value)
+        self.xcoms.append(value)
+        return json.loads(text)

@@ -255,7 +255,7 @@ class TestGiven:
         assert summary(report).splitlines()[2:5] == [
             "  given                      10 items, 2,410 files: week.csv",
             "  findings            errors: 0, warnings: 2, notes: 1",
-            "  plan: register             10 image: stands in the given manifest",
+            "  plan: register             10 items, image: stands in the given manifest",
         ]
 
     def test_a_sync_has_none(self, folder):

@@ -28,7 +28,7 @@ from cloud_sync.manifest.lint_storage import StorageUrls, lint_storage
 from cloud_sync.manifest.lint_urls import without_query
 from cloud_sync.manifest.model import FINDINGS_NAME
 from cloud_sync.manifest.reader import read_manifest
-from cloud_sync.planning.model import METADATA_NAME, REGISTER_NAME, SUMMARY_NAME, PlanRow
+from cloud_sync.planning.model import GIVEN, METADATA_NAME, REGISTER_NAME, SUMMARY_NAME, PlanRow
 from cloud_sync.run_folder import FileRef, RunFolder
 
 GIVEN_NAME = "given.json"
@@ -229,7 +229,7 @@ def _plan_rows(items: Sequence[Item]) -> list[PlanRow]:
         if counts[item.item_type] <= EXAMPLES:
             examples[item.item_type].append(without_query(item.object_urls[0]))
     return [
-        PlanRow("register", kind, "given", files[kind], 0, tuple(examples[kind]), count)
+        PlanRow("register", kind, GIVEN, files[kind], 0, tuple(examples[kind]), count)
         for kind, count in sorted(counts.items())
     ]
 

@@ -24,9 +24,12 @@ PLAN_ONLY = "plan"
 
 SENT_ACTIONS = frozenset({"register", "retry"})
 
+# The reason of what a person gave, instead of a plan.
+GIVEN = "given"
+
 # What a person reads for each reason in the plan.
 REASONS: Mapping[str, str] = {
-    "given": "stands in the given manifest",
+    GIVEN: "stands in the given manifest",
     "new": "new since the last run",
     "failed_before": "failed before for a passing reason",
     "changed_since_failure": "failed before, and the object has changed since",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from demo.airflow_api import AirflowApiError, DagRun, TaskState
-from demo.media import BUCKET
+from demo.content import BUCKET
 from tests.e2e.conftest import Bench, tiny_png
 from tests.e2e.test_sync import csv_rows
 

@@ -182,7 +182,7 @@ def _without_answer(error: Exception, where: str) -> ObjectStoreError:
             f"no credentials could be obtained ({name}).",
             "Check the login, role or profile of the connection.",
         )
-    elif "Connect" in name or "Timeout" in name or "HTTP" in name or "SSL" in name or "Response" in name:
+    elif any(part in name for part in ("Connect", "Timeout", "HTTP", "SSL", "Response", "IncompleteRead")):
         meaning = NO_CONNECTION
     else:
         meaning = UNKNOWN

@@ -72,7 +72,7 @@ def list_objects(
     part_rows: int = PART_ROWS,
     on_objects: Callable[[int], None] | None = None,
 ) -> Listing:
-    """List every object whose key starts with `prefix` into `listing/part-<nnnn>.parquet`, sorted by key.
+    """List every object whose key starts with `prefix` into `listing/part-<nnnn>.parquet`.
 
     Files of an earlier try are removed first. Keys are exact; folder markers (no content, key ends with a
     slash) are left out and counted.

@@ -95,7 +95,7 @@ def find_units(store: ObjectStore, prefix: str, pages_in_flight: int, tally: Tal
                 )
             )
             units = [part for unit in units for part in _replaced(unit, found)]
-    return _joined(units, SPANS_PER_FLIGHT * pages_in_flight)
+    return _joined(prefix, units, SPANS_PER_FLIGHT * pages_in_flight)
 
 
 def _replaced(unit: Unit, found: dict[Span, list[Unit]]) -> Sequence[Unit]:
@@ -138,14 +138,19 @@ def _units_of(pages: Sequence[Page]) -> list[Unit]:
     return units
 
 
-def _joined(units: list[Unit], most: int) -> list[Unit]:
+def _joined(prefix: str, units: list[Unit], most: int) -> list[Unit]:
     """Join neighbouring folders into ranges, so that a million small folders are not a million requests."""
     size = max(1, -(-sum(_parent(unit) is not None for unit in units) // most))
     joined: list[Unit] = []
     previous: Unit | None = None
     for parent, neighbours in groupby(units, key=_parent):
         for group in _chunks(list(neighbours), size):
-            joined += group if parent is None or len(group) == 1 else [_range(parent, previous, group)]
+            if parent is None or len(group) == 1:
+                joined += group
+            else:
+                # Below `raw/cam` nobody may list all of `raw/`: a policy may forbid it, and it may be huge.
+                within = prefix if prefix.startswith(parent) else parent
+                joined.append(_range(within, previous, group))
             previous = group[-1]
     return joined
 
@@ -161,10 +166,10 @@ def _parent(unit: Unit) -> str | None:
     return unit.prefix[: unit.prefix.rfind(DELIMITER, 0, -1) + 1]
 
 
-def _range(parent: str, previous: Unit | None, siblings: Sequence[Unit]) -> Span:
+def _range(within: str, previous: Unit | None, siblings: Sequence[Unit]) -> Span:
     """Return the range of some neighbouring folders."""
     folders = tuple(unit.prefix for unit in siblings if isinstance(unit, Span))
-    return Span(parent, folders, None if previous is None else _end_of(previous))
+    return Span(within, folders, None if previous is None else _end_of(previous))
 
 
 def _end_of(unit: Unit) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, timedelta
 from threading import Lock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cloud_sync.objects.errors import ObjectStoreError, from_botocore, from_obstore
 from cloud_sync.objects.model import StoredObject
@@ -19,6 +19,8 @@ from cloud_sync.objects.s3_pages import Page, keep_pages, read_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+T = TypeVar("T")
 
 KEYS_PER_PAGE = 1_000
 """What S3 gives in one page of a listing."""
@@ -137,7 +139,10 @@ class ObjectStore:
         arguments |= {"StartAfter": after} if after and not token else {}
         answer = self._ask("list_objects_v2", **arguments)
         try:
-            return read_page(answer)
+            page = read_page(answer)
+            if token is not None and page.next_token == token:
+                raise ValueError("the page that follows is the page itself, so it would never end")
+            return page
         except ValueError as error:
             raise ObjectStoreError(
                 f"the store's listing cannot be read: {error}.",
@@ -148,7 +153,8 @@ class ObjectStore:
 
     def _exact_read(self, key: str, byte_range: str) -> bytes:
         try:
-            return cast(bytes, self._ask("get_object", key, Range=byte_range)["Body"].read())
+            body = self._ask("get_object", key, Range=byte_range)["Body"]
+            return self._translated(key, lambda: cast(bytes, body.read()))
         except ObjectStoreError as error:
             if "InvalidRange" in error.message:
                 return b""
@@ -165,12 +171,20 @@ class ObjectStore:
 
     def _ask(self, operation: str, key: str | None = None, **arguments: Any) -> Any:
         arguments = {"Bucket": self.bucket} | ({"Key": key} if key is not None else {}) | arguments
-        try:
+
+        def ask() -> Any:
             with self._lock:
                 if self._client is None:
                     self._client = self._make_client()
                     keep_pages(self._client)
             return getattr(self._client, operation)(**arguments)
+
+        return self._translated(key, ask)
+
+    def _translated(self, key: str | None, call: Callable[[], T]) -> T:
+        """Call the provider's client; whatever it raises is an ObjectStoreError."""
+        try:
+            return call()
         except ObjectStoreError:
             raise
         except Exception as error:

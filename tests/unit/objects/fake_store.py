@@ -39,6 +39,7 @@ class FakeStore:
         down_after: So many whole pages, after which each request ends with the last of `failures`.
         order: By what the store orders keys; S3 does by their bytes.
         requests: Pages asked for so far.
+        prefixes_asked: Their prefixes.
     """
 
     sizes: Mapping[str, int]
@@ -48,6 +49,7 @@ class FakeStore:
     order: Callable[[str], str] = str
     requests: int = 0
     whole_pages: int = 0
+    prefixes_asked: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.keys = sorted(self.sizes, key=self.order)
@@ -68,6 +70,7 @@ class FakeStore:
     ) -> Page:
         """List as S3 does."""
         self.requests += 1
+        self.prefixes_asked.append(prefix)
         if not delimiter:
             self.whole_pages += 1
             if self.down_after is not None and self.whole_pages > self.down_after:

@@ -221,3 +221,14 @@ def test_a_refusal_ends_the_listing_at_once(tmp_path: Path):
 
     with pytest.raises(ObjectStoreError, match="refused"):
         run(store, "", tmp_path)
+
+
+def test_many_folders_below_a_prefix_ask_for_nothing_outside_of_it(tmp_path: Path):
+    store = FakeStore(
+        {f"raw/cam{number:04d}/x.jpg": 5 for number in range(600)} | {f"raw/a{n:03d}/x": 5 for n in range(50)}
+    )
+
+    listing = run(store, "raw/cam", tmp_path, pages_in_flight=4)
+
+    assert rows(tmp_path, listing) == store.listed("raw/cam")
+    assert all(prefix.startswith("raw/cam") for prefix in store.prefixes_asked)

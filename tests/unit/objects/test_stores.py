@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
+from types import SimpleNamespace
+from typing import Any
 
-from cloud_sync.objects.errors import from_botocore, from_obstore
-from cloud_sync.objects.stores import _with_bucket, is_expressible, open_s3
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
+
+from cloud_sync.objects.errors import ObjectStoreError, from_botocore, from_obstore
+from cloud_sync.objects.stores import ObjectStore, _with_bucket, is_expressible, open_s3
+
+from .s3_xml import answer, page_xml
 
 SECRET_QUERY = "X-Amz-Signature=c4fe"
 
@@ -78,6 +89,42 @@ def test_errors_without_an_answer(error: Exception, reason: str, transient: bool
 
     assert (translated.reason, translated.transient) == (reason, transient)
     assert "c4fe" not in str(translated)
+
+
+class Client:
+    """A boto3 client that answers as it is told."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.meta = SimpleNamespace(events=SimpleNamespace(register=lambda *_, **__: None))
+
+    def __getattr__(self, operation: str) -> Any:
+        return lambda **_: self.answers[operation]
+
+
+def store_with(**answers: Any) -> ObjectStore:
+    return open_s3("media", access_key_id="id", secret_access_key="s", client=Client(**answers))
+
+
+def test_a_listing_that_would_never_end_is_refused():
+    store = store_with(list_objects_v2=answer(page_xml([], token="again")))
+
+    assert store.page("").next_token == "again"
+    with pytest.raises(ObjectStoreError, match="never end"):
+        store.page("", token="again")
+
+
+@pytest.mark.parametrize(
+    "error", [ReadTimeoutError(endpoint_url="x"), IncompleteReadError(actual_bytes=1, expected_bytes=2)]
+)
+def test_an_object_that_stops_coming_is_a_failure_of_the_store(error: Exception):
+    class Body:
+        def read(self) -> bytes:
+            raise error
+
+    with pytest.raises(ObjectStoreError, match="cannot be reached") as caught:
+        store_with(get_object={"Body": Body()}).read_range("odd//key.jpg", 0, 10)
+    assert caught.value.transient
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Sequence
+from itertools import repeat
 
 from pathspec.patterns.gitignore import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
@@ -16,6 +18,22 @@ NAMED_GROUP = re.compile(r"\(\?P<\w+>")
 
 # RE2 knows these classes, the regular expressions of pathspec do not, so they would match otherwise.
 POSIX_CLASS = re.compile(r"\[:")
+
+# Expressions that RE2 is sure to know if Python does: literals, classes, groups, repetition. The usual ones
+# are such, so that a DAG file whose integrations have some is parsed without the import of DuckDB.
+_LITERAL = r"[^\\\[\](){}|*+?^$.\x00-\x1f\ud800-\udfff]"
+_ESCAPE = r"\\[dwsDWSnrtfv!-/:-@\[-^`{-~]"
+_CLASS = rf"\[(?!\^?\])\^?(?:[^\\\[\]\x00-\x1f\ud800-\udfff]|{_ESCAPE})+\]"
+_TIMES = r"\{([0-9]{1,2})(?:,([0-9]{0,2}))?\}"
+_REPEAT = rf"(?:[*+?]|{_TIMES})\??(?![*+?{{])"
+PLAIN_REGEX = re.compile(
+    rf"(?:(?:{_LITERAL}|\.|{_ESCAPE}|{_CLASS}|\))(?:{_REPEAT})?"
+    r"|\((?:\?:|\?P<[a-zA-Z_][a-zA-Z0-9_]*>)?(?!\?)|[|^$]|\\b)*",
+    re.ASCII,
+)
+PLAIN_CHARACTERS = 1000
+# RE2 multiplies the numbers of repetitions that stand inside each other, and takes no more than this.
+MOST_REPEATED = 1000
 
 
 def patterns_to_regex(patterns: Sequence[str], *, where: str) -> str | None:
@@ -65,9 +83,16 @@ def compiled_regex(pattern: str) -> re.Pattern[str]:
         compiled = re.compile(pattern, re.ASCII | re.DOTALL)
     except (re.error, OverflowError, RecursionError) as error:
         raise _no_regex(str(error) or "it is nested too deeply") from None
-    if refusal := _refusal_of_re2(pattern):
+    if not _is_plain(pattern) and (refusal := _refusal_of_re2(pattern)):
         raise _no_regex(refusal)
     return compiled
+
+
+def _is_plain(pattern: str) -> bool:
+    """Tell whether RE2 is sure to know an expression that Python knows."""
+    times = [int(most or least or 1) for least, most in re.findall(_TIMES, pattern)]
+    is_small = len(pattern) <= PLAIN_CHARACTERS and math.prod(map(max, times, repeat(1))) <= MOST_REPEATED
+    return is_small and PLAIN_REGEX.fullmatch(pattern) is not None
 
 
 def _refusal_of_re2(pattern: str) -> str | None:

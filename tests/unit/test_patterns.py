@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+
 import duckdb
 import pathspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloud_sync import patterns
 from cloud_sync.errors import ConfigError
 from cloud_sync.patterns import compiled_regex, names_by_number, patterns_to_regex
 
@@ -45,6 +49,30 @@ PATTERNS = st.tuples(
     st.lists(PATTERN_NAMES, min_size=1, max_size=3).map("/".join),
     st.sampled_from(["", "/", "/**"]),
 ).map("".join)
+
+# What regular expressions are made of, both engines or only one of them willing.
+PARTS = [
+    *("a", "é", "_", " ", "-", "/", ".", "#", ":", "<", "|", "^", "$", "&&", "--", "z-a"),
+    *("*", "+", "?", "??", "{2}", "{40}", "{2,3}", "{2,}", "{,3}", "{0}", "{", "}"),
+    *(
+        "(",
+        ")",
+        "(?:",
+        "(?P<x>",
+        "(?P<y>",
+        "(?=",
+        "[ab]",
+        "[^/]",
+        "[\\w-]",
+        "[",
+        "[^",
+        "[a-",
+        "]",
+        "[]",
+        "[^]",
+    ),
+    *("\\d", "\\w", "\\b", "\\n", "\\.", "\\-", "\\]", "\\\\", "\\_", "\\ ", "\\1", "\\A", "\\Z", "\\é"),
+]
 
 
 def matches(patterns: list[str], key: str) -> bool:
@@ -127,6 +155,33 @@ class TestRegularExpressions:
             compiled_regex(pattern)
         assert fault in str(caught.value)
         assert "without lookaround and backreferences" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "pattern",
+        [
+            r"^(?P<group>in/(?P<camera>[^/]+)/[^/]+)/(?P<index>[0-9]+)-of-(?P<count>[0-9]+)\.jpg$",
+            r"cameras/(?P<camera>[^/]+)/(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})/",
+            r"(?P<group>.+?)_(?:left|right)\b",
+            r"(?P<group>[\w.-]{1,20})",
+        ],
+    )
+    def test_the_usual_ones_need_no_duckdb(self, pattern, monkeypatch):
+        monkeypatch.setattr(patterns, "_refusal_of_re2", lambda pattern: "asked")
+        assert compiled_regex.__wrapped__(pattern).pattern == pattern
+        with pytest.raises(ConfigError, match="asked"):
+            compiled_regex.__wrapped__(pattern + "(?=x)")
+
+    @settings(max_examples=1000, deadline=None)
+    @given(st.lists(st.sampled_from(PARTS), min_size=1, max_size=10).map("".join))
+    def test_what_counts_as_plain_is_refused_by_neither(self, pattern):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # such as of `--` in a class
+                re.compile(pattern, re.ASCII | re.DOTALL)
+        except re.error:
+            return
+        if patterns._is_plain(pattern):
+            assert patterns._refusal_of_re2(pattern) is None
 
     def test_captures_are_named_by_their_number(self):
         pattern = compiled_regex(r"(?P<group>[(]a|\(b)-(x)(?:y)(?P<index>[0-9]+)")

@@ -360,7 +360,12 @@ NEXT_VERSION = f"""
         -- An old run that is settled once more has nothing to say about what happened since.
         WHERE NOT coalesce(greatest(known.registered_at, known.last_failed_at) > ended.finished_at, false)
     )
-    SELECT * FROM known ANTI JOIN sent USING (key)
+    -- A sent group is all that its item holds now; files that it has lost would be missed for ever.
+    SELECT * FROM known
+    ANTI JOIN sent USING (key)
+    ANTI JOIN (
+        SELECT item_type, item_key FROM sent WHERE item_type IN {tuple(sorted(GROUPED_TYPES))}
+    ) USING (item_type, item_key)
     UNION ALL BY NAME
     SELECT * FROM sent
 """  # noqa: S608 (built from constants of this file)

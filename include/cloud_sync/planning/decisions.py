@@ -239,11 +239,11 @@ def fates_sql(groupings: Sequence[Grouping], now: datetime) -> str:
             FROM decidable WHERE rule IS NOT NULL AND passed_over IS NULL
             GROUP BY item_key
         ), known_groups AS (
-            SELECT hash(item_key) AS known_item, count(*) AS known_files
+            SELECT item_type, hash(item_key) AS known_item, count(*) AS known_files
             FROM known WHERE item_type IN ({GROUPED}) GROUP BY ALL
         ), decided AS (
             SELECT *, {quiet_before_sql(groupings, now)} AS quiet_before, {FATE} AS reason
-            FROM groups LEFT JOIN known_groups USING (known_item)
+            FROM groups LEFT JOIN known_groups USING (item_type, known_item)
         )
         SELECT
             item_key, row_number() OVER (ORDER BY item_key) AS item_number, item_type, reason,

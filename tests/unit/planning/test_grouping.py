@@ -330,6 +330,14 @@ class TestWhatTheLedgerKnows:
         plan_of(folder, *listed, groups=[FRAMES], ledger=ledger, full_pass=full_pass)
         assert decision(folder) == expected
 
+    def test_groups_of_two_types_with_one_key_are_two(self, folder, tmp_path):
+        slices = [an_object(f"run_{n}.dcm") for n in (1, 2)]
+        series = [row | {"item_type": "dicom_series", "item_key": "group"} for row in slices]
+        ledger = a_ledger(tmp_path, *as_group(1), *series)
+        rules = [FRAMES, {**FRAMES, "type": "dicom_series", "pattern": "^(?P<group>run)"}]
+        plan_of(folder, *frames(1), *slices, groups=rules, ledger=ledger)
+        assert decision(folder)[1] == "registered"
+
     def test_what_is_registered_needs_not_be_complete_again(self, folder, tmp_path):
         ledger = a_ledger(tmp_path, *as_group(1, 2))
         rule = {**FRAMES, "complete": {"count": 24}}

@@ -10,7 +10,7 @@ from typing import Final
 
 from cloud_sync.ledger import sql_text
 from cloud_sync.manifest.items import GROUPED_TYPES
-from cloud_sync.planning.grouping import Grouping, by_rule, hits_sql, quiet_before_sql
+from cloud_sync.planning.grouping import FOLDER, Grouping, by_rule, hits_sql, quiet_before_sql
 
 EMPTY_LISTING: Final = """
     CREATE TEMP VIEW listing AS SELECT * FROM (VALUES (
@@ -29,7 +29,7 @@ SELECTED: Final = """
             WHEN types.item_type IS NULL THEN 'unknown_type'
         END AS passed_over,
         NULL::VARCHAR AS series_key, NULL::DOUBLE AS mm, NULL::BIGINT AS number, NULL::VARCHAR AS uid,
-        NULL::VARCHAR AS problem
+        NULL::VARCHAR AS problem, NULL::BOOLEAN AS may_pass
     FROM listing
     LEFT JOIN types
         ON types.extension = regexp_extract(lower(listing.key), getvariable('extension'), 1)
@@ -39,7 +39,7 @@ SELECTED_WITH_SERIES: Final = """
     SELECT
         chosen.* REPLACE (
             headers.series_key AS series_key, headers.mm AS mm, headers.number AS number,
-            headers.uid AS uid, headers.problem AS problem
+            headers.uid AS uid, headers.problem AS problem, headers.may_pass AS may_pass
         )
     FROM chosen LEFT JOIN headers USING (key)
 """
@@ -151,7 +151,7 @@ def decidable_sql(groupings: Sequence[Grouping], *, narrowed_to: str | None, whe
             key, size_bytes, last_modified, etag, {types} AS item_type,
             CASE WHEN rule IS NOT NULL AND hit."group" IS NULL THEN 'unreadable_header' ELSE passed_over END
                 AS passed_over,
-            problem, rule,
+            problem, may_pass, rule,
             {prefixes} || hit."group" AS item_key,
             coalesce(try_cast(hit."count" AS INTEGER), {counts}) AS declared,
             {is_whole} AS is_whole,
@@ -190,7 +190,7 @@ FATE: Final = """
         WHEN registered > 0 THEN 'registered'
         WHEN coalesce(newest > getvariable('newest'), false) THEN 'too_young'
         WHEN NOT coalesce(files = declared AND files = most_declared, false)
-            AND NOT coalesce(newest <= quiet_before, false) THEN 'incomplete'
+            AND (unread IS NOT NULL OR NOT coalesce(newest <= quiet_before, false)) THEN 'incomplete'
         WHEN failed = 0 THEN 'new'
         WHEN getvariable('full_pass') THEN 'full_pass'
         WHEN same < files OR known_files <> files THEN 'changed_since_failure'
@@ -209,12 +209,32 @@ DETAIL: Final = """
         WHEN 'too_young' THEN 'its newest file is of ' || strftime(newest, '%Y-%m-%d %H:%M:%S UTC')
         WHEN 'incomplete' THEN CASE
             WHEN NOT is_whole THEN 'the narrower prefix of this run may leave files of it out'
+            WHEN unread IS NOT NULL THEN format('{} may belong to it, and cannot be read yet', unread)
             WHEN declared <> most_declared THEN 'its files declare different counts'
             WHEN declared IS NOT NULL THEN format('has {} of {} files', files, declared)
             ELSE 'waiting for quiet: its newest file is of ' || strftime(newest, '%Y-%m-%d %H:%M:%S UTC')
         END
     END
 """
+
+
+def _unread_sql(groupings: Sequence[Grouping], now: datetime) -> str:
+    """Return the query of the series to which a file that is unreadable now may belong, and one such file.
+
+    A file of another user or half uploaded may be readable later, and a series is mostly in one folder.
+    """
+    by_uid = by_rule(groupings, [str(g.rule.by == "series_uid").lower() for g in groupings])
+    is_young = f"last_modified > {quiet_before_sql(groupings, now)}"
+    return f"""
+        SELECT item_key, min(unread) AS unread
+        FROM (SELECT item_key, {FOLDER} AS folder FROM decidable WHERE passed_over IS NULL AND {by_uid})
+        JOIN (
+            SELECT {FOLDER} AS folder, min(key) AS unread FROM decidable
+            WHERE passed_over = 'unreadable_header' AND (may_pass OR coalesce({is_young}, false))
+            GROUP BY ALL
+        ) USING (folder)
+        GROUP BY item_key
+    """
 
 
 def fates_sql(groupings: Sequence[Grouping], now: datetime) -> str:
@@ -241,9 +261,11 @@ def fates_sql(groupings: Sequence[Grouping], now: datetime) -> str:
         ), known_groups AS (
             SELECT item_type, hash(item_key) AS known_item, count(*) AS known_files
             FROM known WHERE item_type IN ({GROUPED}) GROUP BY ALL
-        ), decided AS (
+        ), unread_files AS ({_unread_sql(groupings, now)}), decided AS (
             SELECT *, {quiet_before_sql(groupings, now)} AS quiet_before, {FATE} AS reason
-            FROM groups LEFT JOIN known_groups USING (item_type, known_item)
+            FROM groups
+            LEFT JOIN known_groups USING (item_type, known_item)
+            LEFT JOIN unread_files USING (item_key)
         )
         SELECT
             item_key, row_number() OVER (ORDER BY item_key) AS item_number, item_type, reason,

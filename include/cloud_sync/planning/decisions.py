@@ -81,6 +81,9 @@ ACTION: Final = """
     END
 """
 
+# What a key declares whose count cannot be read: no group has so many files.
+NO_COUNT: Final = -1
+
 # What stands behind the last slash of a key.
 NAME: Final = "regexp_extract(key, '[^/]*$', 0, 's')"
 
@@ -129,6 +132,11 @@ def plan_sql(*, has_groups: bool) -> str:
     return f"SELECT {PLAN_COLUMNS}, {ACTION} AS action, reason, detail FROM ({decided})"
 
 
+def _whole_number(text: str) -> str:
+    """Return the SQL of a text's number; NULL where it is none, since a cast alone would round 9.9 to 10."""
+    return f"CASE WHEN regexp_full_match({text}, '[0-9]+') THEN try_cast({text} AS BIGINT) END"
+
+
 def decidable_sql(groupings: Sequence[Grouping], *, narrowed_to: str | None, where: str) -> str:
     """Return the query of all objects with their groups and what the ledger knows of them.
 
@@ -153,7 +161,8 @@ def decidable_sql(groupings: Sequence[Grouping], *, narrowed_to: str | None, whe
                 AS passed_over,
             problem, may_pass, rule,
             {prefixes} || hit."group" AS item_key,
-            coalesce(try_cast(hit."count" AS INTEGER), {counts}) AS declared,
+            CASE WHEN hit."count" IS NULL THEN {counts} ELSE coalesce(key_count, {NO_COUNT}) END AS declared,
+            CASE WHEN key_count IS NULL THEN hit."count" END AS bad_count,
             {is_whole} AS is_whole,
             mm AS order_mm,
             coalesce(number, index_number) AS order_number,
@@ -164,7 +173,8 @@ def decidable_sql(groupings: Sequence[Grouping], *, narrowed_to: str | None, whe
         FROM (
             SELECT
                 hits.*, hit.rule AS rule,
-                try_cast(hit."index" AS BIGINT) AS index_number,
+                {_whole_number('hit."index"')} AS index_number,
+                {_whole_number('hit."count"')} AS key_count,
                 known.state AS known_state, known.item AS known_item, known.item_type AS known_type,
                 known.content = hash(hits.size_bytes, hits.etag) AS is_same
             FROM ({hits_sql(groupings, where=where)}) AS hits
@@ -210,6 +220,8 @@ DETAIL: Final = """
         WHEN 'incomplete' THEN CASE
             WHEN NOT is_whole THEN 'the narrower prefix of this run may leave files of it out'
             WHEN unread IS NOT NULL THEN format('{} may belong to it, and cannot be read yet', unread)
+            WHEN bad_count IS NOT NULL
+            THEN format('the count "{}" in its keys cannot be read as a number of files', bad_count)
             WHEN declared <> most_declared THEN 'its files declare different counts'
             WHEN declared IS NOT NULL THEN format('has {} of {} files', files, declared)
             ELSE 'waiting for quiet: its newest file is of ' || strftime(newest, '%Y-%m-%d %H:%M:%S UTC')
@@ -246,7 +258,7 @@ def fates_sql(groupings: Sequence[Grouping], now: datetime) -> str:
                 count(*) AS files, max(last_modified) AS newest,
                 min(key) FILTER (size_bytes > getvariable('maximum_size')) AS large,
                 bool_and(is_whole) AS is_whole,
-                min(declared) AS declared, max(declared) AS most_declared,
+                min(declared) AS declared, max(declared) AS most_declared, min(bad_count) AS bad_count,
                 count(*) FILTER (known_state = 'registered') AS registered,
                 count(*) FILTER (known_state = 'registered' AND known_type = item_type) AS registered_so,
                 count(*) FILTER (known_state <> 'registered' AND known_type = item_type) AS failed,

@@ -140,6 +140,12 @@ class TestByRegex:
         [files] = groups_of(folder).values()
         assert files == ["a_7.jpg", f"a_{huge}.jpg", f"a_{huge}8.jpg", "a_.jpg", "a_x9.jpg", "a_x10.jpg"]
 
+    def test_an_index_with_decimals_is_not_rounded(self, folder):
+        rule = {**FRAMES, "pattern": r"^(?P<group>run)/.+_(?P<index>[0-9.]+)\.jpg$"}
+        plan_of(folder, "run/a_9.10.jpg", "run/b_9.9.jpg", "run/c_9.2.jpg", groups=[rule])
+        [files] = groups_of(folder).values()
+        assert files == ["run/c_9.2.jpg", "run/b_9.9.jpg", "run/a_9.10.jpg"]
+
     def test_the_first_rule_that_takes_an_object_decides(self, folder):
         rules = [{**FRAMES, "include": ["a/"]}, {**FRAMES, "type": "image_group"}, BY_FOLDER]
         plan_of(folder, "a/x_1.jpg", "b/x_1.jpg", "b/y.jpg", groups=rules)
@@ -214,6 +220,14 @@ class TestComplete:
         pattern = r"^(?P<group>.+)_(?P<index>[0-9]+)of(?P<count>[0-9]*)"
         plan_of(folder, *keys, groups=[{**FRAMES, "pattern": pattern, "complete": {"count": 9}}])
         assert decision(folder) == expected
+
+    @pytest.mark.parametrize("count", ["2.4", " 2", "-1", "1e0", "9" * 30])
+    def test_a_count_that_cannot_be_read_is_never_reached(self, folder, count):
+        pattern = r"^(?P<group>.+)_(?P<index>[0-9]+)of(?P<count>[^j]+)\.jpg"
+        keys = [f"run_1of{count}.jpg", "run_2of2.jpg"]
+        plan_of(folder, *keys, groups=[{**FRAMES, "pattern": pattern, "complete": {"count": 2}}])
+        detail = f'the count "{count}" in its keys cannot be read as a number of files'
+        assert decision(folder) == ("hold", "incomplete", detail)
 
     def test_a_group_with_a_young_file_is_held_as_a_whole(self, folder):
         newest = an_object("run_3.jpg", last_modified=NOW - timedelta(minutes=59))

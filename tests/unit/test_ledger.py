@@ -295,7 +295,7 @@ class TestCrash:
         ]
 
 
-REMEDY = "Move this folder away; the next run makes one full pass and registers nothing twice."
+REMEDY = "Move this folder away; the next run sends all, and Encord skips what has not changed."
 
 
 class TestDamage:

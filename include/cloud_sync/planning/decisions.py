@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from cloud_sync.ledger import sql_text
-from cloud_sync.manifest.items import GROUPED_TYPES
+from cloud_sync.ledger import GROUPED, sql_text
 from cloud_sync.planning.grouping import FOLDER, Grouping, by_rule, hits_sql, quiet_before_sql
 
 EMPTY_LISTING: Final = """
@@ -185,8 +184,6 @@ def decidable_sql(groupings: Sequence[Grouping], *, narrowed_to: str | None, whe
     """
 
 
-GROUPED: Final = ", ".join(f"'{kind}'" for kind in sorted(GROUPED_TYPES))
-
 # What becomes of each group as a whole. Reports come before completeness: what is registered cannot grow.
 FATE: Final = """
     CASE
@@ -195,8 +192,8 @@ FATE: Final = """
         WHEN registered > registered_so OR one_item <> other_item THEN 'registered_otherwise'
         WHEN registered > 0 AND files > registered THEN 'grown'
         WHEN registered > 0 AND known_files > files THEN 'file_missing'
-        WHEN registered > 0 AND getvariable('full_pass') THEN 'full_pass'
         WHEN registered > 0 AND same < files THEN 'changed'
+        WHEN registered > 0 AND getvariable('full_pass') THEN 'full_pass'
         WHEN registered > 0 THEN 'registered'
         WHEN coalesce(newest > getvariable('newest'), false) THEN 'too_young'
         WHEN NOT coalesce(files = declared AND files = most_declared, false)
@@ -272,7 +269,7 @@ def fates_sql(groupings: Sequence[Grouping], now: datetime) -> str:
             GROUP BY item_key
         ), known_groups AS (
             SELECT item_type, hash(item_key) AS known_item, count(*) AS known_files
-            FROM known WHERE item_type IN ({GROUPED}) GROUP BY ALL
+            FROM known WHERE item_type IN {GROUPED} GROUP BY ALL
         ), unread_files AS ({_unread_sql(groupings, now)}), decided AS (
             SELECT *, {quiet_before_sql(groupings, now)} AS quiet_before, {FATE} AS reason
             FROM groups

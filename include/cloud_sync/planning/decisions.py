@@ -232,6 +232,8 @@ def _unread_sql(groupings: Sequence[Grouping], now: datetime) -> str:
 
     A file of another user or half uploaded may be readable later, and a series is mostly in one folder.
     """
+    if all(grouping.rule.by != "series_uid" for grouping in groupings):
+        return "SELECT NULL::VARCHAR AS item_key, NULL::VARCHAR AS unread WHERE false"
     by_uid = by_rule(groupings, [str(g.rule.by == "series_uid").lower() for g in groupings])
     is_young = f"last_modified > {quiet_before_sql(groupings, now)}"
     return f"""

@@ -2,7 +2,8 @@
 
 One ledger belongs to one dataset and one integration. Each run writes a new version as Parquet and then
 moves the pointer `current.json` to it, so a killed run leaves the old version in force. The ledger saves
-work and is never the guarantee: that is `skip_duplicate_urls`. A lost ledger costs one full pass.
+work and is never the guarantee: that is `skip_duplicate_urls`. A lost ledger costs one full pass, in which
+Encord skips single files and unchanged groups; a group that has grown or changed becomes a second item.
 """
 
 from __future__ import annotations
@@ -225,7 +226,7 @@ class Ledger:
         return StorageError(
             f"the ledger is damaged: {what}.",
             where=str(self.files.root),
-            remedy="Move this folder away; the next run makes one full pass and registers nothing twice.",
+            remedy="Move this folder away; the next run sends all, and Encord skips what has not changed.",
         )
 
 
@@ -299,6 +300,8 @@ EMPTY_VERSION = """
     ) WHERE false
 """
 
+GROUPED = tuple(sorted(GROUPED_TYPES))
+
 # Failures of the objects as they are now: one that has changed, or was registered since, begins anew.
 EARLIER = """
     earlier AS (
@@ -322,7 +325,7 @@ JUDGED = f"""
             items.item_type, items.item_key,
             max((failures.state = 'quarantined', failures.state, failures.failure_class)) AS worst
         FROM items JOIN failures USING (url)
-        WHERE items.item_type IN {tuple(sorted(GROUPED_TYPES))}
+        WHERE items.item_type IN {GROUPED}
         GROUP BY items.item_type, items.item_key
     ), judged AS (
         SELECT
@@ -339,11 +342,8 @@ NEXT_VERSION = f"""
     WITH {EARLIER}, {JUDGED}, sent AS (
         SELECT
             item.key, item.url, item.size_bytes, item.etag, item.last_modified,
-            item.item_key,
-            item.item_type,
-            item.state,
-            ended.name AS manifest,
-            ended.upload_job_id,
+            item.item_key, item.item_type, item.state,
+            ended.name AS manifest, ended.upload_job_id,
             CASE WHEN item.state = 'registered' AND known.state = 'registered' THEN known.attempts
                  ELSE coalesce(earlier.attempts, 0) + 1 END::INTEGER AS attempts,
             item.failure_class,
@@ -360,7 +360,10 @@ NEXT_VERSION = f"""
         -- An old run that is settled once more has nothing to say about what happened since.
         WHERE NOT coalesce(greatest(known.registered_at, known.last_failed_at) > ended.finished_at, false)
     )
-    SELECT * FROM known ANTI JOIN sent USING (key)
+    -- A sent group is all that its item holds now; files that it has lost would be missed for ever.
+    SELECT * FROM known
+    ANTI JOIN sent USING (key)
+    ANTI JOIN (SELECT item_type, item_key FROM sent WHERE item_type IN {GROUPED}) USING (item_type, item_key)
     UNION ALL BY NAME
     SELECT * FROM sent
 """  # noqa: S608 (built from constants of this file)

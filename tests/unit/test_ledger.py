@@ -192,6 +192,15 @@ class TestGroups:
         version = night(ledger, 3, [GROUP])
         assert {times(row) for row in rows(version).values()} == {("registered", 3, 1, 2, 3)}
 
+    @pytest.mark.parametrize("bad", [(), ("g/2.jpg",)])
+    def test_a_file_that_a_group_has_lost_is_forgotten_when_it_is_sent_again(self, ledger, bad):
+        same_key = Group("g/", ["g/1.dcm"], item_type="dicom_series")
+        other_key = Group("h/", ["h/1.jpg"])
+        night(ledger, 1, [GROUP, same_key, other_key, "a.jpg"], bad=("g/3.jpg",))
+        without = Group("g/", [key for key in GROUP.objects if key != "g/3.jpg"])
+        found = rows(night(ledger, 2, [without], bad=bad))
+        assert sorted(found) == ["a.jpg", "g/1.dcm", "g/1.jpg", "g/2.jpg", "h/1.jpg"]
+
     def test_a_single_file_is_never_judged_by_another(self, ledger):
         items = [Group("a.jpg", ["x.jpg"]), "a.jpg", "b.jpg"]
         found = rows(night(ledger, 1, items, bad=("x.jpg",)))
@@ -286,7 +295,7 @@ class TestCrash:
         ]
 
 
-REMEDY = "Move this folder away; the next run makes one full pass and registers nothing twice."
+REMEDY = "Move this folder away; the next run sends all, and Encord skips what has not changed."
 
 
 class TestDamage:

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from cloud_sync.ledger import sql_text
-from cloud_sync.manifest.items import GROUPED_TYPES
-from cloud_sync.planning.grouping import Grouping, by_rule, hits_sql, quiet_before_sql
+from cloud_sync.ledger import GROUPED, sql_text
+from cloud_sync.planning.grouping import FOLDER, Grouping, by_rule, hits_sql, quiet_before_sql
 
 EMPTY_LISTING: Final = """
     CREATE TEMP VIEW listing AS SELECT * FROM (VALUES (
@@ -29,7 +28,7 @@ SELECTED: Final = """
             WHEN types.item_type IS NULL THEN 'unknown_type'
         END AS passed_over,
         NULL::VARCHAR AS series_key, NULL::DOUBLE AS mm, NULL::BIGINT AS number, NULL::VARCHAR AS uid,
-        NULL::VARCHAR AS problem
+        NULL::VARCHAR AS problem, NULL::BOOLEAN AS may_pass
     FROM listing
     LEFT JOIN types
         ON types.extension = regexp_extract(lower(listing.key), getvariable('extension'), 1)
@@ -39,7 +38,7 @@ SELECTED_WITH_SERIES: Final = """
     SELECT
         chosen.* REPLACE (
             headers.series_key AS series_key, headers.mm AS mm, headers.number AS number,
-            headers.uid AS uid, headers.problem AS problem
+            headers.uid AS uid, headers.problem AS problem, headers.may_pass AS may_pass
         )
     FROM chosen LEFT JOIN headers USING (key)
 """
@@ -80,6 +79,9 @@ ACTION: Final = """
         ELSE 'skip'
     END
 """
+
+# What a key declares whose count cannot be read: no group has so many files.
+NO_COUNT: Final = -1
 
 # What stands behind the last slash of a key.
 NAME: Final = "regexp_extract(key, '[^/]*$', 0, 's')"
@@ -129,6 +131,11 @@ def plan_sql(*, has_groups: bool) -> str:
     return f"SELECT {PLAN_COLUMNS}, {ACTION} AS action, reason, detail FROM ({decided})"
 
 
+def _whole_number(text: str) -> str:
+    """Return the SQL of a text's number; NULL where it is none, since a cast alone would round 9.9 to 10."""
+    return f"CASE WHEN regexp_full_match({text}, '[0-9]+') THEN try_cast({text} AS BIGINT) END"
+
+
 def decidable_sql(groupings: Sequence[Grouping], *, narrowed_to: str | None, where: str) -> str:
     """Return the query of all objects with their groups and what the ledger knows of them.
 
@@ -151,9 +158,10 @@ def decidable_sql(groupings: Sequence[Grouping], *, narrowed_to: str | None, whe
             key, size_bytes, last_modified, etag, {types} AS item_type,
             CASE WHEN rule IS NOT NULL AND hit."group" IS NULL THEN 'unreadable_header' ELSE passed_over END
                 AS passed_over,
-            problem, rule,
+            problem, may_pass, rule,
             {prefixes} || hit."group" AS item_key,
-            coalesce(try_cast(hit."count" AS INTEGER), {counts}) AS declared,
+            CASE WHEN hit."count" IS NULL THEN {counts} ELSE coalesce(key_count, {NO_COUNT}) END AS declared,
+            CASE WHEN key_count IS NULL THEN hit."count" END AS bad_count,
             {is_whole} AS is_whole,
             mm AS order_mm,
             coalesce(number, index_number) AS order_number,
@@ -164,7 +172,8 @@ def decidable_sql(groupings: Sequence[Grouping], *, narrowed_to: str | None, whe
         FROM (
             SELECT
                 hits.*, hit.rule AS rule,
-                try_cast(hit."index" AS BIGINT) AS index_number,
+                {_whole_number('hit."index"')} AS index_number,
+                {_whole_number('hit."count"')} AS key_count,
                 known.state AS known_state, known.item AS known_item, known.item_type AS known_type,
                 known.content = hash(hits.size_bytes, hits.etag) AS is_same
             FROM ({hits_sql(groupings, where=where)}) AS hits
@@ -175,8 +184,6 @@ def decidable_sql(groupings: Sequence[Grouping], *, narrowed_to: str | None, whe
     """
 
 
-GROUPED: Final = ", ".join(f"'{kind}'" for kind in sorted(GROUPED_TYPES))
-
 # What becomes of each group as a whole. Reports come before completeness: what is registered cannot grow.
 FATE: Final = """
     CASE
@@ -185,12 +192,12 @@ FATE: Final = """
         WHEN registered > registered_so OR one_item <> other_item THEN 'registered_otherwise'
         WHEN registered > 0 AND files > registered THEN 'grown'
         WHEN registered > 0 AND known_files > files THEN 'file_missing'
-        WHEN registered > 0 AND getvariable('full_pass') THEN 'full_pass'
         WHEN registered > 0 AND same < files THEN 'changed'
+        WHEN registered > 0 AND getvariable('full_pass') THEN 'full_pass'
         WHEN registered > 0 THEN 'registered'
         WHEN coalesce(newest > getvariable('newest'), false) THEN 'too_young'
         WHEN NOT coalesce(files = declared AND files = most_declared, false)
-            AND NOT coalesce(newest <= quiet_before, false) THEN 'incomplete'
+            AND (unread IS NOT NULL OR NOT coalesce(newest <= quiet_before, false)) THEN 'incomplete'
         WHEN failed = 0 THEN 'new'
         WHEN getvariable('full_pass') THEN 'full_pass'
         WHEN same < files OR known_files <> files THEN 'changed_since_failure'
@@ -209,12 +216,36 @@ DETAIL: Final = """
         WHEN 'too_young' THEN 'its newest file is of ' || strftime(newest, '%Y-%m-%d %H:%M:%S UTC')
         WHEN 'incomplete' THEN CASE
             WHEN NOT is_whole THEN 'the narrower prefix of this run may leave files of it out'
+            WHEN unread IS NOT NULL THEN format('{} may belong to it, and cannot be read yet', unread)
+            WHEN bad_count IS NOT NULL
+            THEN format('the count "{}" in its keys cannot be read as a number of files', bad_count)
             WHEN declared <> most_declared THEN 'its files declare different counts'
             WHEN declared IS NOT NULL THEN format('has {} of {} files', files, declared)
             ELSE 'waiting for quiet: its newest file is of ' || strftime(newest, '%Y-%m-%d %H:%M:%S UTC')
         END
     END
 """
+
+
+def _unread_sql(groupings: Sequence[Grouping], now: datetime) -> str:
+    """Return the query of the series to which a file that is unreadable now may belong, and one such file.
+
+    A file of another user or half uploaded may be readable later, and a series is mostly in one folder.
+    """
+    if all(grouping.rule.by != "series_uid" for grouping in groupings):
+        return "SELECT NULL::VARCHAR AS item_key, NULL::VARCHAR AS unread WHERE false"
+    by_uid = by_rule(groupings, [str(g.rule.by == "series_uid").lower() for g in groupings])
+    is_young = f"last_modified > {quiet_before_sql(groupings, now)}"
+    return f"""
+        SELECT item_key, min(unread) AS unread
+        FROM (SELECT item_key, {FOLDER} AS folder FROM decidable WHERE passed_over IS NULL AND {by_uid})
+        JOIN (
+            SELECT {FOLDER} AS folder, min(key) AS unread FROM decidable
+            WHERE passed_over = 'unreadable_header' AND (may_pass OR coalesce({is_young}, false))
+            GROUP BY ALL
+        ) USING (folder)
+        GROUP BY item_key
+    """
 
 
 def fates_sql(groupings: Sequence[Grouping], now: datetime) -> str:
@@ -226,7 +257,7 @@ def fates_sql(groupings: Sequence[Grouping], now: datetime) -> str:
                 count(*) AS files, max(last_modified) AS newest,
                 min(key) FILTER (size_bytes > getvariable('maximum_size')) AS large,
                 bool_and(is_whole) AS is_whole,
-                min(declared) AS declared, max(declared) AS most_declared,
+                min(declared) AS declared, max(declared) AS most_declared, min(bad_count) AS bad_count,
                 count(*) FILTER (known_state = 'registered') AS registered,
                 count(*) FILTER (known_state = 'registered' AND known_type = item_type) AS registered_so,
                 count(*) FILTER (known_state <> 'registered' AND known_type = item_type) AS failed,
@@ -239,11 +270,13 @@ def fates_sql(groupings: Sequence[Grouping], now: datetime) -> str:
             FROM decidable WHERE rule IS NOT NULL AND passed_over IS NULL
             GROUP BY item_key
         ), known_groups AS (
-            SELECT hash(item_key) AS known_item, count(*) AS known_files
-            FROM known WHERE item_type IN ({GROUPED}) GROUP BY ALL
-        ), decided AS (
+            SELECT item_type, hash(item_key) AS known_item, count(*) AS known_files
+            FROM known WHERE item_type IN {GROUPED} GROUP BY ALL
+        ), unread_files AS ({_unread_sql(groupings, now)}), decided AS (
             SELECT *, {quiet_before_sql(groupings, now)} AS quiet_before, {FATE} AS reason
-            FROM groups LEFT JOIN known_groups USING (known_item)
+            FROM groups
+            LEFT JOIN known_groups USING (item_type, known_item)
+            LEFT JOIN unread_files USING (item_key)
         )
         SELECT
             item_key, row_number() OVER (ORDER BY item_key) AS item_number, item_type, reason,

@@ -24,7 +24,7 @@ DICOM_BY_FOLDER: Final = GroupRule(type="dicom_series", by="folder")
 NO_HIT = 'NULL::STRUCT(rule INTEGER, "group" VARCHAR, "index" VARCHAR, "count" VARCHAR)'
 
 # An object's folder with its last slash; greedy, so all but the name.
-FOLDER = f"coalesce(nullif(regexp_extract(key, '^.*/', 0, 's'), ''), '{ROOT_FOLDER}')"
+FOLDER: Final = f"coalesce(nullif(regexp_extract(key, '^.*/', 0, 's'), ''), '{ROOT_FOLDER}')"
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,8 +60,8 @@ def load_headers(
 ) -> None:
     """Make the table `headers` of the files in the view `dicom_files`, reading those that are not known.
 
-    `headers` has key, series_key (study and series), mm, number, uid (the order within the series) and
-    problem (why a file's series is unknown).
+    `headers` has key, series_key (study and series), mm, number, uid (the order within the series),
+    problem (why a file's series is unknown) and may_pass (whether the problem lies in the store).
 
     Args:
         engine: With the view `dicom_files`: key, etag, size_bytes.
@@ -151,6 +151,6 @@ ORDERED: Final = f"""
     SELECT
         read.key, study_uid || '/' || series_uid AS series_key,
         CASE WHEN has_positions THEN along_normal_mm END AS mm,
-        instance_number AS number, instance_uid AS uid, problem
+        instance_number AS number, instance_uid AS uid, problem, NOT is_lasting AS may_pass
     FROM read LEFT JOIN series USING (study_uid, series_uid)
 """

@@ -140,6 +140,12 @@ class TestByRegex:
         [files] = groups_of(folder).values()
         assert files == ["a_7.jpg", f"a_{huge}.jpg", f"a_{huge}8.jpg", "a_.jpg", "a_x9.jpg", "a_x10.jpg"]
 
+    def test_an_index_with_decimals_is_not_rounded(self, folder):
+        rule = {**FRAMES, "pattern": r"^(?P<group>run)/.+_(?P<index>[0-9.]+)\.jpg$"}
+        plan_of(folder, "run/a_9.10.jpg", "run/b_9.9.jpg", "run/c_9.2.jpg", groups=[rule])
+        [files] = groups_of(folder).values()
+        assert files == ["run/c_9.2.jpg", "run/b_9.9.jpg", "run/a_9.10.jpg"]
+
     def test_the_first_rule_that_takes_an_object_decides(self, folder):
         rules = [{**FRAMES, "include": ["a/"]}, {**FRAMES, "type": "image_group"}, BY_FOLDER]
         plan_of(folder, "a/x_1.jpg", "b/x_1.jpg", "b/y.jpg", groups=rules)
@@ -215,6 +221,14 @@ class TestComplete:
         plan_of(folder, *keys, groups=[{**FRAMES, "pattern": pattern, "complete": {"count": 9}}])
         assert decision(folder) == expected
 
+    @pytest.mark.parametrize("count", ["2.4", " 2", "-1", "1e0", "9" * 30])
+    def test_a_count_that_cannot_be_read_is_never_reached(self, folder, count):
+        pattern = r"^(?P<group>.+)_(?P<index>[0-9]+)of(?P<count>[^j]+)\.jpg"
+        keys = [f"run_1of{count}.jpg", "run_2of2.jpg"]
+        plan_of(folder, *keys, groups=[{**FRAMES, "pattern": pattern, "complete": {"count": 2}}])
+        detail = f'the count "{count}" in its keys cannot be read as a number of files'
+        assert decision(folder) == ("hold", "incomplete", detail)
+
     def test_a_group_with_a_young_file_is_held_as_a_whole(self, folder):
         newest = an_object("run_3.jpg", last_modified=NOW - timedelta(minutes=59))
         rule = {**FRAMES, "complete": {"count": 3}}
@@ -275,7 +289,13 @@ KNOWN = [
         False,
         ("report", "changed", "1 of 2 files, such as run_2.jpg"),
     ),
-    (as_group(1, 2), {}, [*frames(1), *frames(2, etag="new")], True, ("register", "full_pass", None)),
+    (
+        as_group(1, 2),
+        {},
+        [*frames(1), *frames(2, etag="new")],
+        True,
+        ("report", "changed", "1 of 2 files, such as run_2.jpg"),
+    ),
     (frames(1), {}, frames(1, 2), False, ("report", "registered_otherwise", "1 of its 2 files")),
     (frames(1), {}, frames(1, 2), True, ("report", "registered_otherwise", "1 of its 2 files")),
     (frames(1, 2), {}, frames(1, 2), False, ("report", "registered_otherwise", "2 of its 2 files")),
@@ -329,6 +349,14 @@ class TestWhatTheLedgerKnows:
         ledger = a_ledger(tmp_path, *known, failures=failures)
         plan_of(folder, *listed, groups=[FRAMES], ledger=ledger, full_pass=full_pass)
         assert decision(folder) == expected
+
+    def test_groups_of_two_types_with_one_key_are_two(self, folder, tmp_path):
+        slices = [an_object(f"run_{n}.dcm") for n in (1, 2)]
+        series = [row | {"item_type": "dicom_series", "item_key": "group"} for row in slices]
+        ledger = a_ledger(tmp_path, *as_group(1), *series)
+        rules = [FRAMES, {**FRAMES, "type": "dicom_series", "pattern": "^(?P<group>run)"}]
+        plan_of(folder, *frames(1), *slices, groups=rules, ledger=ledger)
+        assert decision(folder)[1] == "registered"
 
     def test_what_is_registered_needs_not_be_complete_again(self, folder, tmp_path):
         ledger = a_ledger(tmp_path, *as_group(1, 2))

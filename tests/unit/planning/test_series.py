@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import pyarrow.parquet as pq
 import pytest
 
 from cloud_sync.errors import StorageError
+from cloud_sync.ledger import Ledger, LedgerVersion, SettledManifest
 from cloud_sync.objects.errors import ObjectStoreError
 from cloud_sync.planning.model import Sources
 from cloud_sync.planning.plan import make_plan
@@ -16,7 +17,15 @@ from cloud_sync.planning.series import HEADERS_NAME
 from cloud_sync.run_folder import RunFolder
 from tests.unit.dicom_files import dicom_file
 from tests.unit.failures.fakes import FakeStore
-from tests.unit.tables import LONG_AGO, an_integration, an_object, write_listing
+from tests.unit.tables import (
+    LONG_AGO,
+    URL_BASE,
+    Group,
+    an_integration,
+    an_object,
+    write_items,
+    write_listing,
+)
 
 NOW = LONG_AGO + timedelta(days=1)
 BY_UID = {"type": "dicom_series", "by": "series_uid"}
@@ -36,7 +45,11 @@ class House:
         return self.store
 
     def plan(
-        self, *listed: Any, narrowed_to: str | None = None, **sections: Any
+        self,
+        *listed: Any,
+        narrowed_to: str | None = None,
+        ledger: LedgerVersion | None = None,
+        **sections: Any,
     ) -> dict[str, tuple[str, str | None]]:
         """Plan, and return reason and detail of each key."""
         run = RunFolder(self.folder / "run")
@@ -45,7 +58,7 @@ class House:
             run,
             listing_parts=[write_listing(run.root / "part.parquet", listed or self.store.objects)],
             integration=an_integration(**{"groups": [BY_UID], **sections}),
-            ledger=None,
+            ledger=ledger,
             now=NOW,
             narrowed_to=narrowed_to,
             sources=Sources(self.open, self.folder / "cache", self.folder / "tables"),
@@ -179,14 +192,14 @@ class TestUnreadable:
             "a.dcm": b"%PDF-1.7",
             "b.dcm": dicom_file(series_uid=None),
             "c.dcm": dicom_file(),
-            "d.dcm": "missing",
+            "x/d.dcm": "missing",
         }
         house = House(tmp_path, files)
         assert house.plan() == {
             "a.dcm": ("unreadable_header", "is no DICOM file but application/pdf"),
             "b.dcm": ("unreadable_header", "has no StudyInstanceUID or SeriesInstanceUID"),
             "c.dcm": ("new", None),
-            "d.dcm": ("unreadable_header", "cannot be read: refused"),
+            "x/d.dcm": ("unreadable_header", "cannot be read: refused"),
         }
         assert house.series == [["c.dcm"]]
 
@@ -196,6 +209,60 @@ class TestUnreadable:
         assert house.read == ["a.dcm", "d.dcm"]
         assert house.plan() == first
         assert house.read == ["d.dcm"]
+
+
+class TestSeriesBesideAnUnreadableFile:
+    """It may belong to them, and what is registered cannot grow."""
+
+    FILES: Final = {
+        "s/1.dcm": dicom_file(),
+        "s/2.dcm": "forbidden",
+        "t/3.dcm": dicom_file(),
+        "t/4.dcm": dicom_file(series_uid="5.5"),
+    }
+
+    def test_are_held_until_it_can_be_read(self, tmp_path):
+        house = House(tmp_path, dict(self.FILES))
+        held = ("incomplete", "s/2.dcm may belong to it, and cannot be read yet")
+        for _ in range(2):
+            found = house.plan()
+            assert found.pop("s/2.dcm")[0] == "unreadable_header"
+            assert found == {"s/1.dcm": held, "t/3.dcm": held, "t/4.dcm": ("new", None)}
+        house.store.objects["s/2.dcm"] = dicom_file()
+        assert {reason for reason, _ in house.plan().values()} == {"new"}
+        assert sorted(map(len, house.series)) == [1, 3]
+
+    @pytest.mark.parametrize(
+        ("complete", "minutes", "reason"),
+        [
+            ({}, 9, "incomplete"),
+            ({}, 10, "new"),
+            ({"quiet_for": "30m"}, 29, "incomplete"),
+            ({"quiet_for": "0s"}, 0, "new"),
+        ],
+    )
+    def test_are_held_while_it_is_young_if_the_fault_is_its_own(self, tmp_path, complete, minutes, reason):
+        house = House(tmp_path, {"1.dcm": dicom_file(), "2.dcm": b"half"})
+        young = an_object("2.dcm", last_modified=NOW - timedelta(minutes=minutes))
+        found = house.plan("1.dcm", young, groups=[{**BY_UID, "complete": complete}])
+        assert found["1.dcm"][0] == reason
+
+    def test_are_complete_all_the_same_by_their_declared_count(self, tmp_path):
+        house = House(tmp_path, dict(self.FILES))
+        found = house.plan(groups=[{**BY_UID, "complete": {"count": 2, "quiet_for": "30m"}}])
+        assert {found[key][0] for key in ("s/1.dcm", "t/3.dcm")} == {"new"}
+
+    def test_stay_registered(self, tmp_path):
+        house = House(tmp_path, dict(self.FILES))
+        series = Group("series", ["s/1.dcm", "t/3.dcm"], "dicom_series")
+        ledger = Ledger(tmp_path / "ledger").commit(
+            run_id="earlier",
+            url_base=URL_BASE,
+            items_path=write_items(tmp_path / "items.parquet", [[series]]),
+            manifests=[SettledManifest(0, "manifests/0000-a.json", "job", LONG_AGO)],
+            failures=[],
+        )
+        assert house.plan(ledger=ledger)["s/1.dcm"] == ("registered", None)
 
 
 def test_a_rule_by_uid_for_some_files_leaves_the_others_to_their_folders(tmp_path):

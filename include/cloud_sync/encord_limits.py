@@ -7,8 +7,8 @@ from typing import Final
 MAX_FILE_BYTES: Final = 100 * 1000 * 1000
 MAX_ITEMS: Final = 500_000
 MAX_URLS: Final = 1_000_000
-MAX_BRACKETS: Final = 10_000_000
-"""Not Encord's limit: more lists and objects than this in one file would fill the memory."""
+MAX_VALUES: Final = 10_000_000
+"""Not Encord's limit: more values than this in one JSON file would fill the memory."""
 
 MAX_URL_BYTES: Final = 16 * 1024
 MAX_TITLE_CHARACTERS: Final = 300

@@ -104,15 +104,26 @@ def _within_limits(spec: UnitSpec, place: str, limits: Limits) -> None:
             remedy="Split it.",
         )
     # Most items have little metadata: only then is it worth measuring.
-    if spec.client_metadata and _size_bytes(spec.client_metadata) > limits.client_metadata_bytes:
+    if spec.client_metadata and _size_bytes(spec.client_metadata, place) > limits.client_metadata_bytes:
         raise InvalidRequest(
             f"has client metadata of more than {limits.client_metadata_bytes} bytes.", where=place
         )
 
 
-def _size_bytes(client_metadata: dict[str, Any]) -> int:
-    """Return the size of JSON text without any byte that could be left out."""
-    return len(json.dumps(client_metadata, ensure_ascii=False, separators=(",", ":")).encode())
+def _size_bytes(client_metadata: dict[str, Any], place: str) -> int:
+    """Return the size of JSON text without any byte that could be left out.
+
+    Raises:
+        InvalidRequest: It holds what no JSON text and no database can: NaN, or half a character.
+    """
+    try:
+        text = json.dumps(client_metadata, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return len(text.encode())
+    except UnicodeEncodeError:
+        fault, remedy = "half a character (a lone surrogate)", "Correct the text."
+    except ValueError:
+        fault, remedy = "NaN or Infinity", "Write null instead."
+    raise InvalidRequest(f"has {fault} in client metadata.", where=place, remedy=remedy)
 
 
 def _flag(value: JsonValue, name: str) -> bool:

@@ -55,4 +55,8 @@ class UnitError(Exception):
 
 def file_name(url: str) -> str:
     """Return the file name in an object URL: the default title."""
-    return PurePosixPath(unquote(urlsplit(url).path)).name or url
+    try:
+        path = urlsplit(url).path
+    except ValueError:  # an IPv6 host that is none, as in https://[bad/a.mp4: fetching it will say so
+        path = url.partition("?")[0].partition("#")[0]
+    return PurePosixPath(unquote(path)).name or url

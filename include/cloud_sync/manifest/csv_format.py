@@ -20,6 +20,8 @@ BLOCKS: Final[tuple[tuple[ItemType, ...], ...]] = (
 )
 """Item types that stand under one row of headings, in the order of the rows of headings."""
 
+MAX_CELL_CHARACTERS: Final = 131_072
+"""What the csv module reads back. Its limit is one for the whole process, so the reader does not raise it."""
 
 LOSSES_SHOWN: Final = 3
 
@@ -119,6 +121,13 @@ def _not_carried(item: Item) -> str | None:
         return "the item, which has no files"
     if item.item_type in GROUPED_TYPES and not (item.title or "").strip():
         return "the item, which is a group without a title"
+    return _not_read_back(item)
+
+
+def _not_read_back(item: Item) -> str | None:
+    """Say why the reader would not find the cells of an item as they were written, or None."""
+    if max(map(len, (item.title or "", *item.object_urls))) > MAX_CELL_CHARACTERS:
+        return f"the item, whose title or object URL has more than {MAX_CELL_CHARACTERS:,} characters"
     for url in item.object_urls:
         if not url or url != url.strip():
             return "the item, whose object URL begins or ends with whitespace"

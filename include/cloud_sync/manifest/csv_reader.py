@@ -9,7 +9,6 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import unquote
 
 from cloud_sync.encord_limits import MAX_URLS
 from cloud_sync.errors import ManifestError
@@ -17,6 +16,7 @@ from cloud_sync.manifest.content import ReadManifest
 from cloud_sync.manifest.csv_headings import SEPARATORS, TITLES, Columns, is_headings, read_columns
 from cloud_sync.manifest.findings import Findings
 from cloud_sync.manifest.items import Item, ItemType
+from cloud_sync.manifest.lint_urls import file_name
 from cloud_sync.manifest.source import decode, too_many_entries
 
 BOOLEANS: Final = {"true": True, "false": False}
@@ -187,7 +187,7 @@ class _Reading:
     ) -> None:
         named_by_file = not title.strip()
         if named_by_file:
-            title = _file_name(url) if item_type == "dicom_series" else ""
+            title = file_name(url) if item_type == "dicom_series" else ""
         if not title:
             self._findings.add(
                 "title-missing",
@@ -256,8 +256,3 @@ class _Reading:
 
 def _cell(row: list[str], position: int | None) -> str:
     return row[position] if position is not None and position < len(row) else ""
-
-
-def _file_name(url: str) -> str:
-    path = url.partition("?")[0].partition("#")[0]
-    return unquote(path.rpartition("/")[2])

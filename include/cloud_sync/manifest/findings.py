@@ -51,7 +51,10 @@ CODES: Final[Mapping[str, tuple[Level, str]]] = {
     # Titles
     "title-missing": ("error", "A group or series without a title."),
     "title-blank": ("warning", "A title of whitespace only."),
-    "title-too-long": ("error", "A title is longer than Encord takes."),
+    "title-too-long": (
+        "error",
+        "A title, or the file name where there is none, is longer than Encord takes.",
+    ),
     "title-whitespace": ("warning", "A title in a CSV begins or ends with whitespace, which is kept."),
     "title-shared": ("warning", "Files without a title share a file name, so they become one series."),
     # createVideo

@@ -10,6 +10,7 @@ import msgspec
 
 from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.items import GROUPED_TYPES, MANIFEST_KEYS, Item, ItemType, VideoMetadata
+from cloud_sync.manifest.lint_urls import without_query
 
 _ENCODER = msgspec.json.Encoder()
 # Two dicts that are equal in another order are the same content. Encord's jsonb keeps no order either.
@@ -160,7 +161,7 @@ def _is_finite(value: object) -> bool:
 
 
 def _unfit(item: Item, fault: str) -> ManifestError:
-    name = item.title if item.title is not None else next(iter(item.object_urls), "").partition("?")[0]
+    name = item.title if item.title is not None else without_query(next(iter(item.object_urls), ""))
     return ManifestError(
         f"an item {fault}.", where=f"{item.item_type} {name[:200]!r}", remedy="Correct the item."
     )

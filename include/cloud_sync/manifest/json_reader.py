@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cloud_sync.encord_limits import MAX_BRACKETS, MAX_URLS
+from cloud_sync.encord_limits import MAX_URLS, MAX_VALUES
 from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.content import Dialect, ReadManifest
 from cloud_sync.manifest.findings import Findings
@@ -43,11 +43,12 @@ def read_json(data: bytes, *, file: str, lenient: bool, findings: Findings) -> R
         findings: What was found before; more is added.
 
     Raises:
-        ManifestError: It is not JSON, or not an object; names line and column.
+        ManifestError: It is not JSON, or not an object; names line and column. Or it holds too many values.
     """
-    if data.count(b"[") + data.count(b"{") > MAX_BRACKETS:
+    # Each value stands behind one of these, so there are no more values, whatever the strings hold.
+    if sum(map(data.count, (b"[", b"{", b","))) > MAX_VALUES:
         raise ManifestError(
-            f"holds more than {MAX_BRACKETS:,} lists and objects.",
+            f"holds more than {MAX_VALUES:,} opening brackets and commas.",
             where=file,
             remedy="Split it into several files, or keep clientMetadata smaller.",
         )

@@ -31,6 +31,7 @@ from cloud_sync.manifest.lint_urls import (
     SHOWN_CHARACTERS,
     USUAL_FORM,
     are_usual,
+    file_name,
     url_faults,
     without_query,
 )
@@ -75,6 +76,8 @@ def lint(manifest: ReadManifest) -> tuple[Finding, ...]:
         checks.files_twice()
         checks.duplicates()
     checks.titles()
+    if overview.longest_url > MAX_TITLE_CHARACTERS:
+        checks.file_names()
     checks.metadata()
     return manifest.findings + checks.findings.all()
 
@@ -86,18 +89,20 @@ class _Overview:
     Attributes:
         urls: How many there are.
         distinct_urls: How many different ones.
+        longest_url: How many characters the longest has.
         are_usual: Whether the form of each is usual, so that there is nothing to say about it.
         endings: How the files of each type end.
     """
 
     urls: int
     distinct_urls: int
+    longest_url: int
     are_usual: bool
     endings: Set[tuple[ItemType, str]]
 
 
 def _overview(items: Sequence[Item]) -> _Overview:
-    count, usual = 0, True
+    count, longest, usual = 0, 0, True
     distinct: set[str] = set()
     endings: set[tuple[ItemType, str]] = set()
     for item_type, of_type in groupby(items, key=attrgetter("item_type")):
@@ -106,9 +111,10 @@ def _overview(items: Sequence[Item]) -> _Overview:
         for start in range(0, len(urls), AT_ONCE):
             some = urls[start : start + AT_ONCE]
             distinct.update(some)
+            longest = max(longest, *map(len, some))
             usual = usual and are_usual(some)
             endings |= {(item_type, ending) for ending in {url[-ENDING_CHARACTERS:] for url in some}}
-    return _Overview(count, len(distinct), usual, endings)
+    return _Overview(count, len(distinct), longest, usual, endings)
 
 
 def _is_clear(item_type: ItemType, ending: str) -> bool:
@@ -219,6 +225,19 @@ class _Lint:
             elif len(title) > MAX_TITLE_CHARACTERS:
                 message = f"has a title of {len(title):,} characters; Encord takes {MAX_TITLE_CHARACTERS}."
                 self._add("title-too-long", position, message, "Shorten it.")
+
+    def file_names(self) -> None:
+        """Check the file names that stand in for titles."""
+        for position, item in enumerate(self.items):
+            if item.title or item.item_type in GROUPED_TYPES:
+                continue
+            characters = len(file_name(item.object_urls[0]))
+            if characters > MAX_TITLE_CHARACTERS:
+                message = (
+                    f"has no title but a file name of {characters:,} characters; "
+                    f"Encord takes {MAX_TITLE_CHARACTERS} as title."
+                )
+                self._add("title-too-long", position, message, "Give it a title.")
 
     def metadata(self) -> None:
         """Check clientMetadata and videoMetadata."""

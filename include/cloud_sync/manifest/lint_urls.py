@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -70,6 +70,11 @@ def without_query(url: str) -> str:
     scheme, separator, rest = start.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else start
+
+
+def file_name(url: str) -> str:
+    """Return the decoded name of a URL's file: the title of an item that has none."""
+    return unquote(without_query(url).rpartition("/")[2])
 
 
 def _form_faults(url: str, has_video_metadata: bool) -> list[tuple[str, str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from cloud_sync.dataset_service.config import Limits
@@ -68,6 +70,18 @@ def test_the_typed_form_is_in_camel_case_with_empty_lists():
         (
             {"videos": [*ONE, {**ONE[0], "clientMetadata": {"k": "x" * 20}}]},
             "videos\\[1\\]: has client metadata",
+        ),
+        (
+            {"videos": [{**ONE[0], "clientMetadata": {"k": [math.nan]}}]},
+            "videos\\[0\\]: has NaN or Infinity in client metadata. Write null",
+        ),
+        (
+            {"image_groups": [{**GROUP, "clientMetadata": {"k": -math.inf}}]},
+            "image_groups\\[0\\]: has NaN or Infinity in client metadata. Write null",
+        ),
+        (
+            {"videos": [{**ONE[0], "clientMetadata": {"\ud800": 1}}]},
+            "videos\\[0\\]: has half a character .* in client metadata. Correct",
         ),
     ],
 )

@@ -15,6 +15,7 @@ from cloud_sync.dataset_service.units import FileSpec, file_name
         ("s3://media/day%201/clip%20%C3%A4.mp4", "clip ä.mp4"),
         ("https://media.s3.eu-west-1.amazonaws.com/a/b.jpg", "b.jpg"),
         ("s3://media/", "s3://media/"),
+        ("https://[bad/a%20b.mp4?X-Amz-Signature=secret#x", "a b.mp4"),
     ],
 )
 def test_the_default_title_is_the_file_name(url, name):

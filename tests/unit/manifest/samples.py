@@ -15,6 +15,13 @@ from cloud_sync.manifest.reader import read_manifest
 
 EXAMPLES = Path(__file__).parent / "examples"
 B = "https://b.s3.eu-central-1.amazonaws.com/"
+SECRET_URLS = (
+    "https://b/k?X-Amz-Signature=secret",
+    "https://b/k#token=secret",
+    "https://user:secret@b/k",
+)
+"""Of one object, with a secret where a URL can have one."""
+
 VIDEO_METADATA = VideoMetadata(25.0, 10.5, 640, 480, 1000, "video/mp4")
 
 

@@ -19,6 +19,8 @@ GROUPED = st.builds(
     texts,
 )
 
+TOO_LONG = "whose title or object URL has more than 131,072 characters"
+
 
 class TestBytes:
     def test_one_type(self):
@@ -64,6 +66,8 @@ class TestLoss:
             (Item("image_group", (), "H"), "item 1: the item, which has no files"),
             (Item("image", (" a",)), "item 1: the item, whose object URL begins or ends with whitespace"),
             (Item("image", ("x",), "ObjectURL"), "item 1: the item, which would be read as headings"),
+            (Item("image", ("x",), "t" * 131_073), f"item 1: the item, {TOO_LONG}"),
+            (Item("dicom_series", ("x", "u" * 131_073), "D"), f"item 1: the item, {TOO_LONG}"),
         ],
     )
     def test_it_is_refused_unless_allowed(self, item, loss):
@@ -73,6 +77,10 @@ class TestLoss:
         data, losses = encode_csv(items, allow_loss=True)
         assert [str(one) for one in losses] == [loss]
         assert items[0] in read(data).items
+
+    def test_the_largest_cells_are_read_back(self):
+        items = [Item("image", ('"' * 131_072,), "ü" * 131_072)]
+        assert read(encode_csv(items)[0], format="csv").items == items
 
     def test_flags(self):
         assert encode_csv([], skip_duplicate_urls=False, upsert_metadata=False)[1] == ()

@@ -12,7 +12,7 @@ from hypothesis import given
 from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.items import MANIFEST_KEYS, Item, VideoMetadata
 from cloud_sync.manifest.json_format import encode_manifest
-from tests.unit.manifest.samples import VIDEO_METADATA, B, all_items, read
+from tests.unit.manifest.samples import SECRET_URLS, VIDEO_METADATA, B, all_items, read
 
 
 def encode(*items: Item, **options: bool) -> str:
@@ -147,7 +147,7 @@ class TestRefused:
         while deep:  # taken apart by hand: freeing it whole would recurse as deep
             deep = deep["a"]  # type: ignore[assignment]
 
-    def test_no_query_in_the_error(self):
-        with pytest.raises(ManifestError) as caught:
-            encode(Item("dicom_series", ("https://b/k?X-Amz-Signature=secret",)))
-        assert "secret" not in str(caught.value)
+    @pytest.mark.parametrize("url", SECRET_URLS)
+    def test_no_secret_in_the_error(self, url):
+        with pytest.raises(ManifestError, match="dicom_series 'https://b/k'"):
+            encode(Item("dicom_series", (url,)))

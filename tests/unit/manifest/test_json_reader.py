@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_sync.errors import ManifestError
+from cloud_sync.manifest import json_reader
 from cloud_sync.manifest.findings import Findings
 from cloud_sync.manifest.items import Item
 from cloud_sync.manifest.json_format import encode_manifest
@@ -180,6 +181,16 @@ class TestSyntax:
     def test_a_string_without_end_takes_no_quadratic_time(self):
         with pytest.raises(ManifestError):
             read('{"a":"' + '\\"' * 300_000, lenient=True)
+
+    @pytest.mark.parametrize("values", ["[],[]", "1,2,3", '{"a":1,"b":2}', '"a","b","c"'])
+    def test_more_values_than_the_memory_holds_are_refused(self, values, monkeypatch):
+        text = f'{{"images":[{{"objectUrl":"i","clientMetadata":{{"a":[{values}]}}}}]}}'
+        allowed = sum(map(text.count, "[{,"))
+        monkeypatch.setattr(json_reader, "MAX_VALUES", allowed)
+        assert read(text).findings == ()
+        monkeypatch.setattr(json_reader, "MAX_VALUES", allowed - 1)
+        with pytest.raises(ManifestError, match=r"m: holds more than .* Split it into several files"):
+            read(text)
 
 
 class TestSweep:

@@ -55,8 +55,8 @@ class TestUrls:
             ("ftp://b/a.jpg", "url-unknown-form"),
             ("https://b/", "url-unknown-form"),
             ("arn:aws:s3:::bucket/a.jpg", "url-unknown-form"),
-            (B + "x" * 16_384, "url-too-long"),
-            (B + "ü" * 8_200, "url-too-long"),
+            (B + "x/" * 8_192 + "x", "url-too-long"),
+            (B + "ü/" * 5_500 + "x", "url-too-long"),
             ("https://me:s3cr3t@b/a.jpg", "url-credentials"),
             (f"{B}a.jpg?X-Amz-Date=1&X-Amz-Signature=s3cr3t", "url-presigned"),
             (f"{B}a.jpg?sv=1&sig=s3cr3t", "url-presigned"),
@@ -145,6 +145,13 @@ class TestItems:
             (image(f"{B}a.jpg", ""), ["title-blank"]),
             (image(f"{B}a.jpg", "x" * 300), []),
             (image(f"{B}a.jpg", "x" * 301), ["title-too-long"]),
+            # Without a title, the decoded name of the file becomes the title.
+            (image(f"{B}{'d' * 300}/{'x' * 296}.jpg"), []),
+            (image(f"{B}{'x' * 297}.jpg"), ["title-too-long"]),
+            (image(f"{B}{'%20' * 296}.jpg"), []),
+            (image(f"{B}{'%20' * 297}.jpg"), ["title-too-long"]),
+            (image(f"{B}{'x' * 297}.jpg", "short"), []),
+            (Item("image_group", (f"{B}{'x' * 297}.jpg",), "G"), []),
         ],
     )
     def test_groups_and_titles(self, item, expected):

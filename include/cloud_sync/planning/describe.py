@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -221,7 +222,7 @@ class Describer:
                 found[place] = said
         return found
 
-    @property
+    @cached_property
     def _reader(self) -> ObjectReader:
         assert self._sources is not None  # noqa: S101 (only an integration without sources has none)
         return self._sources.open_reader()

@@ -34,9 +34,14 @@ class Bucket:
         self.tables = folder / "tables"
         self.tables.mkdir()
         self.store = FakeStore(dict.fromkeys(keys, b""))
+        self.opened = 0
 
     def put(self, key: str, content: Any) -> None:
         self.store.objects[key] = content if isinstance(content, bytes) else json.dumps(content).encode()
+
+    def open(self) -> FakeStore:
+        self.opened += 1
+        return self.store
 
     def plan(self, **sections: Any) -> Plan:
         objects = [an_object(key, size_bytes=len(content)) for key, content in self.store.objects.items()]
@@ -46,7 +51,7 @@ class Bucket:
             integration=an_integration(**sections),
             ledger=None,
             now=LONG_AGO + timedelta(days=1),
-            sources=Sources(lambda: self.store, self.run.root, self.tables),
+            sources=Sources(self.open, self.run.root, self.tables),
         )
 
     def described(self) -> dict[str, tuple[str | None, Any, Any]]:
@@ -236,3 +241,4 @@ def test_many_items_are_described_in_portions(tmp_path, monkeypatch):
     bucket.plan(groups=[BY_FOLDER], metadata={"sidecar": True})
     clients = {key: client for key, (_, client, _) in bucket.described().items()}
     assert clients == {f"x{n:02}/": {"n": n} if n % 3 == 0 else None for n in range(20)}
+    assert bucket.opened == 1

@@ -43,14 +43,17 @@ class Bucket:
         self.opened += 1
         return self.store
 
-    def plan(self, **sections: Any) -> Plan:
-        objects = [an_object(key, size_bytes=len(content)) for key, content in self.store.objects.items()]
+    def plan(self, *, listed: str = "", narrowed_to: str | None = None, **sections: Any) -> Plan:
+        """Plan what is `listed`: the keys that begin with it."""
+        contents = {key: content for key, content in self.store.objects.items() if key.startswith(listed)}
+        objects = [an_object(key, size_bytes=len(content)) for key, content in contents.items()]
         return make_plan(
             self.run,
             listing_parts=[write_listing(self.run.root / "part.parquet", objects)],
             integration=an_integration(**sections),
             ledger=None,
             now=LONG_AGO + timedelta(days=1),
+            narrowed_to=narrowed_to,
             sources=Sources(self.open, self.run.root, self.tables),
         )
 
@@ -152,6 +155,34 @@ class TestSources:
         bucket.put(sidecar, {"found": True})
         bucket.plan(groups=[rule], metadata={"sidecar": "required"})
         assert [client for _, client, _ in bucket.described().values()] == [{"found": True}]
+
+    @pytest.mark.parametrize("is_narrowed", [True, False])
+    def test_the_sidecar_of_a_group_may_stand_outside_of_what_is_listed(self, tmp_path, is_narrowed):
+        storage = {"provider": "s3", "connection_id": "aws", "bucket": "b"}
+        where = {"narrowed_to": "raw/a/"} if is_narrowed else {"storage": {**storage, "prefix": "raw/a/"}}
+        bucket = Bucket(tmp_path, "raw/a/1.jpg", "raw/a/b/1.jpg", "raw/a/c.mp4")
+        bucket.put("raw/a.metadata.json", {"found": "outside"})
+        bucket.put("raw/a/b.metadata.json", {"found": "inside"})
+        bucket.plan(listed="raw/a/", groups=[BY_FOLDER], metadata={"sidecar": True}, **where)
+        clients = {key: client for key, (_, client, _) in bucket.described().items()}
+        assert clients == {
+            "raw/a/": {"found": "outside"},
+            "raw/a/b/": {"found": "inside"},
+            "raw/a/c.mp4": None,
+        }
+        assert sorted(key for _, key in bucket.store.calls) == [
+            "raw/a.metadata.json",
+            "raw/a/b.metadata.json",
+        ]
+
+    def test_a_sidecar_outside_of_what_is_listed_may_be_missing(self, tmp_path):
+        bucket = Bucket(tmp_path, "raw/a/1.jpg")
+        asked = {"listed": "raw/a/", "narrowed_to": "raw/a/", "groups": [BY_FOLDER]}
+        bucket.plan(**asked, metadata={"sidecar": True})
+        assert bucket.described() == {"raw/a/": ("raw/a", None, None)}
+        bucket.plan(**asked, metadata={"sidecar": "required"})
+        [decision] = bucket.decisions().values()
+        assert decision == ("hold", "sidecar_missing", "looked for raw/a.metadata.json")
 
     def test_a_table_knows_groups_by_their_text(self, tmp_path):
         bucket = Bucket(tmp_path, "x/1.jpg", "cam1/run2/1.jpg")

@@ -77,11 +77,11 @@ class PlannedItem:
 
     @property
     def sidecar_key(self) -> str:
-        """Where its sidecar stands: beside the object; for a group beside what its text names, else in the
-        folder of its first file."""
-        if self.key.startswith(self.text):
-            return self.text + SIDECAR_SUFFIX
-        return self.key[: self.key.rfind("/") + 1] + self.text + SIDECAR_SUFFIX
+        """Where its sidecar stands: beside the object; for a group beside what its text names if that is a
+        path, else in the folder of its first file."""
+        is_path = self.grouping is None or self.grouping.begins(self.key)
+        folder = "" if is_path else self.key[: self.key.rfind("/") + 1]
+        return folder + self.text + SIDECAR_SUFFIX
 
 
 @dataclass(frozen=True, slots=True)

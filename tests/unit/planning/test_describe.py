@@ -13,6 +13,7 @@ from cloud_sync.errors import ConfigError
 from cloud_sync.planning.model import Sources
 from cloud_sync.planning.plan import Plan, make_plan
 from cloud_sync.run_folder import RunFolder
+from tests.unit.dicom_files import dicom_file
 from tests.unit.failures.fakes import FakeStore
 from tests.unit.planning.test_metadata import VIDEO
 from tests.unit.tables import LONG_AGO, an_integration, an_object, write_listing
@@ -148,12 +149,24 @@ class TestSources:
             (RUNS, "cam1/run2/1.jpg", "cam1/run2.metadata.json"),
             (RUNS, "raw/cam1/run2/1.jpg", "raw/cam1/run2/cam1/run2.metadata.json"),
             ({**RUNS, "pattern": "run(?P<group>[0-9])"}, "cam1/run2/1.jpg", "cam1/run2/2.metadata.json"),
+            ({**RUNS, "pattern": r"/(?P<group>\w+)_"}, "cam/cam_1.jpg", "cam/cam.metadata.json"),
+            ({**RUNS, "pattern": r"/(?P<group>\w+)_"}, "cam/car_1.jpg", "cam/car.metadata.json"),
+            ({**RUNS, "pattern": "^(?P<group>.+)_"}, "cam1/run_1.jpg", "cam1/run.metadata.json"),
+            (BY_FOLDER, "1.jpg", "..metadata.json"),
+            (BY_FOLDER, ".x/1.jpg", ".x.metadata.json"),
         ],
     )
     def test_where_the_sidecar_of_a_group_stands(self, tmp_path, rule, key, sidecar):
         bucket = Bucket(tmp_path, key)
         bucket.put(sidecar, {"found": True})
         bucket.plan(groups=[rule], metadata={"sidecar": "required"})
+        assert [client for _, client, _ in bucket.described().values()] == [{"found": True}]
+
+    def test_the_sidecar_of_a_series_stands_in_the_folder_of_its_first_file(self, tmp_path):
+        bucket = Bucket(tmp_path)
+        bucket.put("1.3/1.dcm", dicom_file(series_uid="1.3"))
+        bucket.put("1.3/1.3.metadata.json", {"found": True})
+        bucket.plan(groups=[{"type": "dicom_series", "by": "series_uid"}], metadata={"sidecar": "required"})
         assert [client for _, client, _ in bucket.described().values()] == [{"found": True}]
 
     @pytest.mark.parametrize("is_narrowed", [True, False])

@@ -34,6 +34,8 @@ PLAIN_REGEX = re.compile(
 PLAIN_CHARACTERS = 1000
 # RE2 multiplies the numbers of repetitions that stand inside each other, and takes no more than this.
 MOST_REPEATED = 1000
+# It refuses what is too large with repetitions written out: one character here is up to ten of its steps.
+MOST_CHARACTERS_REPEATED = 10_000
 
 
 def patterns_to_regex(patterns: Sequence[str], *, where: str) -> str | None:
@@ -91,8 +93,13 @@ def compiled_regex(pattern: str) -> re.Pattern[str]:
 def _is_plain(pattern: str) -> bool:
     """Tell whether RE2 is sure to know an expression that Python knows."""
     times = [int(most or least or 1) for least, most in re.findall(_TIMES, pattern)]
-    is_small = len(pattern) <= PLAIN_CHARACTERS and math.prod(map(max, times, repeat(1))) <= MOST_REPEATED
-    return is_small and PLAIN_REGEX.fullmatch(pattern) is not None
+    repeated = math.prod(map(max, times, repeat(1)))
+    return (
+        len(pattern) <= PLAIN_CHARACTERS
+        and repeated <= MOST_REPEATED
+        and repeated * len(pattern) <= MOST_CHARACTERS_REPEATED
+        and PLAIN_REGEX.fullmatch(pattern) is not None
+    )
 
 
 def _refusal_of_re2(pattern: str) -> str | None:

@@ -171,6 +171,15 @@ class TestRegularExpressions:
         with pytest.raises(ConfigError, match="asked"):
             compiled_regex.__wrapped__(pattern + "(?=x)")
 
+    @pytest.mark.parametrize("part", [".", "a", "é", r"\W", "[^é]", "[a-zé-🎥]"])
+    @pytest.mark.parametrize("times", ["", "{10}", "{99}", "{99}){10}"])
+    def test_large_ones_that_count_as_plain_are_refused_by_neither(self, part, times):
+        wrapped = times.count(")") + 1
+        for many in (50, 90, 900):
+            pattern = "(?:" * wrapped + part * many + ")" + times
+            if patterns._is_plain(pattern):
+                assert patterns._refusal_of_re2(pattern) is None
+
     @settings(max_examples=1000, deadline=None)
     @given(st.lists(st.sampled_from(PARTS), min_size=1, max_size=10).map("".join))
     def test_what_counts_as_plain_is_refused_by_neither(self, pattern):

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -28,7 +29,7 @@ from cloud_sync.planning.metadata import (
 )
 from cloud_sync.planning.metadata_table import MetadataTable
 from cloud_sync.planning.model import METADATA_NAME, REGISTER_NAME, SIDECAR_SUFFIX, Sources
-from cloud_sync.planning.sidecars import FoundSidecar, read_sidecars
+from cloud_sync.planning.sidecars import WantedSidecar, read_sidecars
 from cloud_sync.titles import cut, fields_of_key, render
 
 if TYPE_CHECKING:
@@ -76,11 +77,11 @@ class PlannedItem:
 
     @property
     def sidecar_key(self) -> str:
-        """Where its sidecar stands: beside the object; for a group beside what its text names, else in the
-        folder of its first file."""
-        if self.key.startswith(self.text):
-            return self.text + SIDECAR_SUFFIX
-        return self.key[: self.key.rfind("/") + 1] + self.text + SIDECAR_SUFFIX
+        """Where its sidecar stands: beside the object; for a group beside what its text names if that is a
+        path, else in the folder of its first file."""
+        is_path = self.grouping is None or self.grouping.begins(self.key)
+        folder = "" if is_path else self.key[: self.key.rfind("/") + 1]
+        return folder + self.text + SIDECAR_SUFFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +103,30 @@ def describes_single_files(integration: Integration) -> bool:
 class Describer:
     """Gives items their titles and metadata, by the settings of an integration.
 
+    Args:
+        integration: Its title and metadata.
+        groupings: The rules in force.
+        sources: Where sidecars and tables are; None if the integration uses none.
+        listed_prefix: Where the listing knows what is there; sidecars of groups may stand outside.
+
     Raises:
         ConfigError: The metadata table is wrong.
     """
 
     def __init__(
-        self, integration: Integration, groupings: Sequence[Grouping], sources: Sources | None
+        self,
+        integration: Integration,
+        groupings: Sequence[Grouping],
+        sources: Sources | None,
+        *,
+        listed_prefix: str,
     ) -> None:
         self._settings = integration.metadata
         self._title = integration.title
         # An item key without the prefix of a rule is of the rule that has none.
         self._groupings = sorted(groupings, key=lambda grouping: -len(grouping.prefix))
         self._sources = sources
+        self._listed_prefix = listed_prefix
         self._from_key = compiled_regex(self._settings.from_key) if self._settings.from_key else None
         self._describes_single_files = describes_single_files(integration)
         self._table = None
@@ -209,19 +222,20 @@ class Describer:
             return [None] * len(items)
         keys = pa.table({"place": range(len(items)), "sidecar_key": [item.sidecar_key for item in items]})
         engine.register("wanted", keys)
-        listed = engine.execute(
-            "SELECT place, sidecar_key, size_bytes FROM wanted JOIN sidecars USING (sidecar_key) "
-            "ORDER BY place"
+        to_read = engine.execute(
+            "SELECT place, sidecar_key, size_bytes FROM wanted LEFT JOIN sidecars USING (sidecar_key) "
+            "WHERE size_bytes IS NOT NULL OR NOT starts_with(sidecar_key, $1) ORDER BY place",
+            [self._listed_prefix],
         ).fetchall()
         engine.unregister("wanted")
         found: list[Description | BadMetadata | None] = [None] * len(items)
-        if listed:
-            files = [FoundSidecar(key, size_bytes) for _, key, size_bytes in listed]
-            for (place, *_), said in zip(listed, read_sidecars(self._reader, pool, files), strict=True):
+        if to_read:
+            files = [WantedSidecar(key, size_bytes) for _, key, size_bytes in to_read]
+            for (place, *_), said in zip(to_read, read_sidecars(self._reader, pool, files), strict=True):
                 found[place] = said
         return found
 
-    @property
+    @cached_property
     def _reader(self) -> ObjectReader:
         assert self._sources is not None  # noqa: S101 (only an integration without sources has none)
         return self._sources.open_reader()

@@ -60,6 +60,13 @@ class Grouping:
             return text.rpartition("/")[2]
         return text.removesuffix("/") or text if self.rule.by == "folder" else text
 
+    def begins(self, key: str) -> bool:
+        """Tell whether the text of a file's group is what its key begins with; by chance does not count."""
+        if self.rule.pattern is None:
+            return self.rule.by == "folder"
+        match = compiled_regex(self.rule.pattern).search(key)
+        return match is not None and match.start("group") == 0
+
 
 def groupings_of(integration: Integration) -> tuple[Grouping, ...]:
     """Return the rules of an integration, and the one that holds for DICOM files that no rule takes."""

@@ -212,7 +212,9 @@ def _describe(
     if not groupings and not describes_single_files(request.integration):
         folder.path(METADATA_NAME).unlink(missing_ok=True)  # of an earlier try with other settings
         return
-    if Describer(request.integration, groupings, request.sources).write(engine, folder):
+    listed_prefix = request.narrowed_to or request.integration.storage.prefix
+    describer = Describer(request.integration, groupings, request.sources, listed_prefix=listed_prefix)
+    if describer.write(engine, folder):
         query = decisions.HOLD.format(plan=parquet([folder.path(PLAN_NAME)]))
         _write(engine, folder, PLAN_NAME, query)
         _write_register(engine, folder, is_grouped=bool(groupings))

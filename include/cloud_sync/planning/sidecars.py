@@ -22,43 +22,56 @@ WHOLE_FORM: Final = frozenset(("clientMetadata", "videoMetadata", "title"))
 
 
 @dataclass(frozen=True, slots=True)
-class FoundSidecar:
-    """A sidecar that is listed."""
+class WantedSidecar:
+    """A sidecar to read.
+
+    Attributes:
+        key: Its key.
+        size_bytes: Its size; None if it stands where nothing was listed, so that it may not be there.
+    """
 
     key: str
-    size_bytes: int
+    size_bytes: int | None
 
 
 def read_sidecars(
-    reader: ObjectReader, pool: Executor, found: Sequence[FoundSidecar]
-) -> Iterator[Description | BadMetadata]:
+    reader: ObjectReader, pool: Executor, wanted: Sequence[WantedSidecar]
+) -> Iterator[Description | BadMetadata | None]:
     """Yield what each sidecar says, or why it says nothing, in order; memory is bounded by `BYTES_AT_ONCE`.
+
+    One that was not listed and is not there is None.
 
     Raises:
         StorageError: The store failed for a passing reason.
     """
-    part: list[FoundSidecar] = []
+    part: list[WantedSidecar] = []
     part_bytes = 0
-    for one in found:
-        if part and part_bytes + one.size_bytes > BYTES_AT_ONCE:
+    for one in wanted:
+        most_bytes = MAX_SIDECAR_BYTES if one.size_bytes is None else one.size_bytes
+        if part and part_bytes + most_bytes > BYTES_AT_ONCE:
             yield from pool.map(lambda each: _read(reader, each), part)
             part, part_bytes = [], 0
         part.append(one)
-        part_bytes += one.size_bytes
+        part_bytes += most_bytes
     yield from pool.map(lambda each: _read(reader, each), part)
 
 
-def _read(reader: ObjectReader, found: FoundSidecar) -> Description | BadMetadata:
-    name = f"sidecar {found.key}"
-    if found.size_bytes > MAX_SIDECAR_BYTES:
-        return BadMetadata(f"{name} is larger than {MAX_SIDECAR_BYTES:,} bytes")
+def _read(reader: ObjectReader, wanted: WantedSidecar) -> Description | BadMetadata | None:
+    name = f"sidecar {wanted.key}"
+    too_large = BadMetadata(f"{name} is larger than {MAX_SIDECAR_BYTES:,} bytes")
+    if wanted.size_bytes is not None and wanted.size_bytes > MAX_SIDECAR_BYTES:
+        return too_large
     try:
-        return parse_sidecar(reader.read_range(found.key, 0, found.size_bytes))
+        most_bytes = MAX_SIDECAR_BYTES + 1 if wanted.size_bytes is None else wanted.size_bytes
+        data = reader.read_range(wanted.key, 0, most_bytes)
+        return parse_sidecar(data) if len(data) <= MAX_SIDECAR_BYTES else too_large
     except BadMetadata as error:
         return BadMetadata(f"{name} {error}")
     except StorageError as error:
         if error.transient:
             raise
+        if wanted.size_bytes is None and getattr(error, "reason", None) == "missing":
+            return None
         return BadMetadata(f"{name} cannot be read: {error.message.rstrip('.')}")
 
 

@@ -13,6 +13,7 @@ from cloud_sync.errors import ConfigError
 from cloud_sync.planning.model import Sources
 from cloud_sync.planning.plan import Plan, make_plan
 from cloud_sync.run_folder import RunFolder
+from tests.unit.dicom_files import dicom_file
 from tests.unit.failures.fakes import FakeStore
 from tests.unit.planning.test_metadata import VIDEO
 from tests.unit.tables import LONG_AGO, an_integration, an_object, write_listing
@@ -34,19 +35,27 @@ class Bucket:
         self.tables = folder / "tables"
         self.tables.mkdir()
         self.store = FakeStore(dict.fromkeys(keys, b""))
+        self.opened = 0
 
     def put(self, key: str, content: Any) -> None:
         self.store.objects[key] = content if isinstance(content, bytes) else json.dumps(content).encode()
 
-    def plan(self, **sections: Any) -> Plan:
-        objects = [an_object(key, size_bytes=len(content)) for key, content in self.store.objects.items()]
+    def open(self) -> FakeStore:
+        self.opened += 1
+        return self.store
+
+    def plan(self, *, listed: str = "", narrowed_to: str | None = None, **sections: Any) -> Plan:
+        """Plan what is `listed`: the keys that begin with it."""
+        contents = {key: content for key, content in self.store.objects.items() if key.startswith(listed)}
+        objects = [an_object(key, size_bytes=len(content)) for key, content in contents.items()]
         return make_plan(
             self.run,
             listing_parts=[write_listing(self.run.root / "part.parquet", objects)],
             integration=an_integration(**sections),
             ledger=None,
             now=LONG_AGO + timedelta(days=1),
-            sources=Sources(lambda: self.store, self.run.root, self.tables),
+            narrowed_to=narrowed_to,
+            sources=Sources(self.open, self.run.root, self.tables),
         )
 
     def described(self) -> dict[str, tuple[str | None, Any, Any]]:
@@ -140,6 +149,11 @@ class TestSources:
             (RUNS, "cam1/run2/1.jpg", "cam1/run2.metadata.json"),
             (RUNS, "raw/cam1/run2/1.jpg", "raw/cam1/run2/cam1/run2.metadata.json"),
             ({**RUNS, "pattern": "run(?P<group>[0-9])"}, "cam1/run2/1.jpg", "cam1/run2/2.metadata.json"),
+            ({**RUNS, "pattern": r"/(?P<group>\w+)_"}, "cam/cam_1.jpg", "cam/cam.metadata.json"),
+            ({**RUNS, "pattern": r"/(?P<group>\w+)_"}, "cam/car_1.jpg", "cam/car.metadata.json"),
+            ({**RUNS, "pattern": "^(?P<group>.+)_"}, "cam1/run_1.jpg", "cam1/run.metadata.json"),
+            (BY_FOLDER, "1.jpg", "..metadata.json"),
+            (BY_FOLDER, ".x/1.jpg", ".x.metadata.json"),
         ],
     )
     def test_where_the_sidecar_of_a_group_stands(self, tmp_path, rule, key, sidecar):
@@ -147,6 +161,41 @@ class TestSources:
         bucket.put(sidecar, {"found": True})
         bucket.plan(groups=[rule], metadata={"sidecar": "required"})
         assert [client for _, client, _ in bucket.described().values()] == [{"found": True}]
+
+    def test_the_sidecar_of_a_series_stands_in_the_folder_of_its_first_file(self, tmp_path):
+        bucket = Bucket(tmp_path)
+        bucket.put("1.3/1.dcm", dicom_file(series_uid="1.3"))
+        bucket.put("1.3/1.3.metadata.json", {"found": True})
+        bucket.plan(groups=[{"type": "dicom_series", "by": "series_uid"}], metadata={"sidecar": "required"})
+        assert [client for _, client, _ in bucket.described().values()] == [{"found": True}]
+
+    @pytest.mark.parametrize("is_narrowed", [True, False])
+    def test_the_sidecar_of_a_group_may_stand_outside_of_what_is_listed(self, tmp_path, is_narrowed):
+        storage = {"provider": "s3", "connection_id": "aws", "bucket": "b"}
+        where = {"narrowed_to": "raw/a/"} if is_narrowed else {"storage": {**storage, "prefix": "raw/a/"}}
+        bucket = Bucket(tmp_path, "raw/a/1.jpg", "raw/a/b/1.jpg", "raw/a/c.mp4")
+        bucket.put("raw/a.metadata.json", {"found": "outside"})
+        bucket.put("raw/a/b.metadata.json", {"found": "inside"})
+        bucket.plan(listed="raw/a/", groups=[BY_FOLDER], metadata={"sidecar": True}, **where)
+        clients = {key: client for key, (_, client, _) in bucket.described().items()}
+        assert clients == {
+            "raw/a/": {"found": "outside"},
+            "raw/a/b/": {"found": "inside"},
+            "raw/a/c.mp4": None,
+        }
+        assert sorted(key for _, key in bucket.store.calls) == [
+            "raw/a.metadata.json",
+            "raw/a/b.metadata.json",
+        ]
+
+    def test_a_sidecar_outside_of_what_is_listed_may_be_missing(self, tmp_path):
+        bucket = Bucket(tmp_path, "raw/a/1.jpg")
+        asked = {"listed": "raw/a/", "narrowed_to": "raw/a/", "groups": [BY_FOLDER]}
+        bucket.plan(**asked, metadata={"sidecar": True})
+        assert bucket.described() == {"raw/a/": ("raw/a", None, None)}
+        bucket.plan(**asked, metadata={"sidecar": "required"})
+        [decision] = bucket.decisions().values()
+        assert decision == ("hold", "sidecar_missing", "looked for raw/a.metadata.json")
 
     def test_a_table_knows_groups_by_their_text(self, tmp_path):
         bucket = Bucket(tmp_path, "x/1.jpg", "cam1/run2/1.jpg")
@@ -236,3 +285,4 @@ def test_many_items_are_described_in_portions(tmp_path, monkeypatch):
     bucket.plan(groups=[BY_FOLDER], metadata={"sidecar": True})
     clients = {key: client for key, (_, client, _) in bucket.described().items()}
     assert clients == {f"x{n:02}/": {"n": n} if n % 3 == 0 else None for n in range(20)}
+    assert bucket.opened == 1

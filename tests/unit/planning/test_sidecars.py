@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cloud_sync.errors import StorageError
 from cloud_sync.objects.errors import ObjectStoreError
 from cloud_sync.planning.metadata import BadMetadata, Description
-from cloud_sync.planning.sidecars import MAX_SIDECAR_BYTES, FoundSidecar, parse_sidecar, read_sidecars
+from cloud_sync.planning.sidecars import MAX_SIDECAR_BYTES, WantedSidecar, parse_sidecar, read_sidecars
 from tests.unit.failures.fakes import FakeStore
 
 
@@ -62,7 +62,7 @@ def test_any_bytes_are_a_description_or_bad_metadata(data):
         assert isinstance(parse_sidecar(data), Description)
 
 
-def read(store: FakeStore, *found: FoundSidecar) -> list[Description | str]:
+def read(store: FakeStore, *found: WantedSidecar) -> list[Description | str | None]:
     with ThreadPoolExecutor(8) as pool:
         said = list(read_sidecars(store, pool, found))
     return [str(one) if isinstance(one, BadMetadata) else one for one in said]
@@ -72,7 +72,7 @@ def test_each_answer_belongs_to_its_sidecar():
     store = FakeStore(
         {f"{n}": json.dumps({"n": n}).encode() for n in range(50)} | {"bad": b"x", "gone": "missing"}
     )
-    found = [FoundSidecar(key, 10) for key in store.objects]
+    found = [WantedSidecar(key, 10) for key in store.objects]
     answers = read(store, *found)
     assert answers[:50] == [Description({"n": n}) for n in range(50)]
     assert answers[50].startswith("sidecar bad is not JSON")
@@ -81,15 +81,25 @@ def test_each_answer_belongs_to_its_sidecar():
 
 def test_a_sidecar_that_is_too_large_is_not_read():
     store = FakeStore({"a": b"{}"})
-    [answer] = read(store, FoundSidecar("a", MAX_SIDECAR_BYTES + 1))
+    [answer] = read(store, WantedSidecar("a", MAX_SIDECAR_BYTES + 1))
     assert answer == "sidecar a is larger than 11,000,000 bytes"
     assert store.calls == []
+
+
+def test_one_that_was_not_listed_may_not_be_there():
+    store = FakeStore({"a": b'{"x": 1}', "locked": "forbidden", "large": b"x" * (MAX_SIDECAR_BYTES + 1)})
+    assert read(store, *(WantedSidecar(key, None) for key in ("a", "none", "locked", "large"))) == [
+        Description({"x": 1}),
+        None,
+        "sidecar locked cannot be read: refused",
+        "sidecar large is larger than 11,000,000 bytes",
+    ]
 
 
 def test_no_more_bytes_are_read_at_once_than_bounded(monkeypatch):
     monkeypatch.setattr("cloud_sync.planning.sidecars.BYTES_AT_ONCE", 100)
     store = FakeStore({f"{n}": b"{}" for n in range(12)}, delay_s=0.01)
-    assert len(read(store, *(FoundSidecar(key, 40) for key in store.objects))) == 12
+    assert len(read(store, *(WantedSidecar(key, 40) for key in store.objects))) == 12
     assert store.most_at_once <= 2
 
 
@@ -99,4 +109,4 @@ def test_a_store_that_fails_for_a_passing_reason_ends_the_stage():
             raise ObjectStoreError("does not answer.", reason="transient", transient=True)
 
     with pytest.raises(StorageError, match="does not answer"):
-        read(Down({}), FoundSidecar("a", 1))
+        read(Down({}), WantedSidecar("a", 1))

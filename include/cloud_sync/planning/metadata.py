@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -51,17 +52,31 @@ def encode_client_metadata(metadata: Mapping[str, Any]) -> str | None:
     """Return client metadata as JSON; None for none.
 
     Raises:
-        BadMetadata: It is larger than Encord takes, or holds what its database does not.
+        BadMetadata: It is larger than Encord takes, or holds what JSON or Encord's database does not.
     """
     if not metadata:
         return None
-    data = msgspec.json.encode(metadata)
+    try:
+        data = msgspec.json.encode(metadata)
+    except TypeError as error:
+        raise BadMetadata(f"client metadata that is not possible in JSON: {error}") from None
+    # Such numbers are written as null, so few items have to be looked through.
+    if b"null" in data and not _is_finite(metadata):
+        raise BadMetadata("client metadata holds a number that JSON does not know: NaN or infinity")
     if len(data) > MAX_CLIENT_METADATA_BYTES:
         raise BadMetadata(f"client metadata of {len(data):,} bytes: at most {MAX_CLIENT_METADATA_BYTES:,}")
     # A backslash before it makes it six harmless characters.
     if ZERO_CHARACTER in data.replace(b"\\\\", b""):
         raise BadMetadata("client metadata holds the character U+0000, which Encord cannot store")
     return data.decode()
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return not isinstance(value, float) or math.isfinite(value)
+    return all(map(_is_finite, value))
 
 
 def encode_video_metadata(metadata: Mapping[str, Any] | None, item_type: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -66,11 +67,15 @@ class MetadataTable:
         return [self._description(next(found)) if place >= 0 else Description() for place in places]
 
     def _description(self, row: dict[str, Any]) -> Description:
-        row = {name: value for name, value in row.items() if value is not None}
+        row = {name: value for name, value in row.items() if not _is_empty(value)}
         if not self._has_video:
             return Description(client_metadata=row)
         video = {name: row.pop(name) for name in VIDEO_FIELDS if name in row}
         return Description(client_metadata=row, video_metadata=video or None)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _read_file(path: Path) -> pd.DataFrame:
@@ -79,7 +84,7 @@ def _read_file(path: Path) -> pd.DataFrame:
 
     try:
         if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path, dtype_backend="pyarrow")
+            return _read_parquet(path)
         _check_cells(path)
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig")
     except OSError as error:
@@ -90,6 +95,23 @@ def _read_file(path: Path) -> pd.DataFrame:
         line = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise _refused(path, f"is no table: {line}.", "Write it as CSV in UTF-8 or as Parquet.") from None
     return frame.apply(_typed)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet file; times in nanoseconds, which Python and JSON do not have, become microseconds."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, use_pandas_metadata=True)
+    schema = table.schema
+    for place, field in enumerate(schema):
+        if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+            schema = schema.set(place, field.with_type(pa.timestamp("us", field.type.tz)))
+        elif pa.types.is_duration(field.type) and field.type.unit == "ns":
+            schema = schema.set(place, field.with_type(pa.duration("us")))
+    frame: pd.DataFrame = table.cast(schema, safe=False).to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
 
 
 def _check_cells(path: Path) -> None:

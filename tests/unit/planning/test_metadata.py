@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -54,6 +55,16 @@ class TestClientMetadata:
         with pytest.raises(BadMetadata, match=r"U\+0000"):
             encode_client_metadata({"a": ["b\0"]})
         assert json.loads(encode_client_metadata({"a": "\\u0000"})) == {"a": "\\u0000"}
+
+    @pytest.mark.parametrize("value", [math.inf, -math.inf, [1.0, math.nan], {"x": [{"y": math.inf}]}])
+    def test_numbers_that_json_does_not_know_are_refused(self, value):
+        with pytest.raises(BadMetadata, match="NaN or infinity"):
+            encode_client_metadata({"a": None, "b": value})
+        assert encode_client_metadata({"a": None, "b": [1.5, "null"]}) == '{"a":null,"b":[1.5,"null"]}'
+
+    def test_what_has_no_form_in_json_is_refused(self):
+        with pytest.raises(BadMetadata, match="not possible in JSON"):
+            encode_client_metadata({"a": [object()]})
 
     @given(
         st.dictionaries(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import math
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +11,7 @@ import pytest
 
 from cloud_sync.errors import ConfigError
 from cloud_sync.integration import Table
-from cloud_sync.planning.metadata import Description
+from cloud_sync.planning.metadata import Description, encode_client_metadata
 from cloud_sync.planning.metadata_table import MetadataTable
 
 
@@ -121,6 +122,29 @@ class TestParquet:
         [first, second] = client(table, "a", "b")
         assert first == {"n": 1, "tags": ["x", "y"], "at": day, "inner": {"z": 1}}
         assert second == {}
+
+    def test_nanoseconds_become_microseconds(self, tmp_path):
+        columns = {
+            "key": pa.array(["a", "b"]),
+            "at": pa.array([1_500_000_123_456_789_012, None], pa.timestamp("ns", "UTC")),
+            "local": pa.array([1_001, None], pa.timestamp("ns")),
+            "long": pa.array([2_500_001, None], pa.duration("ns")),
+            "ms": pa.array([7, None], pa.timestamp("ms")),
+        }
+        pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+        [first, second] = client(MetadataTable.read(Table(path="t.parquet"), tmp_path), "a", "b")
+        assert first["at"] == datetime(2017, 7, 14, 2, 42, 3, 456789, tzinfo=UTC)
+        assert first["long"] == timedelta(microseconds=2_500)
+        assert second == {}
+        text = '{"at":"2017-07-14T02:42:03.456789Z","local":"1970-01-01T00:00:00.000001",'
+        text += '"long":"PT0.0025S","ms":"1970-01-01T00:00:00.007000"}'
+        assert encode_client_metadata(first) == text
+
+    def test_not_a_number_is_no_value_and_infinity_is_one(self, tmp_path):
+        columns = {"key": ["a", "b"], "x": [math.nan, math.inf], "y": pa.array([math.nan, 1.5], pa.float32())}
+        pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+        table = MetadataTable.read(Table(path="t.parquet"), tmp_path)
+        assert client(table, "a", "b") == [{}, {"x": math.inf, "y": 1.5}]
 
     def test_what_is_no_parquet(self, tmp_path):
         (tmp_path / "t.parquet").write_bytes(b"PAR1 no")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import repeat
 
 from pathspec.patterns.gitignore import GitIgnorePatternError
@@ -120,7 +120,10 @@ def _no_regex(fault: str) -> ConfigError:
     )
 
 
-def names_by_number(pattern: re.Pattern[str]) -> tuple[str, ...]:
-    """Return a name for each capture of an expression, in order: its own, or `_<number>`."""
-    names = {number: name for name, number in pattern.groupindex.items()}
+def names_by_number(pattern: re.Pattern[str], *, wanted: Collection[str]) -> tuple[str, ...]:
+    """Return a name for each capture of an expression, in order: its own if wanted, else `_<number>`.
+
+    So no two names are equal to DuckDB, in which case does not matter, whatever a user calls the others.
+    """
+    names = {number: name for name, number in pattern.groupindex.items() if name in wanted}
     return tuple(names.get(number, f"_{number}") for number in range(1, pattern.groups + 1))

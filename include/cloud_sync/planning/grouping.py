@@ -23,6 +23,9 @@ DICOM_BY_FOLDER: Final = GroupRule(type="dicom_series", by="folder")
 
 NO_HIT = 'NULL::STRUCT(rule INTEGER, "group" VARCHAR, "index" VARCHAR, "count" VARCHAR)'
 
+# The named groups of a pattern that the plan uses; titles take the others out of the key themselves.
+PARTS: Final = ("group", "index", "count")
+
 # An object's folder with its last slash; greedy, so all but the name.
 FOLDER: Final = f"coalesce(nullif(regexp_extract(key, '^.*/', 0, 's'), ''), '{ROOT_FOLDER}')"
 
@@ -104,12 +107,10 @@ def _step(grouping: Grouping, condition: str, query: str) -> str:
         group = "series_key" if grouping.rule.by == "series_uid" else FOLDER
         found = _hit(grouping.number, group)
         return f"SELECT * REPLACE (CASE WHEN {condition} THEN {found} ELSE hit END AS hit) FROM ({query})"
-    names = names_by_number(compiled_regex(pattern))
+    names = names_by_number(compiled_regex(pattern), wanted=PARTS)
     listed = ", ".join(sql_text(name) for name in names)
     parts = f"regexp_extract(key, {sql_text(pattern)}, [{listed}], 's')"
-    index, count = (
-        f"nullif(parts.\"{name}\", '')" if name in names else "NULL" for name in ("index", "count")
-    )
+    index, count = (f"nullif(parts.\"{name}\", '')" if name in names else "NULL" for name in PARTS[1:])
     found = _hit(grouping.number, 'parts."group"', index, count)
     return f"""
         SELECT * EXCLUDE (parts) REPLACE (

@@ -121,6 +121,19 @@ class TestByFolder:
 
 
 class TestByRegex:
+    @pytest.mark.parametrize(
+        ("pattern", "group"),
+        [
+            (r"^(?P<group>s)/(?P<Group>.)_(?P<INDEX>[0-9]+)", "s"),
+            (r"^(s)/(?P<_1>.)_(?P<group>[0-9]+)", "1"),
+            (r"^(?P<_2>s)/(.)_(?P<group>[0-9]+)", "1"),
+        ],
+    )
+    def test_the_other_named_groups_may_have_any_names(self, folder, pattern, group):
+        plan_of(folder, "s/a_1.jpg", groups=[{**FRAMES, "pattern": pattern}])
+        [item_key] = groups_of(folder)
+        assert item_key.endswith(f":{group}")
+
     def test_the_index_orders(self, folder):
         keys = ["a_2.jpg", "a_10.jpg", "a_1.jpg", "b_1.jpg", "b_x.jpg", "a_3.png"]
         plan_of(folder, *keys, groups=[FRAMES])

@@ -72,11 +72,15 @@ def encode_client_metadata(metadata: Mapping[str, Any]) -> str | None:
 
 
 def _is_finite(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return not isinstance(value, float) or math.isfinite(value)
-    return all(map(_is_finite, value))
+    inner = [value]  # no recursion: a sidecar may be nested as deeply as the reader allows
+    for each in inner:
+        if isinstance(each, Mapping):
+            inner.extend(each.values())
+        elif isinstance(each, list | tuple):
+            inner.extend(each)
+        elif isinstance(each, float) and not math.isfinite(each):
+            return False
+    return True
 
 
 def encode_video_metadata(metadata: Mapping[str, Any] | None, item_type: str) -> str | None:

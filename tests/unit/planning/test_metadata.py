@@ -62,6 +62,12 @@ class TestClientMetadata:
             encode_client_metadata({"a": None, "b": value})
         assert encode_client_metadata({"a": None, "b": [1.5, "null"]}) == '{"a":null,"b":[1.5,"null"]}'
 
+    def test_deep_nesting_is_looked_through(self):
+        deep: list = [None]
+        for _ in range(900):
+            deep = [deep]
+        assert encode_client_metadata({"a": deep}).endswith("null" + "]" * 901 + "}")
+
     def test_what_has_no_form_in_json_is_refused(self):
         with pytest.raises(BadMetadata, match="not possible in JSON"):
             encode_client_metadata({"a": [object()]})

@@ -554,3 +554,10 @@ def test_a_hash_is_told_from_a_title(text, expected):
         data = {"connection_id": "e", "dataset": text}
         target = Integration.model_fields["target"].annotation
         assert target.model_validate(data).dataset_is_hash is expected
+
+
+@pytest.mark.parametrize("bucket", ["s3://media", "media/raw", "arn:aws:s3:::media"])
+def test_a_bucket_is_a_name_alone(tmp_path, bucket):
+    error = error_of(write(tmp_path, MINIMAL.replace("bucket: recordings", f"bucket: '{bucket}'")))
+
+    assert "storage.bucket: write the bucket's name alone, without s3:// and without the prefix" in error

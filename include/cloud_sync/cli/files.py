@@ -7,8 +7,8 @@ from pathlib import Path
 from cloud_sync.errors import ConfigError, StorageError
 
 
-def check_new(path: Path, *, force: bool) -> None:
-    """Refuse a file that would be overwritten.
+def check_new(path: Path, *, force: bool | None) -> None:
+    """Refuse a file that would be overwritten; `force` is None for a command that has no --force.
 
     A link is refused always: the new file would take its place, not that of the file that it names, and
     `/dev/stdout` is one.
@@ -19,9 +19,8 @@ def check_new(path: Path, *, force: bool) -> None:
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise ConfigError("is no plain file.", where=str(path), remedy="Give the name of a file to write.")
     if path.is_file() and not force:
-        raise ConfigError(
-            "exists already.", where=str(path), remedy="Choose another name, or add --force to replace it."
-        )
+        other = "move it away" if force is None else "add --force to replace it"
+        raise ConfigError("exists already.", where=str(path), remedy=f"Choose another name, or {other}.")
 
 
 def write_whole(path: Path, data: bytes) -> None:

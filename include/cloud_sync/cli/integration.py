@@ -83,7 +83,7 @@ def new(
     given = {question.option: context.params[question.option] for question in QUESTIONS}
     settings = Interview(given, ask=not yes).settings()
     path = output or _usual_place(settings["name"])
-    check_new(path, force=False)
+    check_new(path, force=None)
     _check_name(settings["name"], path)
     from cloud_sync.cli.integration_file import integration_text
 

@@ -55,6 +55,12 @@ def check_cron(value: str) -> str:
     )
 
 
+def _bucket(value: str) -> str:
+    if not value.strip() or "/" in value or ":" in value:
+        raise ValueError("write the bucket's name alone, without s3:// and without the prefix")
+    return value
+
+
 def _extension(value: str) -> str:
     cleaned = value.strip().lower().removeprefix(".")
     if not EXTENSION.fullmatch(cleaned):
@@ -109,6 +115,7 @@ Size = Annotated[
     Field(ge=1, le=MAX_SIZE_BYTES),
     WithJsonSchema({"type": ["string", "integer"], "examples": ["1 GB", "250 MiB"]}),
 ]
+Bucket = Annotated[str, Field(min_length=1), AfterValidator(_bucket)]
 Extension = Annotated[str, AfterValidator(_extension)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Regex = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_regex)]

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from cloud_sync.encord_limits import ITEMS_AT_ONE_TIME
 from cloud_sync.integration.fields import (
+    Bucket,
     ConnectionId,
     DatasetName,
     Duration,
@@ -39,7 +40,7 @@ class Storage(Section):
     """Kind of storage."""
     connection_id: ConnectionId
     """Airflow connection with the credentials (for s3: of type `aws`)."""
-    bucket: NonEmpty
+    bucket: Bucket
     """Bucket name."""
     prefix: str = ""
     """Only keys that begin with this text are listed. Empty means the whole bucket."""

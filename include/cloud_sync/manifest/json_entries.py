@@ -54,6 +54,9 @@ NOT_CARRIED: Final = frozenset(
 OPTIONAL: Final = NOT_CARRIED | {"videoMetadata"}
 """Keys that say nothing while they are null."""
 
+FORMS: Final = 'Write it as docs/manifests.md shows: {"objectUrl": "https://..."} for a file.'
+"""What to do about an entry that cannot be read."""
+
 SHOWN_CHARACTERS: Final = 40
 
 SHARED_KEYS: Final = frozenset(("title", "clientMetadata", "createVideo", "externalFileType"))
@@ -240,7 +243,7 @@ class EntryReader:
         return False
 
     def _unreadable(self, place: str, fault: str) -> None:
-        self.findings.add("unreadable-value", place, f"{fault}.", "Write it as the product document says.")
+        self.findings.add("unreadable-value", place, f"{fault}.", FORMS)
 
 
 def read_video_metadata(metadata: Any) -> VideoMetadata:

@@ -11,7 +11,7 @@ from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.content import Dialect, ReadManifest
 from cloud_sync.manifest.findings import Findings
 from cloud_sync.manifest.items import Item
-from cloud_sync.manifest.json_entries import KEYS_IN_ORDER, TYPE_OF_KEY, EntryReader, shown
+from cloud_sync.manifest.json_entries import FORMS, KEYS_IN_ORDER, TYPE_OF_KEY, EntryReader, shown
 from cloud_sync.manifest.json_sweep import sweep
 from cloud_sync.manifest.json_walk import Entry, JsonText, without_trailing_commas
 from cloud_sync.manifest.source import Lines, decode, too_many_entries
@@ -30,7 +30,6 @@ FLAGS: Final = ("skip_duplicate_urls", "upsert_metadata")
 NOT_CARRIED: Final = frozenset(
     ("image_groups_from_items", "imageGroupsFromItems", "time_series", "timeSeries", "scenes")
 )
-WHAT_TO_WRITE: Final = "Write it as the product document says."
 
 
 def read_json(data: bytes, *, file: str, lenient: bool, findings: Findings) -> ReadManifest:
@@ -170,7 +169,7 @@ def _begin_key(walk: _Walk, entry: Entry) -> EntryReader | None:
         )
         return None
     elif not isinstance(entry.value, list):
-        walk.findings.add("unreadable-value", place, "is not a list.", WHAT_TO_WRITE)
+        walk.findings.add("unreadable-value", place, "is not a list.", FORMS)
     elif walk.keys.get(raw_key) == entry.key:
         walk.findings.add(
             "repeated-key",
@@ -189,7 +188,7 @@ def _begin_key(walk: _Walk, entry: Entry) -> EntryReader | None:
 
 def _read_flag(walk: _Walk, name: str, value: Any, place: str) -> None:
     if not isinstance(value, bool) and value is not None:
-        walk.findings.add("unreadable-value", place, "is neither true nor false.", WHAT_TO_WRITE)
+        walk.findings.add("unreadable-value", place, "is neither true nor false.", "Write true or false.")
     elif name in walk.keys:
         walk.findings.add("duplicate-key", place, "stands in the file already.", "Keep one of them.")
     elif value is not None:

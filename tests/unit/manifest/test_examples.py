@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.content import ReadManifest
 from cloud_sync.manifest.convert import convert_manifest
 from cloud_sync.manifest.items import Item, VideoMetadata
+from cloud_sync.manifest.lint import lint
 from cloud_sync.manifest.reader import read_manifest
 from tests.unit.manifest.samples import EXAMPLES, codes, example, outcome
 
@@ -172,3 +175,14 @@ def test_truncated_at_every_byte(name, lenient):
 
 def urls_of(manifest: ReadManifest) -> list[str]:
     return [url for item in manifest.items for url in item.object_urls]
+
+
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_the_examples_in_the_docs_are_without_fault(kind):
+    page = (Path(__file__).parents[3] / "docs/manifests.md").read_text()
+    example = page.partition(f"```{kind}\n")[2].partition("```")[0]
+
+    manifest = read_manifest(example.encode(), file="docs", format=kind)
+
+    assert {finding.level for finding in lint(manifest)} == {"note"}
+    assert len(manifest.items) == {"json": 6, "csv": 4}[kind]

@@ -117,7 +117,9 @@ class TestNew:
 
     def test_no_file_is_overwritten(self, here):
         (here / "cams.yaml").write_text("mine")
-        assert cloud_sync(*LEAST).exit_code == 3
+        result = cloud_sync(*LEAST)
+        assert result.exit_code == 3
+        assert "exists already. Choose another name, or move it away." in result.stderr
         assert (here / "cams.yaml").read_text() == "mine"
 
     def test_no_name_is_given_twice_in_a_folder(self):

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cloud_sync.objects.rows import LISTING_SCHEMA
@@ -88,7 +89,7 @@ class PartsWriter:
             return
         group = pa.Table.from_batches(self._waiting, LISTING_SCHEMA)
         self._parquet().write_table(group, row_group_size=ROWS_PER_GROUP)
-        self.total_bytes += pa.compute.sum(group["size_bytes"]).as_py()
+        self.total_bytes += pc.sum(group["size_bytes"]).as_py()
         self._rows_in_part += self._rows_waiting
         self._waiting, self._rows_waiting = [], 0
         if self._rows_in_part == self._part_rows:

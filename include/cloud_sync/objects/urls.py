@@ -14,13 +14,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
+from cloud_sync.encord_limits import MAX_URL_BYTES
 from cloud_sync.errors import ConfigError, ManifestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-MAX_URL_BYTES = 16 * 1024
-"""Encord's limit for one URL."""
 
 
 SAFE_IN_URL = re.compile(r"[A-Za-z0-9\-._~/]*")

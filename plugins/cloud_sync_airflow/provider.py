@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-DISTRIBUTION = "encord-cloud-sync"
+from cloud_sync.version import DISTRIBUTION, own_version
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -17,17 +16,10 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": DISTRIBUTION,
         "name": "Encord Cloud Sync",
         "description": "Keeps Encord datasets in step with private cloud storage.",
-        "versions": [_version()],
+        "versions": [own_version()],
         "connection-types": [_encord_connection()],
         "config": {"cloud_sync": _settings()},
     }
-
-
-def _version() -> str:
-    try:
-        return version(DISTRIBUTION)
-    except PackageNotFoundError:
-        return "0+unknown"
 
 
 def _encord_connection() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from cloud_sync.objects.errors import ObjectStoreError, from_botocore, from_obstore
 from cloud_sync.objects.model import StoredObject
 from cloud_sync.objects.s3_pages import Page, keep_pages, read_page
+from cloud_sync.version import user_agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -304,6 +305,8 @@ def client_config(**options: Any) -> Any:
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "max_attempts": RETRIES},
         max_pool_connections=MAX_CONNECTIONS,
+        # Given, it is not put together anew for every page.
+        user_agent=user_agent(),
         **options,
     )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from cloud_sync.errors import CloudSyncError, ConfigError
+from cloud_sync.version import user_agent
 from cloud_sync_airflow.hooks.connections import checked_connection
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class EncordHook(BaseHook):
             return EncordClient(
                 domain=_domain(connection) or DEFAULT_DOMAIN,
                 ssh_private_key=key,
-                user_agent_suffix=_user_agent_suffix(),
+                user_agent_suffix=user_agent(),
             )
         except ConfigError as error:
             raise ConfigError(
@@ -109,10 +109,3 @@ def _mask(key: str) -> None:
     for line in key.splitlines():
         if len(line) >= SHORTEST_MASKED and not line.startswith("-----"):
             mask_secret(line)
-
-
-def _user_agent_suffix() -> str:
-    try:
-        return f"encord-cloud-sync/{version('encord-cloud-sync')}"
-    except PackageNotFoundError:
-        return "encord-cloud-sync"

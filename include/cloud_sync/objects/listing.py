@@ -159,23 +159,26 @@ class Turns:
 
 
 class Crew:
-    """Threads that read the ranges; what they read arrives in one bounded queue."""
+    """Reads the ranges: the caller itself while the store is fast, then threads beside it.
+
+    Threads that take turns at the interpreter's lock cost half as much CPU again, so they must be worth it.
+    What they read arrives in one bounded queue.
+    """
 
     def __init__(self, store: ObjectStore, units: Sequence[Unit], tally: Tally, size: int) -> None:
         self._store = store
-        self._units = units
         self._tally = tally
-        self._to_do = deque(range(len(units)))
+        self._stopped = threading.Event()
+        self._pace = Pace(min(size, len(units)))
+        self._left = len(units)
+        self._to_do = deque(enumerate(map(self._batches, units)))
         self._arrived: queue.Queue[tuple[int, pa.RecordBatch | BaseException | None]] = queue.Queue(
             BATCHES_WAITING
         )
-        self._stopped = threading.Event()
-        self._pace = Pace(min(size, len(units)))
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Crew:
-        """Start reading."""
-        self._grow()
+        """Begin; nothing is read before somebody asks for what arrives."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -189,20 +192,32 @@ class Crew:
         """Yield (range, rows) as they arrive, and (range, None) when a range is complete.
 
         Raises:
-            ObjectStoreError: The first error of any thread.
+            ObjectStoreError: The first error of any range.
         """
-        left = len(self._units)
-        while left:
-            unit, arrived = self._arrived.get()
+        yield from self._alone()
+        while self._left:
             self._grow()
+            unit, arrived = self._arrived.get()
             if isinstance(arrived, BaseException):
                 raise arrived
-            left -= arrived is None
+            self._left -= arrived is None
             yield unit, arrived
+
+    def _alone(self) -> Iterator[tuple[int, pa.RecordBatch | None]]:
+        """Read in the caller's thread, one page at a time, until more are worth it."""
+        while self._to_do:
+            unit, batches = self._to_do.popleft()
+            for batch in batches:
+                yield unit, batch
+                if self._pace.worth > 1:
+                    self._to_do.appendleft((unit, batches))
+                    return
+            self._left -= 1
+            yield unit, None
 
     def _grow(self) -> None:
         """Start the threads that are worth it by now, as long as there are ranges for them."""
-        while len(self._threads) < self._pace.worth and (self._to_do or not self._threads):
+        while len(self._threads) < self._pace.worth and self._to_do:
             thread = threading.Thread(target=self._work, name=f"list-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -210,11 +225,11 @@ class Crew:
     def _work(self) -> None:
         while not self._stopped.is_set():
             try:
-                unit = self._to_do.popleft()
+                unit, batches = self._to_do.popleft()
             except IndexError:
                 return
             try:
-                for batch in self._batches(self._units[unit]):
+                for batch in batches:
                     self._hand_over(unit, batch)
                     if self._stopped.is_set():
                         return

@@ -1,8 +1,8 @@
 """How many pages in flight are worth it.
 
 A store that answers in 80 ms wants many, since all of them wait together. One that answers in a
-millisecond is limited by how fast pages are read, and many threads would only take turns at that: twice the
-CPU and more memory for nothing.
+millisecond is limited by how fast pages are read, and threads would only take turns at that: half as much CPU
+again and more memory for nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Final
 
 READING_S: Final = 0.0015
 """CPU seconds that asking for a page of 1,000 keys and reading it take."""
-FEWEST: Final = 2
-"""One page is read while the store makes another."""
+SHORTEST_ROUND: Final = 3
+"""Answers that are compared at least: new connections and a busy machine make single pages slow."""
 BUSY: Final = 0.6
 """A process that uses this share of a processor has little to gain from more threads: Python runs one."""
 
@@ -37,7 +37,7 @@ class Pace:
         cpu_s: Callable[[], float] = time.process_time,
     ) -> None:
         self._most = most
-        self._worth = min(FEWEST, most)
+        self._worth = 1
         self._wall_s, self._cpu_s = wall_s, cpu_s
         self._lock = threading.Lock()
         self._begin_round()
@@ -51,11 +51,10 @@ class Pace:
         with self._lock:
             self._measured += 1
             self._shortest_s = min(self._shortest_s, seconds)
-            # The shortest of two rounds: new connections and a busy machine make single pages slow.
-            if self._measured >= 2 * self._worth:
+            if self._measured >= max(SHORTEST_ROUND, 2 * self._worth):
                 used = (self._cpu_s() - self._used_s) / max(self._wall_s() - self._began_s, READING_S)
                 if used < BUSY:
-                    wanted = FEWEST + int(self._shortest_s / READING_S)
+                    wanted = 1 + int(self._shortest_s / READING_S)
                     self._worth = min(self._most, max(self._worth, wanted))
                 self._begin_round()
 

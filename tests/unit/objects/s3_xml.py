@@ -21,6 +21,7 @@ def page_xml(
     *,
     prefixes: Sequence[str] = (),
     token: str | None = None,
+    continues: str | None = None,
     is_encoded: bool = True,
     quote: str = "&quot;",
     gap: str = "",
@@ -31,6 +32,7 @@ def page_xml(
         objects: What stands on it; one without an etag has no such element.
         prefixes: Common prefixes.
         token: What continues the listing.
+        continues: The token that the page was asked for with; the store says it again.
         is_encoded: Keys are percent-encoded, as botocore asks for, else escaped as XML.
         quote: How the quotes around etags are written.
         gap: White space between elements.
@@ -61,6 +63,7 @@ def page_xml(
         "<EncodingType>url</EncodingType>" if is_encoded else "",
         f"<IsTruncated>{'true' if token else 'false'}</IsTruncated>",
         f"<NextContinuationToken>{escape(token)}</NextContinuationToken>" if token else "",
+        f"<ContinuationToken>{escape(continues)}</ContinuationToken>" if continues else "",
         *entries,
         "</ListBucketResult>",
     )

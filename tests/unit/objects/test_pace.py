@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloud_sync.objects.pace import FEWEST, Pace
+from cloud_sync.objects.pace import SHORTEST_ROUND, Pace
 
 
 def paced(waits: list[float], *, most: int = 32, busy: float = 0.1) -> int:
@@ -17,22 +17,21 @@ def paced(waits: list[float], *, most: int = 32, busy: float = 0.1) -> int:
     return pace.worth
 
 
-def test_it_begins_with_few():
-    assert paced([]) == FEWEST
-    assert paced([], most=1) == 1
+def test_it_begins_with_one():
+    assert paced([]) == 1
 
 
-@pytest.mark.parametrize(("wait_s", "expected"), [(0.0005, FEWEST), (0.0091, FEWEST + 6), (0.08, 32)])
+@pytest.mark.parametrize(("wait_s", "expected"), [(0.0005, 1), (0.0091, 7), (0.08, 32)])
 def test_slow_answers_want_many(wait_s: float, expected: int):
-    assert paced([wait_s] * 2 * FEWEST) == expected
+    assert paced([wait_s] * SHORTEST_ROUND) == expected
 
 
 def test_one_slow_answer_is_no_reason():
-    assert paced([0.08, 0.08, 0.08, 0.0001]) == FEWEST
+    assert paced([0.08] * (SHORTEST_ROUND - 1) + [0.0001]) == 1
 
 
 def test_a_busy_process_gains_nothing():
-    assert paced([0.08] * 100, busy=0.9) == FEWEST
+    assert paced([0.08] * 100, busy=0.9) == 1
 
 
 def test_it_never_takes_back():

@@ -40,14 +40,17 @@ def read(body: bytes) -> list[StoredObject]:
     is_encoded=st.booleans(),
     quote=st.sampled_from(["&quot;", '"', "&#34;"]),
     gap=st.sampled_from(["", "\n  "]),
+    continues=st.sampled_from([None, "t"]),
 )
 def test_every_object_is_read_as_it_was_written(
-    keys: list[str], etags: list[str], is_encoded: bool, quote: str, gap: str
+    *, keys: list[str], etags: list[str], is_encoded: bool, quote: str, gap: str, continues: str | None
 ):
     keys = [key for key in keys if is_encoded or "\x01" not in key]
     objects = objects_of(keys, etags)
 
-    assert read(page_xml(objects, is_encoded=is_encoded, quote=quote, gap=gap)) == objects
+    body = page_xml(objects, is_encoded=is_encoded, quote=quote, gap=gap, continues=continues)
+
+    assert read(body) == objects
 
 
 @settings(max_examples=50, deadline=None)

@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.listing_responder import running_responder
 from benchmarks.measure import Measurement, measure, table
 
 if TYPE_CHECKING:
@@ -276,6 +275,8 @@ def measure_reading(scratch: Path, items: int, *, metadata: bool) -> None:
 
 def measure_bucket(scratch: Path, objects: int) -> None:
     """Compare making a manifest of one folder, and of the whole bucket, with the document's script."""
+    from benchmarks.listing_responder import running_responder
+
     with running_responder(objects) as url:
         measured: list[Measurement] = [
             measure(SCRIPT, f"{THIS}:with_script", endpoint_url=url, path=f"{scratch}/script.json"),

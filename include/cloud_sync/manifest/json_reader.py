@@ -12,7 +12,7 @@ from cloud_sync.manifest.content import Dialect, ReadManifest
 from cloud_sync.manifest.findings import Findings
 from cloud_sync.manifest.items import Item
 from cloud_sync.manifest.json_entries import FORMS, KEYS_IN_ORDER, TYPE_OF_KEY, EntryReader, shown
-from cloud_sync.manifest.json_sweep import sweep
+from cloud_sync.manifest.json_sweep import MAX_SWEPT, sweep
 from cloud_sync.manifest.json_walk import Entry, JsonText, without_trailing_commas
 from cloud_sync.manifest.source import Lines, decode, too_many_entries
 
@@ -45,13 +45,16 @@ def read_json(data: bytes, *, file: str, lenient: bool, findings: Findings) -> R
         ManifestError: It is not JSON, or not an object; names line and column. Or it holds too many values.
     """
     # Each value stands behind one of these, so there are no more values, whatever the strings hold.
-    if sum(map(data.count, (b"[", b"{", b","))) > MAX_VALUES:
+    objects = data.count(b"{")
+    if objects + data.count(b"[") + data.count(b",") > MAX_VALUES:
         raise ManifestError(
             f"holds more than {MAX_VALUES:,} opening brackets and commas.",
             where=file,
             remedy="Split it into several files, or keep clientMetadata smaller.",
         )
-    swept = sweep(data)
+    # Too many entries are left to the walk, which ends at the first of them.
+    may_sweep = objects <= MAX_SWEPT or data.count(b'"objectUrl"') <= MAX_SWEPT
+    swept = sweep(data) if may_sweep else None
     if swept is None:
         walk = _walk(data, file, lenient=lenient, findings=findings)
         return ReadManifest(

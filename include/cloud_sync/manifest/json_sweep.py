@@ -6,9 +6,10 @@ say what is wrong, or where: a manifest with any fault is left to the walk in `j
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -20,17 +21,22 @@ from cloud_sync.manifest.items import Item, ItemType, VideoMetadata
 from cloud_sync.manifest.json_entries import KEYS_IN_ORDER, TYPE_OF_KEY, EntryReader
 
 MAX_SWEPT = MAX_URLS - len(KEYS_IN_ORDER) - 2  # keys and flags are entries of the walk too
+AT_ONCE = 4_000
+"""Entries looked at together: as many as the processor's cache holds."""
 ESCAPED_BACKSLASH = rb"\\"
 
 
-class _FileEntry(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
-    """An entry of one file in the raw dialect. What is null is left to the walk."""
+class _FileEntry(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """An entry of one file in the raw dialect.
+
+    A key whose value is null counts as a string too few, so such a manifest is left to the walk.
+    """
 
     object_url: str
-    title: str | UnsetType = UNSET
-    client_metadata: dict[str, Any] | UnsetType = UNSET
-    video_metadata: VideoMetadata | UnsetType = UNSET
-    create_video: bool | UnsetType = UNSET
+    title: str | None = None
+    client_metadata: dict[str, Any] | None = None
+    video_metadata: VideoMetadata | None = None
+    create_video: bool | None = None
 
 
 class _Manifest(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -66,13 +72,23 @@ class Swept:
 
 def sweep(data: bytes) -> Swept | None:
     """Return the manifest if there is nothing to say about it, else None."""
-    # The walk, which says so in bounded memory, does not go as far.
-    if data.count(b'"objectUrl"') > MAX_SWEPT:
-        return None
     try:
-        return _swept(_DECODER.decode(data), data)
+        with _without_collector():
+            return _swept(_DECODER.decode(data), data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Spare Python's collector of cycles the search through millions of new objects that can have none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _swept(manifest: _Manifest, data: bytes) -> Swept | None:
@@ -90,7 +106,7 @@ def _swept(manifest: _Manifest, data: bytes) -> Swept | None:
             items += found
             strings += strings_in_them
     # The decoder takes the last of two equal keys: then it has given fewer strings than there are.
-    is_whole = strings == _strings(data) or msgspec.json.encode(manifest) == data
+    is_whole = strings == _strings(data) or msgspec.json.encode(_DECODER.decode(data)) == data
     if findings or len(items) > MAX_SWEPT or not is_whole:
         return None
     return Swept(items, _flag(manifest.skip_duplicate_urls), _flag(manifest.upsert_metadata))
@@ -113,40 +129,42 @@ def _strings_within(value: Any) -> int:
     return _strings(msgspec.json.encode(value))
 
 
-def _files(item_type: ItemType, entries: Sequence[_FileEntry], findings: Findings) -> tuple[list[Item], int]:
+def _files(item_type: ItemType, entries: list[_FileEntry], findings: Findings) -> tuple[list[Item], int]:
     """Return the items of entries of one file, and how many strings stand in these entries."""
-    is_bare = all(
-        list(map(attrgetter(name), entries)).count(UNSET) == len(entries)
-        for name in ("client_metadata", "video_metadata", "create_video")
-    )
-    if not is_bare:
-        return [_file(item_type, entry, findings) for entry in entries], _strings_within(entries)
-    items = [
-        Item(item_type, (entry.object_url,), None if entry.title is UNSET else entry.title)
-        for entry in entries
-    ]
-    titled = len(items) - list(map(attrgetter("title"), items)).count(None)
-    return items, 2 * (len(items) + titled)
+    items: list[Item] = []
+    strings = 0
+    for some in _taken_out(entries):
+        if all(
+            e.client_metadata is None and e.video_metadata is None and e.create_video is None for e in some
+        ):
+            items += [Item(item_type, (entry.object_url,), entry.title) for entry in some]
+            strings += 2 * (2 * len(some) - [entry.title for entry in some].count(None))
+        else:
+            items += [_file(item_type, entry, findings) for entry in some]
+            strings += _strings_within(some)
+    return items, strings
+
+
+def _taken_out(entries: list[_FileEntry]) -> Iterator[list[_FileEntry]]:
+    """Take some entries after others out of a list: what is made of them takes their place in memory."""
+    entries.reverse()
+    while entries:
+        some = entries[-AT_ONCE:]
+        del entries[-AT_ONCE:]
+        some.reverse()
+        yield some
 
 
 def _file(item_type: ItemType, entry: _FileEntry, findings: Findings) -> Item:
     # Only that there is something to say counts: the walk says what.
-    if entry.create_video is True:
+    if entry.create_video:
         findings.add("create-video-on-file", "", "")
-    if entry.video_metadata is not UNSET and item_type != "video":
+    if entry.video_metadata is not None and item_type != "video":
         findings.add("unknown-key", "", "")
-    return Item(
-        item_type,
-        (entry.object_url,),
-        None if entry.title is UNSET else entry.title,
-        None if entry.client_metadata is UNSET else entry.client_metadata,
-        None if entry.video_metadata is UNSET else entry.video_metadata,
-    )
+    return Item(item_type, (entry.object_url,), entry.title, entry.client_metadata, entry.video_metadata)
 
 
-def _groups(
-    item_type: ItemType, entries: Sequence[dict[str, Any]], findings: Findings
-) -> tuple[list[Item], int]:
+def _groups(item_type: ItemType, entries: list[dict[str, Any]], findings: Findings) -> tuple[list[Item], int]:
     reader = EntryReader(item_type, "raw", findings)
     items = [item for entry in entries if (item := reader.read(entry, "")) is not None]
     return items, _strings_within(entries)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, groupby
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -55,7 +55,7 @@ ENDING_CHARACTERS: Final = 6
 """Enough for each of these extensions with its dot, and few enough that most files end alike."""
 
 AT_ONCE: Final = 4_000
-"""URLs looked at together: as many as the processor's cache holds."""
+"""Items looked at together: as many as the processor's cache holds."""
 
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 LARGEST_FPS: Final = 10_000
@@ -70,51 +70,94 @@ def lint(manifest: ReadManifest) -> tuple[Finding, ...]:
         checks.forms()
     if not all(_is_clear(item_type, ending) for item_type, ending in overview.endings):
         checks.extensions()
-    if not all(map(attrgetter("object_urls"), manifest.items)):
+    if not overview.have_files:
         checks.empty_groups()
-    if overview.distinct_urls < overview.urls:
+    if len(overview.distinct_urls) < overview.urls:
         checks.files_twice()
         checks.duplicates()
-    checks.titles()
+    if not overview.have_good_titles:
+        checks.titles()
     if overview.longest_url > MAX_TITLE_CHARACTERS:
         checks.file_names()
-    checks.metadata()
+    if not overview.have_good_metadata:
+        checks.metadata()
+    if overview.have_client_metadata:
+        checks.mention_jsonb()
     return manifest.findings + checks.findings.all()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Overview:
-    """What can be told of all object URLs at once.
+    """What can be told of all items at once.
 
     Attributes:
-        urls: How many there are.
-        distinct_urls: How many different ones.
+        urls: How many object URLs there are.
+        distinct_urls: The different ones.
         longest_url: How many characters the longest has.
         are_usual: Whether the form of each is usual, so that there is nothing to say about it.
         endings: How the files of each type end.
+        have_files: Whether each item has a file.
+        have_good_titles: Whether there is nothing to say about any title.
+        have_client_metadata: Whether any item has clientMetadata.
+        have_good_metadata: Whether there is nothing to say about the metadata of any single item.
     """
 
-    urls: int
-    distinct_urls: int
-    longest_url: int
-    are_usual: bool
-    endings: Set[tuple[ItemType, str]]
+    urls: int = 0
+    distinct_urls: set[str] = field(default_factory=set)
+    longest_url: int = 0
+    are_usual: bool = True
+    endings: set[tuple[ItemType, str]] = field(default_factory=set)
+    have_files: bool = True
+    have_good_titles: bool = True
+    have_client_metadata: bool = False
+    have_good_metadata: bool = True
+
+    def add(self, item_type: ItemType, items: Sequence[Item]) -> None:
+        """Take some items of one type."""
+        files = [item.object_urls for item in items]
+        urls = list(chain.from_iterable(files))
+        self.urls += len(urls)
+        self.distinct_urls.update(urls)
+        self.longest_url = max(self.longest_url, *map(len, urls), 0)
+        self.are_usual = self.are_usual and are_usual(urls)
+        self.endings |= {(item_type, ending) for ending in {url[-ENDING_CHARACTERS:] for url in urls}}
+        self.have_files = self.have_files and all(files)
+        self.have_good_titles = self.have_good_titles and _are_good(
+            [item.title for item in items], may_be_absent=item_type not in GROUPED_TYPES
+        )
+        client_metadata = [item.client_metadata for item in items if item.client_metadata is not None]
+        if client_metadata:
+            self.have_client_metadata = True
+            self.have_good_metadata = self.have_good_metadata and _are_small(client_metadata)
+        if any(item.video_metadata is not None for item in items):
+            self.have_good_metadata = False
 
 
 def _overview(items: Sequence[Item]) -> _Overview:
-    count, longest, usual = 0, 0, True
-    distinct: set[str] = set()
-    endings: set[tuple[ItemType, str]] = set()
-    for item_type, of_type in groupby(items, key=attrgetter("item_type")):
-        urls = [url for item in of_type for url in item.object_urls]
-        count += len(urls)
-        for start in range(0, len(urls), AT_ONCE):
-            some = urls[start : start + AT_ONCE]
-            distinct.update(some)
-            longest = max(longest, *map(len, some))
-            usual = usual and are_usual(some)
-            endings |= {(item_type, ending) for ending in {url[-ENDING_CHARACTERS:] for url in some}}
-    return _Overview(count, len(distinct), longest, usual, endings)
+    overview = _Overview()
+    for start in range(0, len(items), AT_ONCE):
+        for item_type, some in groupby(items[start : start + AT_ONCE], key=attrgetter("item_type")):
+            overview.add(item_type, list(some))
+    return overview
+
+
+def _are_small(client_metadata: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether all together are as small as each may be, so that each is, and hold no NUL character."""
+    try:
+        encoded = msgspec.json.encode(client_metadata)
+    except RecursionError:
+        return False
+    return len(encoded) <= MAX_CLIENT_METADATA_BYTES and b"\\u0000" not in encoded
+
+
+def _are_good(titles: Sequence[str | None], *, may_be_absent: bool) -> bool:
+    given = [title for title in titles if title is not None]
+    return (
+        (may_be_absent or len(given) == len(titles))
+        and all(given)
+        and max(map(len, given), default=0) <= MAX_TITLE_CHARACTERS
+        and not any(map(str.isspace, given))
+    )
 
 
 def _is_clear(item_type: ItemType, ending: str) -> bool:
@@ -241,10 +284,8 @@ class _Lint:
 
     def metadata(self) -> None:
         """Check clientMetadata and videoMetadata."""
-        some = False
         for position, item in enumerate(self.items):
             if item.client_metadata is not None:
-                some = True
                 self._client_metadata(position, item)
             if item.video_metadata is not None:
                 for fault in _implausible(item.video_metadata):
@@ -254,10 +295,12 @@ class _Lint:
                         f"has {fault} in videoMetadata, which Encord would believe.",
                         "Correct it, or remove videoMetadata.",
                     )
-        if some:
-            self.findings.add(
-                "metadata-jsonb", "", "has clientMetadata, which is stored without the order of its keys."
-            )
+
+    def mention_jsonb(self) -> None:
+        """Say what happens to clientMetadata."""
+        self.findings.add(
+            "metadata-jsonb", "", "has clientMetadata, which is stored without the order of its keys."
+        )
 
     def _client_metadata(self, position: int, item: Item) -> None:
         try:

@@ -53,7 +53,15 @@ def read_csv(data: bytes, *, file: str, findings: Findings) -> ReadManifest:
         raise ManifestError("is empty.", where=file, remedy="Write headings and rows into it.")
     items, lines = reading.finish()
     return ReadManifest(
-        file, "csv", None, items, None, None, findings.all(), lambda item: f"line {lines[item]}"
+        file,
+        "csv",
+        None,
+        items,
+        None,
+        None,
+        findings.all(),
+        lambda item: f"line {lines[item]}",
+        reading.unread,
     )
 
 
@@ -109,6 +117,7 @@ class _Reading:
         self._lines: dict[ItemType, array[int]] = {"video": array("Q"), "image": array("Q")}
         self._groups: dict[tuple[ItemType, str], _Group] = {}
         self.rows = 0
+        self.unread = 0
 
     def read_row(self, columns: Columns, row: list[str], line: int) -> None:
         """Read one row below its headings."""
@@ -121,9 +130,11 @@ class _Reading:
                 f"has {len(row)} cells under {columns.width} headings.",
                 "Put a cell that holds the separator in double quotes.",
             )
+            self.unread += 1
             return
         url = self._url(columns, row, place)
         if url is None:
+            self.unread += 1
             return
         title = _cell(row, columns.title)
         if title.strip() and title != title.strip():
@@ -195,6 +206,7 @@ class _Reading:
                 f"has no {TITLES[item_type]}, so it belongs to no group.",
                 "Write the title of its group.",
             )
+            self.unread += 1
             return
         if item_type == "dicom_series" and create_video:
             self._refuse_create_video(line)

@@ -25,13 +25,14 @@ TYPED_FIGURES: Final[Mapping[str, str]] = {"file_size": "fileSize", "mime_type":
 
 
 def encode_manifest(
-    items: Iterable[Item], *, skip_duplicate_urls: bool, upsert_metadata: bool = False
+    items: Iterable[Item], *, skip_duplicate_urls: bool | None, upsert_metadata: bool = False
 ) -> bytes:
     """Encode items as a canonical manifest: one form for one content, byte for byte.
 
     Keys stand in the order of `MANIFEST_KEYS`, items of one key in the order given, keys without items are
-    left out. `skip_duplicate_urls` and, of groups and series, `createVideo` are always stated, because their
-    defaults differ between documents. A manifest with a PDF or NIfTI is written in the dialect of the SDK's
+    left out. Groups and sequences always state `createVideo`, because its defaults differ between documents.
+    What is sent always states `skip_duplicate_urls`; None leaves it out, for a file that must not say more
+    than the one that it is made of. A manifest with a PDF or NIfTI is written in the dialect of the SDK's
     `DataUploadItems`, because the product document's has no key for them.
 
     Returns:
@@ -49,7 +50,8 @@ def encode_manifest(
         for key, of_key in by_key.items()
         if of_key
     }
-    manifest["skipDuplicateUrls" if typed else "skip_duplicate_urls"] = skip_duplicate_urls
+    if skip_duplicate_urls is not None:
+        manifest["skipDuplicateUrls" if typed else "skip_duplicate_urls"] = skip_duplicate_urls
     if upsert_metadata:
         manifest["upsertMetadata" if typed else "upsert_metadata"] = True
     try:

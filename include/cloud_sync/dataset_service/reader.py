@@ -127,9 +127,12 @@ def without_query(url: str) -> str:
 
 def _of_endpoint(url: str, endpoint: str | None) -> bool:
     """Whether an HTTP URL names the integration's own store, as `s3://` and ARN forms always do."""
-    host = urlsplit(url).netloc.lower()
     if endpoint is None or not url.lower().startswith(("http://", "https://")):
         return True
+    try:
+        host = urlsplit(url).netloc.lower()
+    except ValueError:  # a host that is none, such as `[media`
+        return False
     own = urlsplit(endpoint).netloc.lower()
     return host == own or host.endswith(f".{own}")
 

@@ -74,6 +74,10 @@ def test_every_form_of_a_url_of_its_store_is_read(opened, endpoint, url):
         (None, "http://169.254.169.254/media/a.jpg"),
         (None, "https://media.s3.amazonaws.com.example.com/a.jpg"),
         (None, "file:///etc/passwd"),
+        (ENDPOINT, "http://[media.127.0.0.1:9000/a.jpg"),
+        (ENDPOINT, "s3://[media/a.jpg"),
+        (None, "s3://[media/a.jpg"),
+        (None, "https://[media.s3.eu-west-1.amazonaws.com/a.jpg"),
         (None, "media/a.jpg"),
     ],
 )

@@ -13,7 +13,14 @@ from typing import Final
 from cloud_sync.encord_limits import MAX_URLS
 from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.content import ReadManifest
-from cloud_sync.manifest.csv_headings import SEPARATORS, TITLES, Columns, is_headings, read_columns
+from cloud_sync.manifest.csv_headings import (
+    HEADINGS_TOLD,
+    SEPARATORS,
+    TITLES,
+    Columns,
+    is_headings,
+    read_columns,
+)
 from cloud_sync.manifest.findings import Findings
 from cloud_sync.manifest.items import Item, ItemType
 from cloud_sync.manifest.lint_urls import file_name
@@ -45,12 +52,14 @@ def read_csv(data: bytes, *, file: str, findings: Findings) -> ReadManifest:
             raise ManifestError(
                 "does not begin with a row of headings.",
                 where=f"{file}, line {line}",
-                remedy="Write ObjectURL,Video title (or Image title, ...) above the rows.",
+                remedy=f"Write headings above the rows: {HEADINGS_TOLD}.",
             )
         else:
             reading.read_row(columns, row, line)
     if columns is None:
-        raise ManifestError("is empty.", where=file, remedy="Write headings and rows into it.")
+        raise ManifestError(
+            "is empty.", where=file, remedy=f"Write headings and rows into it: {HEADINGS_TOLD}."
+        )
     items, lines = reading.finish()
     return ReadManifest(
         file,

@@ -38,6 +38,7 @@ REASONS: Mapping[str, str] = {
     "not_included": "matches no pattern of select.include",
     "excluded": "matches a pattern of select.exclude",
     "unknown_type": "its extension stands under no type",
+    "unused_sidecar": "named like a sidecar, but metadata.sidecar is not set",
     "too_large": "larger than select.maximum_size",
     "quarantined": "failed before for a lasting reason, and has not changed since",
     "too_young": "younger than select.minimum_age",

@@ -244,6 +244,7 @@ def _load_rules(engine: duckdb.DuckDBPyConnection, request: Request) -> None:
         "exclude": patterns_to_regex(select.exclude, where=f"{request.where}, select.exclude"),
         "extension": rf"\.({any_extension})$" if extensions else "a^",
         "sidecar": SIDECAR_SUFFIX if request.integration.metadata.sidecar else None,
+        "sidecar_suffix": SIDECAR_SUFFIX,
         "maximum_size": int(select.maximum_size) if select.maximum_size is not None else None,
         # Without an age nothing is too young, also if the store's clock is ahead of this one's.
         "newest": request.now - select.minimum_age if select.minimum_age else None,

@@ -103,7 +103,7 @@ def make_plan(
         integration: Its select, types, groups, metadata and name.
         ledger: What is known; None plans everything as new.
         now: Against which ages are measured; when the listing began, so that a second try plans the same.
-        full_pass: Send also what the ledger says is registered or quarantined.
+        full_pass: Send also what the ledger says is registered or quarantined; no group that grew or changed.
         narrowed_to: The prefix to which a person narrowed this run; groups that it may cut are held.
         sources: Where headers of DICOM files, sidecars and tables are; None if the integration uses none.
 

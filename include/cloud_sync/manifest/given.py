@@ -26,11 +26,19 @@ from cloud_sync.manifest.items import GROUPED_TYPES, Item, ItemType
 from cloud_sync.manifest.json_format import encode_manifest
 from cloud_sync.manifest.lint import lint
 from cloud_sync.manifest.lint_storage import StorageUrls, lint_storage
-from cloud_sync.manifest.lint_urls import file_name, without_query
+from cloud_sync.manifest.lint_urls import file_name
 from cloud_sync.manifest.model import FINDINGS_NAME
 from cloud_sync.manifest.reader import read_manifest
-from cloud_sync.planning.model import GIVEN, METADATA_NAME, REGISTER_NAME, SUMMARY_NAME, PlanRow
+from cloud_sync.planning.model import (
+    GIVEN,
+    METADATA_COLUMNS,
+    METADATA_NAME,
+    REGISTER_NAME,
+    SUMMARY_NAME,
+    PlanRow,
+)
 from cloud_sync.run_folder import FileRef, RunFolder
+from cloud_sync.safe_url import without_secrets
 from cloud_sync.titles import short_title
 
 GIVEN_NAME = "given.json"
@@ -44,9 +52,7 @@ SETTLED_BY_BUILD: Final = frozenset(("many-items",))
 
 # As the plan stage writes them.
 REGISTER_SCHEMA: Final = pa.schema([ITEMS_SCHEMA.field(name) for name in FILE_COLUMNS])
-METADATA_SCHEMA: Final = pa.schema(
-    [(name, pa.string()) for name in ("item_key", "title", "client_metadata", "video_metadata")]
-)
+METADATA_SCHEMA: Final = pa.schema([(name, pa.string()) for name in METADATA_COLUMNS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +245,7 @@ def _plan_rows(items: Sequence[Item]) -> list[PlanRow]:
         counts[item.item_type] += 1
         files[item.item_type] += len(item.object_urls)
         if counts[item.item_type] <= EXAMPLES:
-            examples[item.item_type].append(without_query(item.object_urls[0]))
+            examples[item.item_type].append(without_secrets(item.object_urls[0]))
     return [
         PlanRow("register", kind, GIVEN, files[kind], 0, tuple(examples[kind]), count)
         for kind, count in sorted(counts.items())

@@ -33,8 +33,8 @@ from cloud_sync.manifest.lint_urls import (
     are_usual,
     file_name,
     url_faults,
-    without_query,
 )
+from cloud_sync.safe_url import without_secrets
 
 TYPES_OF_EXTENSION: Final[dict[str, frozenset[str]]] = {
     extension: frozenset(types)
@@ -244,7 +244,7 @@ class _Lint:
         """Look for groups that have a file twice."""
         for position, item in enumerate(self.items):
             if len(set(item.object_urls)) < len(item.object_urls):
-                twice = without_query(Counter(item.object_urls).most_common(1)[0][0])
+                twice = without_secrets(Counter(item.object_urls).most_common(1)[0][0])
                 message = f"has a file twice: {twice[:SHOWN_CHARACTERS]}."
                 self._add("url-twice-in-group", position, message, "Remove one of them.")
 
@@ -329,7 +329,7 @@ class _Lint:
 
 def extension_of(url: str) -> str:
     """Return the extension of a URL's file in lower case, without the dot; `nii` of `a.nii.gz`."""
-    stem, dot, extension = without_query(url).rpartition("/")[2].rpartition(".")
+    stem, dot, extension = without_secrets(url).rpartition("/")[2].rpartition(".")
     if extension.lower() == "gz":
         extension = stem.rpartition(".")[2]
     return extension.lower() if dot else ""

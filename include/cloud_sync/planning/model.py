@@ -13,8 +13,10 @@ PLAN_NAME = "plan.parquet"
 REGISTER_NAME = "register.parquet"
 SUMMARY_NAME = "plan.json"
 
-# Title and metadata of each item of `register.parquet`, in its order; only where some item has any.
+# Title and metadata of each item of `register.parquet`, in its order; only where some item has any. All are
+# texts, metadata as JSON.
 METADATA_NAME = "metadata.parquet"
+METADATA_COLUMNS = ("item_key", "title", "client_metadata", "video_metadata")
 
 # What the name of a sidecar has behind the key of its object or the text of its group.
 SIDECAR_SUFFIX = ".metadata.json"

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any, get_origin
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from cloud_sync import yaml_file
 from cloud_sync.errors import CloudSyncError, ConfigError
 from cloud_sync.integration import (
     Integration,
     check_integration,
     is_uuid,
     json_schema,
+    load_files,
     load_integration,
     load_integrations,
     write_json_schema,
@@ -160,6 +163,15 @@ BAD_YAML: list[tuple[str | bytes, int, str]] = [
 ]
 
 
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml.CSafeLoader])
+@pytest.mark.parametrize("text", [r'"\.jpg"', r'"\d+"', r'"\xyz"', r'"\u12"'])
+def test_a_backslash_in_double_quotes_is_told_to_want_single_ones(tmp_path, monkeypatch, text, loader):
+    monkeypatch.setattr(yaml_file, "LOADER", loader)
+    error = error_of(write(tmp_path, f"{MINIMAL}select:\n  include: [{text}]\n"))
+    assert error.startswith(f"{tmp_path}/one.yaml, line 5: is not valid: ")
+    assert "Write it in single quotes" in error
+
+
 @pytest.mark.parametrize(("content", "line", "problem"), BAD_YAML)
 def test_what_is_not_yaml_is_named_with_file_line_and_remedy(tmp_path, content, line, problem):
     path = tmp_path / "bad.yaml"
@@ -169,6 +181,7 @@ def test_what_is_not_yaml_is_named_with_file_line_and_remedy(tmp_path, content, 
     assert f"line {line}" in error
     assert problem in error
     assert error.rstrip().endswith(".")
+    assert "in single quotes" not in error
 
 
 GROUP = "groups:\n  - type: image_group\n    by: regex"
@@ -454,6 +467,13 @@ class TestFolder:
             "Give each integration a name of its own."
             for one, two in [("a.yaml", "b.yaml"), ("b.yaml", "a.yaml")]
         ]
+
+    def test_files_of_other_folders_and_files_left_alone_may_share_a_name(self, tmp_path):
+        (tmp_path / "other").mkdir()
+        files = [write(tmp_path, MINIMAL, name) for name in ("a.yaml", "_draft.yaml", "other/b.yaml")]
+        loaded = load_files([*files, files[0]])
+        assert [path for path, _ in loaded.integrations] == files
+        assert loaded.errors == ()
 
     def test_only_yaml_files_with_open_names_are_read(self, tmp_path):
         for name in ["_draft.yaml", ".hidden.yaml", "notes.txt", "old.yaml.bak", "x.yxml"]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -17,14 +18,16 @@ from cloud_sync.cli.options import (
     TablesFolderOption,
     option,
 )
-from cloud_sync.cli.output import counted, say, show_json, show_table
-from cloud_sync.cli.run import PLAN_COLUMNS, plan_cells, planned_run
+from cloud_sync.cli.output import Cell, counted, say, show_json, show_table
+from cloud_sync.cli.run import PLAN_COLUMNS, in_order, plan_cells, planned_run
 from cloud_sync.errors import ConfigError
 
 if TYPE_CHECKING:
     from cloud_sync.integration import Integration
     from cloud_sync.ledger import Ledger
     from cloud_sync.planning.plan import Plan
+
+LINES_ON_A_TERMINAL: Final = 20
 
 EPILOG = (
     "Examples:\n\ncloud-sync plan include/integrations/cameras.yaml --profile work\n\n"
@@ -71,9 +74,16 @@ def plan(
         if output == "json":
             show_json(_document(integration, ledger, run.plan))
         else:
-            show_table(PLAN_COLUMNS, [plan_cells(row) for row in run.plan.rows])
+            rows = [plan_cells(row) for row in in_order(run.plan.rows)]
+            show_table(PLAN_COLUMNS, rows, most=LINES_ON_A_TERMINAL, rest=rest_of)
         items, objects = counted(run.plan.items, "item"), counted(run.plan.to_register, "object")
         say(f"A sync would send {items} of {objects}.")
+
+
+def rest_of(rows: Sequence[Sequence[Cell]]) -> list[Cell]:
+    """Return the line that stands for those that are not shown."""
+    sums = [sum(cell for cell in column if isinstance(cell, int)) for column in zip(*rows, strict=True)]
+    return [f"{counted(len(rows), 'more kind')}", "in a pipe or file there are all", *sums[2:]]
 
 
 def _ledger(integration: Integration, state_folder: Path | None, dataset_hash: str | None) -> Ledger | None:

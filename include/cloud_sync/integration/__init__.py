@@ -7,6 +7,7 @@ it, and each error names the file, the line and the remedy.
 from cloud_sync.integration.files import (
     LoadedIntegrations,
     check_integration,
+    load_files,
     load_integration,
     load_integrations,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "check_integration",
     "is_uuid",
     "json_schema",
+    "load_files",
     "load_integration",
     "load_integrations",
     "write_json_schema",

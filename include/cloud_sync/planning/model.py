@@ -13,8 +13,10 @@ PLAN_NAME = "plan.parquet"
 REGISTER_NAME = "register.parquet"
 SUMMARY_NAME = "plan.json"
 
-# Title and metadata of each item of `register.parquet`, in its order; only where some item has any.
+# Title and metadata of each item of `register.parquet`, in its order; only where some item has any. All are
+# texts, metadata as JSON.
 METADATA_NAME = "metadata.parquet"
+METADATA_COLUMNS = ("item_key", "title", "client_metadata", "video_metadata")
 
 # What the name of a sidecar has behind the key of its object or the text of its group.
 SIDECAR_SUFFIX = ".metadata.json"
@@ -38,6 +40,7 @@ REASONS: Mapping[str, str] = {
     "not_included": "matches no pattern of select.include",
     "excluded": "matches a pattern of select.exclude",
     "unknown_type": "its extension stands under no type",
+    "unused_sidecar": "named like a sidecar, but metadata.sidecar is not set",
     "too_large": "larger than select.maximum_size",
     "quarantined": "failed before for a lasting reason, and has not changed since",
     "too_young": "younger than select.minimum_age",

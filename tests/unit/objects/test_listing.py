@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import tracemalloc
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
 from unittest.mock import patch
@@ -18,6 +19,8 @@ from cloud_sync.objects.listing import Listing, list_objects
 from cloud_sync.objects.model import StoredObject
 from cloud_sync.objects.pace import Pace
 from cloud_sync.objects.rows import LISTING_SCHEMA
+from cloud_sync.objects.spans import SPANS_PER_FLIGHT, Known, Span, find_units
+from cloud_sync.objects.tally import Tally
 from cloud_sync.run_folder import RunFolder, sha256_of
 
 from .fake_store import FakeStore, as_paths
@@ -212,6 +215,30 @@ def test_small_folders_are_not_a_request_each(tmp_path: Path):
 
     assert listing.objects == 6_000
     assert listing.requests < 100
+
+
+def test_very_many_folders_take_little_memory():
+    store = FakeStore({f"raw/scene-{number:06d}/x.jpg": 5 for number in range(20_000)})
+    tracemalloc.start()
+    units = find_units(cast("ObjectStore", store), "raw/", 4, Tally())
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(units) <= SPANS_PER_FLIGHT * 4
+    assert peak_bytes < 100 * 20_000
+
+
+def test_folders_out_of_order_are_ranges_in_order():
+    sizes = {f"cam{mark}{number:03d}/x": 5 for number in range(200) for mark in "-~"} | {"cam-.txt": 5}
+    store = FakeStore(sizes, order=lambda key: key[::-1])
+
+    units = find_units(cast("ObjectStore", store), "", 1, Tally())
+
+    spans = [unit for unit in units if isinstance(unit, Span) and unit.folders is not None]
+    folders = [name for span in spans for name in span.folders.to_pylist()]
+    assert folders == sorted(key[:-1] for key in sizes if key.endswith("/x"))
+    [known] = [unit for unit in units if isinstance(unit, Known)]
+    assert known.rows["key"].to_pylist() == ["cam-.txt"]
 
 
 @pytest.mark.parametrize("helped_after", [ALONE, 1])

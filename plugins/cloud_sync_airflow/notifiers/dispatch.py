@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.log import redact
 
-from cloud_sync.errors import CloudSyncError
+from cloud_sync.errors import CloudSyncError, StorageError
 from cloud_sync.failures.alert import clean, digest_of
 from cloud_sync_airflow.notifiers.channels import send
 
@@ -94,12 +95,16 @@ def _claim(folder: RunFolder, channel: AlertChannel, alert: Alert) -> list[str]:
 def _mark(folder: RunFolder, channel: AlertChannel, alert: Alert, key: str) -> str | None:
     name = f"alerts/{digest_of(channel.model_dump_json(exclude={'when'}), key)}.json"
     marker = {"cause": key, "channel": _name(channel), "event": alert.event, "task": alert.task}
-    return name if folder.claim(name, redact(marker)) else None
+    try:
+        return name if folder.claim(name, redact(marker)) else None
+    except StorageError:  # told twice is better than not at all
+        return name
 
 
 def _give_up(folder: RunFolder, delivery: Delivery, error: Exception) -> None:
     for name in delivery.claims:
-        folder.disclaim(name)
+        with contextlib.suppress(StorageError):
+            folder.disclaim(name)
     if isinstance(error, CloudSyncError):
         said = str(error)
     else:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from cloud_sync.integration import AlertChannel
 
 CONNECTION_TYPES = {"email": "smtp", "slack": "slackwebhook", "webhook": "http"}
-SHORTEST_TOKEN = 12  # of a webhook's path; shorter parts are words
+SHORTEST_TOKEN = 12  # shorter parts of an address or a header are words
+HARMLESS = frozenset({"accept", "content-type", "user-agent"})
 
 
 def send(channel: AlertChannel, alert: Alert, context: Context, *, timeout_s: float) -> None:
@@ -35,7 +36,7 @@ def send(channel: AlertChannel, alert: Alert, context: Context, *, timeout_s: fl
         user=f"An alert by {channel.kind}",
     )
     if channel.kind == "webhook":
-        _mask_path(connection)
+        _mask_tokens(connection)
     # Not called as Airflow calls notifiers: that takes the text for a template, and file names are in it.
     _notifier(channel, alert, timeout_s).notify(context)
 
@@ -67,8 +68,11 @@ def _notifier(channel: AlertChannel, alert: Alert, timeout_s: float) -> BaseNoti
     )
 
 
-def _mask_path(connection: Connection) -> None:
-    """Have Airflow blank out in logs what may be a token in a webhook's address."""
-    for part in (connection.host or "").partition("://")[2].split("/")[1:]:
-        if len(part) >= SHORTEST_TOKEN:
-            mask_secret(part)
+def _mask_tokens(connection: Connection) -> None:
+    """Have Airflow blank out what may be a token in a webhook's address or headers, as it does passwords."""
+    address = (connection.host or "").partition("://")[2]
+    headers = {name: value for name, value in connection.extra_dejson.items() if name.lower() not in HARMLESS}
+    words = [word for value in headers.values() if isinstance(value, str) for word in value.split()]
+    for token in (*address.split("/")[1:], *words):
+        if len(token) >= SHORTEST_TOKEN:
+            mask_secret(token)

@@ -94,7 +94,7 @@ def _claim(folder: RunFolder, channel: AlertChannel, alert: Alert) -> list[str]:
 
 def _mark(folder: RunFolder, channel: AlertChannel, alert: Alert, key: str) -> str | None:
     name = f"alerts/{digest_of(channel.model_dump_json(exclude={'when'}), key)}.json"
-    marker = {"cause": key, "channel": _name(channel), "event": alert.event, "task": alert.task}
+    marker = {"alert": alert.headline, "channel": _name(channel), "event": alert.event}
     try:
         return name if folder.claim(name, redact(marker)) else None
     except StorageError:  # told twice is better than not at all

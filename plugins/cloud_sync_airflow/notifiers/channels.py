@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret, redact
 
+from cloud_sync.errors import ConfigError
 from cloud_sync.failures.alert_text import email_html, plain_text, slack_text, subject, webhook_body
 from cloud_sync_airflow.hooks.connections import checked_connection
 
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from cloud_sync.failures.alert import Alert
     from cloud_sync.integration import AlertChannel
 
+NOTIFIERS = {
+    "email": ("smtp", "smtp.SmtpNotifier"),
+    "slack": ("slack", "slack_webhook.SlackWebhookNotifier"),
+    "webhook": ("http", "http.HttpNotifier"),
+}
 CONNECTION_TYPES = {"email": "smtp", "slack": "slackwebhook", "webhook": "http"}
 SHORTEST_TOKEN = 12  # shorter parts of an address or a header are words
 HARMLESS = frozenset({"accept", "content-type", "user-agent"})
@@ -41,29 +48,42 @@ def send(channel: AlertChannel, alert: Alert, context: Context, *, timeout_s: fl
     _notifier(channel, alert, timeout_s).notify(context)
 
 
-def _notifier(channel: AlertChannel, alert: Alert, timeout_s: float) -> BaseNotifier:
-    conn_id = channel.connection_id
-    if channel.email:
-        from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+def load_notifier(channel: AlertChannel) -> type[BaseNotifier]:
+    """Import Airflow's notifier for a channel.
 
-        return SmtpNotifier(
+    Raises:
+        ConfigError: The provider package is not installed.
+    """
+    provider, path = NOTIFIERS[channel.kind]
+    module, _, name = f"airflow.providers.{provider}.notifications.{path}".rpartition(".")
+    try:
+        notifier: type[BaseNotifier] = getattr(import_module(module), name)
+    except ImportError as error:
+        raise ConfigError(
+            f"Airflow's notifier for it cannot be imported: {error}.",
+            where=f"alert by {channel.kind}",
+            remedy=f"Install apache-airflow-providers-{provider}, as requirements.txt has it.",
+        ) from None
+    return notifier
+
+
+def _notifier(channel: AlertChannel, alert: Alert, timeout_s: float) -> BaseNotifier:
+    notifier, conn_id = load_notifier(channel), channel.connection_id
+    if channel.email:
+        return notifier(
             smtp_conn_id=conn_id,
             to=list(channel.email.to),
             subject=redact(subject(alert)),
             html_content=email_html(redact(plain_text(alert))),
         )
     if channel.slack:
-        from airflow.providers.slack.notifications.slack_webhook import SlackWebhookNotifier
-
-        return SlackWebhookNotifier(
+        return notifier(
             slack_webhook_conn_id=conn_id,
             text=redact(slack_text(alert)),
             unfurl_links=False,
-            timeout=int(timeout_s),
+            timeout=max(1, int(timeout_s)),
         )
-    from airflow.providers.http.notifications.http import HttpNotifier
-
-    return HttpNotifier(
+    return notifier(
         http_conn_id=conn_id, json=redact(webhook_body(alert)), extra_options={"timeout": timeout_s}
     )
 

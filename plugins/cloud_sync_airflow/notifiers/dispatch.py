@@ -14,7 +14,7 @@ from airflow.sdk.log import redact
 
 from cloud_sync.errors import CloudSyncError, StorageError
 from cloud_sync.failures.alert import clean, digest_of
-from cloud_sync_airflow.notifiers.channels import send
+from cloud_sync_airflow.notifiers.channels import load_notifier, send
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -61,8 +61,7 @@ def dispatch(alert: Alert, channels: Iterable[AlertChannel], folder: RunFolder, 
         if alert.event in channel.when and (claims := _claim(folder, channel, alert))
     ]
     for delivery in deliveries:
-        # A daemon: a server that does not answer must not hold the task's process.
-        threading.Thread(target=_deliver, args=(delivery, alert, context), daemon=True).start()
+        _start(delivery, alert, context)
     deadline = time.monotonic() + TIMEOUT_S
     for delivery in deliveries:
         if not delivery.arrived.wait(max(0.0, deadline - time.monotonic())):
@@ -71,6 +70,17 @@ def dispatch(alert: Alert, channels: Iterable[AlertChannel], folder: RunFolder, 
             log.info("Alert sent: %s", _name(delivery.channel))
         else:
             _give_up(folder, delivery, delivery.error)
+
+
+def _start(delivery: Delivery, alert: Alert, context: Context) -> None:
+    try:
+        load_notifier(delivery.channel)  # not in the thread: two that import one package can trip each other
+    except CloudSyncError as error:
+        delivery.error = error
+        delivery.arrived.set()
+        return
+    # A daemon: a server that does not answer must not hold the task's process.
+    threading.Thread(target=_deliver, args=(delivery, alert, context), daemon=True).start()
 
 
 def _deliver(delivery: Delivery, alert: Alert, context: Context) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -123,6 +125,18 @@ class TestWebhook:
     def test_causes_beyond_fifty_are_counted(self):
         body = webhook_body(alert_of(failures_by_cause=[CORRUPT] * 53))
         assert (len(body["causes"]), body["more_causes"]) == (50, 3)
+
+    def test_the_page_about_alerts_explains_every_field(self):
+        page = (Path(__file__).parents[3] / "docs" / "alerts.md").read_text(encoding="utf-8")
+        rows = [
+            line.split("|")[1]
+            for line in page.partition("## The JSON of a webhook")[2].splitlines()[3:]
+            if line
+        ]
+        explained = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+        body = webhook_body(alert_of())
+        assert sorted(explained) == sorted(body)
+        assert all(f"`{name}`" in page for name in (*body["counts"], *body["causes"][0]))
 
     def test_the_id_is_the_same_for_the_same_causes_of_a_run(self):
         again, other = alert_of(failed=8), alert_of(run_id="night 2")

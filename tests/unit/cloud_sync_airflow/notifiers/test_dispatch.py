@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import threading
 import time
 from typing import Any
@@ -48,6 +49,7 @@ class Outbox:
 def outbox(monkeypatch) -> Outbox:
     outbox = Outbox()
     monkeypatch.setattr(dispatching, "send", outbox.send)
+    monkeypatch.setattr(dispatching, "load_notifier", lambda channel: None)
     return outbox
 
 
@@ -146,6 +148,12 @@ class TestTrouble:
         assert outbox.kinds == ["webhook"]
         assert sum("TimeoutError: no answer within 0.2 s." in line for line in warnings(caplog)) == 2
         never.set()
+
+    def test_a_provider_that_is_not_installed_is_named(self, folder, caplog, monkeypatch):
+        monkeypatch.setitem(sys.modules, "airflow.providers.slack.notifications.slack_webhook", None)
+        dispatch(REFUSED, [SLACK], folder, {})
+        [line] = warnings(caplog)
+        assert line.endswith("Install apache-airflow-providers-slack, as requirements.txt has it.")
 
     def test_markers_and_warnings_hold_no_masked_secret(self, outbox, folder, caplog):
         from airflow.sdk.log import mask_secret

@@ -44,6 +44,7 @@ def told(house, monkeypatch) -> list[tuple[str, Alert]]:
     house.options = {"alerts": CHANNELS}
     sent: list[tuple[str, Alert]] = []
     monkeypatch.setattr(dispatch, "send", lambda channel, alert, *_, **__: sent.append((channel.kind, alert)))
+    monkeypatch.setattr(dispatch, "load_notifier", lambda channel: None)
     return sent
 
 

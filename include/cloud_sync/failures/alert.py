@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -145,15 +145,18 @@ def run_alert(report: Mapping[str, Any], run_url: str) -> Alert | None:
     )
 
 
-def task_alert(error: BaseException | str | None, place: Place, task: str) -> Alert:
+def task_alert(
+    error: BaseException | str | None, place: Place, task: str, *, mask: Callable[[str], str] = str
+) -> Alert:
     """Return the alert about a task that failed for good.
 
     Args:
         error: What it failed with; None if its process ended without a word.
         place: Where it happened.
         task: The task, if it is mapped with its label.
+        mask: Blanks out secrets. Comes before anything is cut, since half a secret is not known as one.
     """
-    why, remedy, key = _explain(error)
+    why, remedy, key = _explain(error, mask)
     return Alert(
         event="failed_task",
         place=place,
@@ -217,16 +220,16 @@ def _cause(cause: Mapping[str, Any]) -> Cause:
     )
 
 
-def _explain(error: BaseException | str | None) -> tuple[str, str, str]:
-    """Return message, remedy and cause of a task's error."""
+def _explain(error: BaseException | str | None, mask: Callable[[str], str]) -> tuple[str, str, str]:
+    """Return message, remedy and cause of a task's error, masked."""
     if isinstance(error, CloudSyncError):
-        message = f"{error.where}: {error.message}" if error.where else error.message
-        remedy = error.remedy or "See the log of the task, then clear it."
-        return message, remedy, key_of(type(error).__name__, error.message, error.remedy or "")
+        message, remedy = mask(error.message), mask(error.remedy or "See the log of the task, then clear it.")
+        why = f"{mask(error.where)}: {message}" if error.where else message
+        return why, remedy, key_of(type(error).__name__, message, remedy)
     if error is None:
         why = "its process ended without an error of its own."
         return why, "See whether its worker was lost or ran out of memory, then clear the task.", key_of(why)
     name = "" if isinstance(error, str) else type(error).__name__
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    first = next((line.strip() for line in mask(str(error)).splitlines() if line.strip()), "")
     why = ": ".join(part for part in (name, first) if part) or "it gave no reason."
     return why, "See the log of the task for all of it, then clear the task.", key_of(why)

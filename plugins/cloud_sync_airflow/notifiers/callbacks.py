@@ -36,8 +36,6 @@ def alert_on_success(context: Context) -> None:
 
 
 def _tell(context: Context, *, failed: bool) -> None:
-    from cloud_sync.failures.alert import clean
-
     try:
         operator = _stage(context)
         if not failed and not _settles(operator):
@@ -52,11 +50,17 @@ def _tell(context: Context, *, failed: bool) -> None:
 
             dispatch(alert, integration.alerts, folder, context)
     except Exception as error:  # whatever is wrong with an alert, the task has ended as it has
-        said = clean(f"{type(error).__name__}: {error}")
+        from airflow.sdk.log import redact
+
+        from cloud_sync.failures.alert import clean
+
+        said = clean(redact(f"{type(error).__name__}: {error}"))
         log.warning("No alert was sent: %s Look at the run itself; it is not affected.", said)
 
 
 def _failure(context: Context, integration: Integration, folder: RunFolder) -> Alert | None:
+    from airflow.sdk.log import redact
+
     from cloud_sync.failures.alert import Place, task_alert
     from cloud_sync.failures.report import RunFailed
 
@@ -71,7 +75,7 @@ def _failure(context: Context, integration: Integration, folder: RunFolder) -> A
         run_id=dag_run.run_id,
         run_url=run_url(dag_run.dag_id, dag_run.run_id),
     )
-    return task_alert(error, place, _task_name(context))
+    return task_alert(error, place, _task_name(context), mask=redact)
 
 
 def _run(context: Context, folder: RunFolder) -> Alert | None:

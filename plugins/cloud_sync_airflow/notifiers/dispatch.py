@@ -75,7 +75,7 @@ def dispatch(alert: Alert, channels: Iterable[AlertChannel], folder: RunFolder, 
 def _start(delivery: Delivery, alert: Alert, context: Context) -> None:
     try:
         load_notifier(delivery.channel)  # not in the thread: two that import one package can trip each other
-    except CloudSyncError as error:
+    except Exception as error:  # whatever an import may raise
         delivery.error = error
         delivery.arrived.set()
         return
@@ -115,14 +115,16 @@ def _give_up(folder: RunFolder, delivery: Delivery, error: Exception) -> None:
     for name in delivery.claims:
         with contextlib.suppress(StorageError):
             folder.disclaim(name)
+    name = _name(delivery.channel)
     if isinstance(error, CloudSyncError):
-        said = str(error)
-    else:
-        said = (
-            f"{type(error).__name__}: {error} Check the connection {delivery.channel.connection_id} "
-            "by docs/alerts.md; the run is not affected."
-        )
-    log.warning("Alert was not sent: %s: %s", _name(delivery.channel), redact(clean(said)))
+        log.warning("Alert was not sent: %s: %s", name, error)
+        return
+    # Blanked out before it is cut: half a secret would not be known as one.
+    said = clean(redact(f"{type(error).__name__}: {error}"))
+    remedy = (
+        f"Check the connection {delivery.channel.connection_id} by docs/alerts.md; the run is not affected."
+    )
+    log.warning("Alert was not sent: %s: %s %s", name, said, remedy)
 
 
 def _name(channel: AlertChannel) -> str:

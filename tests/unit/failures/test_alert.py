@@ -128,6 +128,11 @@ class TestTask:
     def test_there_is_always_a_reason(self, error, why):
         assert task_alert(error, PLACE, "plan").why == why
 
+    def test_a_secret_is_masked_before_it_is_cut(self):
+        error = ConfigError("x" * 395 + "canary", remedy="x" * 395 + "canary")
+        alert = task_alert(error, PLACE, "list", mask=lambda text: text.replace("canary", "***"))
+        assert "cana" not in f"{alert.why} {alert.remedy}"
+
     def test_errors_of_one_cause_have_one_key_whatever_they_number(self):
         errors = [
             EncordError(f"was refused after {n} tries (job 6f1e-{n}).", where=f"manifest {n}")

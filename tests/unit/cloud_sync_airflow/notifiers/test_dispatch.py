@@ -159,7 +159,7 @@ class TestTrouble:
         from airflow.sdk.log import mask_secret
 
         mask_secret("canary-of-alerts")
-        outbox.troubles["email"] = OSError("bad canary-of-alerts")
+        outbox.troubles["email"] = OSError("x" * 385 + " canary-of-alerts")  # across the end of what is shown
         dispatch(task_alert(ValueError("bad canary-of-alerts"), PLACE, "list"), [EMAIL, SLACK], folder, {})
         told = [*warnings(caplog), *(json.dumps(folder.read_json(n)) for n in folder.names("alerts/*"))]
         assert len(told) == 3

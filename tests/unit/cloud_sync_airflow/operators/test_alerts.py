@@ -18,6 +18,7 @@ from airflow.sdk.api.datamodels._generated import DagRun, TIRunContext
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from airflow.sdk.log import mask_secret
 
 from cloud_sync.errors import StorageError
 from cloud_sync.failures.alert import Alert
@@ -114,6 +115,13 @@ class TestTasks:
         assert run_task(sync_dag(integration_of(house), Path("cameras.yaml")), "list") == "failed"
         assert told == []
         assert list(state_folder().rglob("alerts")) == []
+
+    def test_what_airflow_masks_is_masked_in_a_tasks_error(self, house, told, run_task):
+        mask_secret("canary-of-a-task")
+        house.bucket.refusal = ValueError(f"{'x' * 380} canary-of-a-task")  # across the end of what is shown
+        assert run_task(sync_dag(integration_of(house), Path("cameras.yaml")), "list") == "failed"
+        assert told[0][1].why.startswith("ValueError: xxx")
+        assert "canary" not in repr(told)
 
     def test_an_upload_is_told_to_those_of_the_chosen_integration(self, house, told, run_task):
         loaded = LoadedIntegrations(((Path("cameras.yaml"), integration_of(house)),), ())

@@ -140,8 +140,28 @@ class RunFolder:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a small JSON file in a stable, readable form."""
-        text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        self.write(name, (text + "\n").encode())
+        self.write(name, _json_bytes(value))
+
+    def claim(self, name: str, value: Any) -> bool:
+        """Write a small JSON file if it is not there; True for the one process that did.
+
+        The name is there at once, the content a moment later: look at the name only.
+        """
+        path = self.path(name)
+        with _disk_errors("cannot be written", path):
+            _make_folder(path.parent)
+            try:
+                with path.open("xb") as file:
+                    file.write(_json_bytes(value))
+            except FileExistsError:
+                return False
+        return True
+
+    def disclaim(self, name: str) -> None:
+        """Remove a file that was claimed, so that another process may."""
+        path = self.path(name)
+        with _disk_errors("cannot be removed", path):
+            path.unlink(missing_ok=True)
 
     def read(self, name: str) -> bytes:
         """Read a whole file."""
@@ -176,6 +196,11 @@ class RunFolder:
                 remedy="Clear the run from its first task.",
             )
         return path
+
+
+def _json_bytes(value: Any) -> bytes:
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode()
 
 
 def _digest(path: Path) -> str:

@@ -11,6 +11,7 @@ from airflow.sdk import DAG, get_parsing_context
 from cloud_sync.errors import ConfigError
 from cloud_sync.integration import Integration, LoadedIntegrations, load_integrations
 from cloud_sync_airflow.assets import dataset_asset
+from cloud_sync_airflow.notifiers.callbacks import alert_on_failure, alert_on_success
 from cloud_sync_airflow.operators.build import BuildOperator
 from cloud_sync_airflow.operators.list import ListOperator
 from cloud_sync_airflow.operators.plan import PlanOperator
@@ -88,7 +89,8 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
 
 
 def task_defaults(owner: str) -> dict[str, Any]:
-    """Return what holds for the tasks of every DAG: who answers for them, and when they are tried again."""
+    """Return what holds for the tasks of every DAG: who answers for them, when they are tried again, and who
+    is told when they fail for good (which the integration says)."""
     return {
         "owner": owner,
         "retries": RETRIES,
@@ -96,6 +98,8 @@ def task_defaults(owner: str) -> dict[str, Any]:
         "retry_exponential_backoff": 2.0,
         "max_retry_delay": timedelta(minutes=15),
         "retry_policy": CloudSyncRetryPolicy(),
+        "on_failure_callback": alert_on_failure,
+        "on_success_callback": alert_on_success,
     }
 
 

@@ -92,6 +92,7 @@ def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
             "skip_duplicate_urls": True,
             "jobs_in_flight": 4,
         },
+        "alerts": (),
     }
 
 
@@ -267,6 +268,40 @@ BAD_FIELDS = [
     ("upload: {items_per_manifest: 10001}", "line 4, upload.items_per_manifest: ", "equal to 10000"),
     ("upload: {items_per_manifest: true}", "line 4, upload.items_per_manifest: ", "valid integer"),
     ("upload: {ignore_errors: 'false'}", "line 4, upload.ignore_errors: ", "valid boolean"),
+    ("alerts: {email: a}", "line 4, alerts: ", "must be a list, such as [a, b]"),
+    ("alerts:\n  - when: [failed_run]", "line 5, alerts[0]: ", "write one of email, slack and webhook"),
+    (
+        "alerts:\n  - {slack: {connection_id: a}, webhook: {connection_id: b}}",
+        "line 5, alerts[0]: ",
+        "for another make another entry of the list",
+    ),
+    (
+        "alerts:\n  - email: {connection_id: a}",
+        "line 5, alerts[0].email.to: ",
+        "is missing. Add it: Addresses of who is told.",
+    ),
+    ("alerts:\n  - email: {connection_id: a, to: []}", "line 5, alerts[0].email.to: ", "write at least one"),
+    (
+        "alerts:\n  - email: {connection_id: a, to: ['a@b.c, d@e.f']}",
+        "line 5, alerts[0].email.to[0]: ",
+        "write one address, such as oncall@example.com",
+    ),
+    (
+        'alerts:\n  - email: {connection_id: a, to: ["a@b.c\\nBcc: d@e.f"]}',
+        "line 5, alerts[0].email.to[0]: ",
+        "write one address, such as oncall@example.com",
+    ),
+    (
+        "alerts:\n  - slack: {connection_id: a}\n    when: [failure]",
+        "line 6, alerts[0].when[0]: ",
+        "input should be 'failed_run', 'failed_task' or 'quarantine'",
+    ),
+    (
+        "alerts:\n  - slack: {connection_id: a}\n    when: []",
+        "line 6, alerts[0].when: ",
+        "write at least one",
+    ),
+    ("alerts:\n  - slak: {connection_id: a}", "line 5, alerts[0].slak: ", "Did you mean slack?"),
     ("upload: {jobs_in_flight: 65}", "line 4, upload.jobs_in_flight: ", "less than or equal to 64"),
 ]
 
@@ -392,16 +427,25 @@ def test_any_value_in_any_field_is_taken_or_refused_with_its_place(tmp_path, pla
     assert Integration.model_validate(json.loads(json.dumps(dumped, allow_nan=False))) == integration
 
 
+LENGTH_OF_ENTRY = len(("alerts", 0))
+
+
 def put(data: dict[str, Any], place: tuple[str | int, ...], value: Any) -> None:
-    """Set a value, with the sections around it; a grouping rule gets the fields that it must have."""
+    """Set a value, with the sections around it; an entry of a list gets the fields that it must have."""
     *around, name = place
     section: Any = data
     for step in around:
         if step == 0:
-            section.append({"type": "image_group", "by": "folder"})
+            section.append({"type": "image_group", "by": "folder"} if "groups" in around else {})
             section = section[0]
         else:
-            section = section.setdefault(step, [] if step == "groups" else {})
+            section = section.setdefault(step, [] if step in {"groups", "alerts"} else {})
+    if around[:1] == ["alerts"]:
+        section |= (
+            {"connection_id": "a"} if len(around) > LENGTH_OF_ENTRY else {"slack": {"connection_id": "a"}}
+        )
+    if around[-1:] == ["email"]:
+        section["to"] = ["a@example.com"]
     if around[-1:] == ["table"]:
         section["path"] = "a.csv"
     section[name] = value
@@ -435,6 +479,17 @@ class TestSettingsThatStandInNoFile:
         with pytest.raises(ConfigError) as caught:
             check_integration({**self.GOOD, **wrong}, names=names)
         assert str(caught.value).startswith(message)
+
+
+class TestAlerts:
+    def test_a_channel_is_of_one_kind_and_told_of_failed_runs_and_tasks(self, tmp_path):
+        text = (
+            "alerts:\n  - webhook: {connection_id: a}\n  - email: {connection_id: b, to: [c@example.com]}\n"
+        )
+        webhook, email = load_integration(write(tmp_path, MINIMAL + text)).alerts
+        assert (webhook.kind, webhook.connection_id) == ("webhook", "a")
+        assert (email.kind, email.connection_id) == ("email", "b")
+        assert webhook.when == ("failed_run", "failed_task")
 
 
 def test_the_frozen_form_gives_the_same_integration_back():
@@ -517,6 +572,8 @@ class TestSchema:
             "groups: [{type: image_group, by: folder, complete: {count: 0}}]",
             "metadata: {sidecar: maybe}",
             "tags: ['']",
+            "alerts: [{slack: {connection_id: a}, when: [sometimes]}]",
+            "alerts: [{email: {connection_id: a, to: [nobody]}}]",
         ],
     )
     def test_it_refuses_bad_ones(self, tmp_path, text):
@@ -558,9 +615,13 @@ def test_the_example_shows_every_field_with_a_comment():
 
 
 def lookup(data: Any, place: tuple[str | int, ...]) -> Any:
-    for step in place:
+    """Return what stands at a place; of a list in whichever entry has it, since some exclude each other."""
+    for depth, step in enumerate(place):
+        if isinstance(step, int):
+            found = (lookup(entry, place[depth + 1 :]) for entry in data or ())
+            return next((value for value in found if value is not None), None)
         if data:
-            data = data[step] if isinstance(step, int) else data.get(step)
+            data = data.get(step)
     return data
 
 

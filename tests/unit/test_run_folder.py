@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -188,3 +189,23 @@ class TestSafeName:
     def test_texts_that_look_alike_once_cleaned_stay_apart(self):
         names = {safe_name(text) for text in ["a b", "a_b", "a/b", "a:b", "a_b."]}
         assert len(names) == 5
+
+
+class TestClaiming:
+    def test_the_first_one_gets_it_and_nobody_else_until_it_is_given_back(self, folder):
+        assert folder.claim("alerts/a.json", {"x": 1})
+        assert not folder.claim("alerts/a.json", {"x": 2})
+        assert folder.read_json("alerts/a.json") == {"x": 1}
+        folder.disclaim("alerts/a.json")
+        folder.disclaim("alerts/a.json")
+        assert folder.claim("alerts/a.json", {"x": 2})
+
+    def test_of_many_at_one_time_one_gets_it(self, folder):
+        with ThreadPoolExecutor(8) as pool:
+            won = list(pool.map(lambda n: folder.claim("a.json", n), range(64)))
+        assert sum(won) == 1
+
+    def test_a_place_where_nothing_can_be_written_is_an_error(self, folder):
+        folder.write("alerts", b"a file in the place of the folder")
+        with pytest.raises(StorageError, match="cannot be written"):
+            folder.claim("alerts/a.json", {})

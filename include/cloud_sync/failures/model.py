@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class FailureClass(StrEnum):
@@ -17,6 +18,11 @@ class FailureClass(StrEnum):
     CORRUPT = "corrupt"
     TOO_LARGE = "too_large"
     REJECTED = "rejected"
+
+
+MAY_PASS: Final = frozenset({FailureClass.TRANSIENT, FailureClass.FORBIDDEN})
+"""Tried again by the next run; the others are quarantined. Access that is granted later changes no etag, so
+only another try can notice it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from cloud_sync.failures.accounting import (
     registered_by_type,
 )
 from cloud_sync.failures.diagnose import ObjectReader, Suspect, diagnose
-from cloud_sync.failures.model import Diagnosis, Failure, FailureClass
+from cloud_sync.failures.model import MAY_PASS, Diagnosis, Failure, FailureClass
 from cloud_sync.ledger import FailureHistory, Ledger, LedgerState, SettledFailure, SettledManifest
 from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, read_index
 from cloud_sync.registration.model import read_outcome
@@ -234,6 +234,4 @@ def _commit(ledger: Ledger, context: SettleContext, items_path: Path, result: Se
 
 
 def _state_of(row: Failure) -> LedgerState:
-    # Access that is granted later changes no etag, so only another try can notice it.
-    may_pass = row.failure_class in {FailureClass.TRANSIENT, FailureClass.FORBIDDEN}
-    return LedgerState.FAILED if may_pass else LedgerState.QUARANTINED
+    return LedgerState.FAILED if row.failure_class in MAY_PASS else LedgerState.QUARANTINED

@@ -4,6 +4,7 @@ The model is the one source of its fields, defaults and limits: the JSON schema 
 it, and each error names the file, the line and the remedy.
 """
 
+from cloud_sync.integration.alerts import AlertChannel, AlertEvent
 from cloud_sync.integration.files import (
     LoadedIntegrations,
     check_integration,
@@ -25,6 +26,8 @@ from cloud_sync.integration.model import (
 from cloud_sync.integration.schema import json_schema, write_json_schema
 
 __all__ = [
+    "AlertChannel",
+    "AlertEvent",
     "Complete",
     "GroupRule",
     "Integration",

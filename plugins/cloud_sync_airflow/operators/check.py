@@ -61,6 +61,11 @@ class CheckOperator(StageOperator):
         self._log_size(folder, integration, manifest, ref.counts)
         return ref.to_json()
 
+    def integration_of_run(self, context: Context) -> Integration | None:
+        """Return the integration that was chosen in the form, if there is such a one."""
+        name = context["params"]["integration"]
+        return self._chosen(name) if name in self.integrations else None
+
     def _chosen(self, name: str) -> Integration:
         from cloud_sync.integration import Integration
 

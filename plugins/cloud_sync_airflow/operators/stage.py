@@ -87,6 +87,15 @@ class StageOperator(BaseOperator):
 
         return Integration.model_validate(folder.read_json(FROZEN_NAME))
 
+    def integration_of_run(self, context: Context) -> Integration | None:
+        """Return the integration that a run is for; None if the run broke off before it was known."""
+        from cloud_sync.integration import Integration
+
+        if self.integration is not None:
+            return Integration.model_validate(self.integration)
+        folder = self.run_folder(context)
+        return self.frozen_integration(folder) if folder.exists(FROZEN_NAME) else None
+
     def ledger(self, integration: Integration, target: Target) -> Ledger:
         """Return the ledger of this integration and dataset."""
         from cloud_sync.ledger import Ledger

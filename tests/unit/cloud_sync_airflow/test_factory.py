@@ -22,6 +22,7 @@ from cloud_sync_airflow.factory import (
     sync_dag,
     sync_dags,
 )
+from cloud_sync_airflow.notifiers.callbacks import alert_on_failure, alert_on_success
 from cloud_sync_airflow.retry import CloudSyncRetryPolicy
 from tests.unit.tables import an_integration
 
@@ -86,6 +87,8 @@ def check_task_policy(dag: DAG, *, owner: str) -> None:
         assert task.max_retry_delay == timedelta(minutes=15)
         assert task.retry_policy == CloudSyncRetryPolicy()
         assert task.owner == owner
+        assert list(task.on_failure_callback) == [alert_on_failure]
+        assert list(task.on_success_callback) == [alert_on_success]
         limit = None if task.task_id == "register" else timedelta(hours=12)
         assert task.execution_timeout == limit, task.task_id
 
@@ -203,11 +206,14 @@ class TestPolicy:
     def test_the_page_shows_rules_and_nested_sections(self):
         rule = {"type": "image_group", "by": "folder", "complete": {"count": 3}}
         metadata = {"table": {"path": "t.csv"}, "constants": {"a": 1}}
-        integration = an_integration(storage=STORAGE, groups=[rule, rule], metadata=metadata)
+        alerts = [{"email": {"connection_id": "mail", "to": ["a@example.com", "b@example.com"]}}]
+        integration = an_integration(storage=STORAGE, groups=[rule, rule], metadata=metadata, alerts=alerts)
         lines = documentation(integration, Path("x.yaml")).splitlines()
         assert "| `groups[1].complete.count` | `3` |" in lines
         assert "| `metadata.table.path` | `t.csv` |" in lines
         assert "| `metadata.constants.a` | `1` |" in lines
+        assert "| `alerts[0].email.to` | `a@example.com, b@example.com` |" in lines
+        assert "| `alerts[0].when` | `failed_run, failed_task` |" in lines
 
     def test_no_value_breaks_the_table(self):
         prefix = "a|b`c\nd"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloud_sync.objects.pace import SHORTEST_ROUND, Pace
+from cloud_sync.pace import SHORTEST_ROUND, Pace
 
 
 def paced(waits: list[float], *, most: int = 32, busy: float = 0.1) -> int:

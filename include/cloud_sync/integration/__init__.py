@@ -4,6 +4,7 @@ The model is the one source of its fields, defaults and limits: the JSON schema 
 it, and each error names the file, the line and the remedy.
 """
 
+from cloud_sync.integration.failures import Failures
 from cloud_sync.integration.files import (
     LoadedIntegrations,
     check_integration,
@@ -25,6 +26,7 @@ from cloud_sync.integration.schema import json_schema, write_json_schema
 
 __all__ = [
     "Complete",
+    "Failures",
     "GroupRule",
     "Integration",
     "LoadedIntegrations",

@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from cloud_sync.encord_limits import ITEMS_AT_ONE_TIME
+from cloud_sync.integration.failures import Failures
 from cloud_sync.integration.fields import (
     Bucket,
     ConnectionId,
@@ -174,6 +175,7 @@ class Integration(Section):
     """Template of the titles of single files. Fields: key, name, stem, extension, folder, and the named
     groups of metadata.from_key. Left out: Encord takes the file name."""
     upload: Upload = Upload()
+    failures: Failures = Failures()
 
     @field_validator("title")
     @classmethod

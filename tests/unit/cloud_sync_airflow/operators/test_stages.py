@@ -14,7 +14,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from cloud_sync.errors import CloudSyncError, ConfigError, StorageError
-from cloud_sync.failures.report import RunFailed
+from cloud_sync.failures.verdict import RunFailed
 from cloud_sync.objects.errors import from_botocore, from_obstore
 from cloud_sync.run_folder import safe_name
 from cloud_sync_airflow.hooks.encord import EncordHook

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cloud_sync.cli import build, dataset_service, integration, manifest, plan
+from cloud_sync.cli import build, dataset_service, integration, manifest, plan, quarantine
 from cloud_sync.cli.exits import Commands
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.add_typer(manifest.app, name="manifest")
 manifest.app.command(name="build", epilog=build.EPILOG)(build.build)
 app.add_typer(integration.app, name="integration")
+app.add_typer(quarantine.app, name="quarantine")
 app.command(name="plan", epilog=plan.EPILOG)(plan.plan)
 app.command(
     name="dataset-service",

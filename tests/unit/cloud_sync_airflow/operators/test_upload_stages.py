@@ -364,9 +364,7 @@ class TestFailures:
         assert row["reason"] == "The object could not be looked at. Encord said: not an image"
 
     def test_the_thresholds_of_the_integration_hold(self, house):
-        with pytest.raises(
-            RunFailed, match="1 of 2 items that were sent failed"
-        ):
+        with pytest.raises(RunFailed, match="1 of 2 items that were sent failed"):
             upload(house, "in/1.jpg", "in/bad.jpg").run()
 
     def test_a_store_that_cannot_be_opened_hides_no_failure(self, house, monkeypatch):

@@ -265,7 +265,8 @@ class Ledger:
         version = self.current()
         if version is None:
             return 0
-        now = now or datetime.now(UTC)
+        # Jobs end at whole seconds: one that ends in this very second may have been sent after the release.
+        now = (now or datetime.now(UTC)).replace(microsecond=0)
         with sql_engine(self.files.root) as engine:
             _view(engine, "known", version.path)
             wanted = {"urls": list(urls), "classes": list(classes), "everything": everything}

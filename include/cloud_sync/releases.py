@@ -78,7 +78,7 @@ def with_releases(version: str) -> str:
     return f"""
         WITH settled AS ({version})
         SELECT settled.* REPLACE (
-            CASE WHEN settled.state = 'quarantined' AND settled.last_failed_at <= released.released_at
+            CASE WHEN settled.state = 'quarantined' AND settled.last_failed_at < released.released_at
                  THEN 'failed' ELSE settled.state END AS state
         )
         FROM settled LEFT JOIN released USING (key)

@@ -127,9 +127,8 @@ def release(
     if not yes:
         _ask(named)
     count = ledger.release(urls=urls, classes=classes, everything=everything)
-    say(
-        f"Released {counted(count, 'object')}: the next run of {integration.dag_id} sends what is still there."
-    )
+    released, dag_id = counted(count, "object"), integration.dag_id
+    say(f"Released {released}: the next run of {dag_id} sends what is still there.")
 
 
 def _checked(classes: Collection[str] | None) -> list[str]:

@@ -26,6 +26,13 @@ def test_slow_answers_want_many(wait_s: float, expected: int):
     assert paced([wait_s] * SHORTEST_ROUND) == expected
 
 
+def test_cheaper_work_wants_more():
+    pace = Pace(64, work_s=0.0005, wall_s=lambda: 1.0, cpu_s=lambda: 0.0)
+    for _ in range(SHORTEST_ROUND):
+        pace.waited(0.01)
+    assert pace.worth == 21
+
+
 def test_one_slow_answer_is_no_reason():
     assert paced([0.08] * (SHORTEST_ROUND - 1) + [0.0001]) == 1
 

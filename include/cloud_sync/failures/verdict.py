@@ -68,9 +68,12 @@ def judge(
     quarantined = quarantined_items(plan)
     if not settlement.failures and not quarantined:
         return Judgement(Verdict.OK, "nothing failed, and nothing is quarantined.")
+    failed = f"{settlement.failed:,} items failed"
+    if not runs_again:
+        return Judgement(Verdict.OK_WITH_QUARANTINE, f"{failed}.", _look_into(failures_csv))
     return Judgement(
         Verdict.OK_WITH_QUARANTINE,
-        f"{settlement.failed:,} items failed, and {quarantined:,} are quarantined since earlier runs.",
+        f"{failed}, and {quarantined:,} are quarantined since earlier runs.",
         f"See {failures_csv}; cloud-sync quarantine list shows what is quarantined.",
     )
 
@@ -124,7 +127,7 @@ def _too_many(settlement: Settlement, limits: Failures, failures_csv: str) -> Re
     if not failed:
         return
     sent = settlement.registered + settlement.already_registered + failed
-    remedy = f"See {failures_csv} for the reason and the remedy of each."
+    remedy = _look_into(failures_csv)
     if failed == sent:
         yield f"all {failed:,} items that were sent failed.", remedy
     many = f"{failed:,} of {sent:,} items that were sent failed"
@@ -132,3 +135,7 @@ def _too_many(settlement: Settlement, limits: Failures, failures_csv: str) -> Re
         yield f"{many}; failures.fail_at_count is {limits.fail_at_count:,}.", remedy
     if failed / sent >= limits.fail_at_share:
         yield f"{many}; failures.fail_at_share is {limits.fail_at_share * 100:g}%.", remedy
+
+
+def _look_into(failures_csv: str) -> str:
+    return f"See {failures_csv} for the reason and the remedy of each."

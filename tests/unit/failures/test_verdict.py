@@ -105,6 +105,8 @@ def test_thresholds(settlement, limits, expected):
 def test_nobody_waits_for_a_next_run_that_does_not_come():
     judgement = judged([NEW], Settlement(ended=[ended("failed")], registered=5), runs_again=False)
     assert judgement.remedy == "See failures.csv; upload once more what can pass."
+    judgement = judged([NEW], of_sent(1, 9), runs_again=False)
+    assert (judgement.why, judgement.remedy) == ("1 items failed.", SEE)
 
 
 def test_a_failed_run_ends_as_failed_and_is_not_tried_again():

@@ -8,31 +8,26 @@ Encord skips single files and unchanged groups; a group that has grown or change
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from cloud_sync import releases
 from cloud_sync.errors import ConfigError, StorageError
-from cloud_sync.file_lock import locked
 from cloud_sync.manifest.items import GROUPED_TYPES
 from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
 
 if TYPE_CHECKING:
     import duckdb
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 POINTER_NAME = "current.json"
 NEXT_NAME = "next.parquet"
 NEXT_RELEASES_NAME = "next-released.parquet"
-LOCK_NAME = ".lock"
+LOCK_NAME = "commit.lock"
 
 VERSIONS_KEPT = 30
 
@@ -101,17 +96,6 @@ class FailureHistory:
 
     attempts: int
     first_failed_at: datetime | None
-
-
-def _alone(method: Callable[Concatenate[Ledger, P], T]) -> Callable[Concatenate[Ledger, P], T]:
-    """Let one process at a time change a ledger: each builds on what the one before it wrote."""
-
-    @functools.wraps(method)
-    def alone(ledger: Ledger, /, *args: P.args, **named: P.kwargs) -> T:
-        with locked(ledger.files.path(LOCK_NAME)):
-            return method(ledger, *args, **named)
-
-    return alone
 
 
 class Ledger:
@@ -189,7 +173,6 @@ class Ledger:
             rows = engine.execute(HISTORIES).fetchall()
         return {url: FailureHistory(attempts, first) for url, attempts, first in rows}
 
-    @_alone
     def commit(
         self,
         *,
@@ -201,6 +184,9 @@ class Ledger:
     ) -> LedgerVersion:
         """Write the next version from the one before this run, and make it the one in force.
 
+        Commits of several runs, and releases, follow each other: each builds on what the one before has
+        written.
+
         Args:
             run_id: The DAG run; a second commit of one run replaces the first.
             url_base: How this run's object URLs begin.
@@ -208,6 +194,17 @@ class Ledger:
             manifests: The manifests whose upload jobs have ended.
             failures: For each of their items that were not registered, the files at fault.
         """
+        with self.files.locked(LOCK_NAME):
+            return self._commit(run_id, url_base, items_path, manifests, failures)
+
+    def _commit(
+        self,
+        run_id: str,
+        url_base: str,
+        items_path: Path,
+        manifests: Iterable[SettledManifest],
+        failures: Iterable[SettledFailure],
+    ) -> LedgerVersion:
         base = self.before(run_id)
         released = self._releases()
         with self.files.writing(NEXT_NAME) as temporary, sql_engine(self.files.root) as engine:
@@ -238,7 +235,6 @@ class Ledger:
             while rows := found.fetchmany(ROWS_AT_ONCE):
                 yield from (releases.QuarantinedObject(*row) for row in rows)
 
-    @_alone
     def release(
         self,
         *,
@@ -262,14 +258,18 @@ class Ledger:
         Returns:
             How many objects were released.
         """
+        # Jobs end at whole seconds: one that ends in this very second may have been sent after the release.
+        now = (now or datetime.now(UTC)).replace(microsecond=0)
+        wanted = {"urls": list(urls), "classes": list(classes), "everything": everything}
+        with self.files.locked(LOCK_NAME):
+            return self._release(wanted, now)
+
+    def _release(self, wanted: Mapping[str, Any], now: datetime) -> int:
         version = self.current()
         if version is None:
             return 0
-        # Jobs end at whole seconds: one that ends in this very second may have been sent after the release.
-        now = (now or datetime.now(UTC)).replace(microsecond=0)
         with sql_engine(self.files.root) as engine:
             _view(engine, "known", version.path)
-            wanted = {"urls": list(urls), "classes": list(classes), "everything": everything}
             engine.execute(releases.CHOSEN, wanted)
             count = int(engine.execute("SELECT count(*) FROM chosen").fetchall()[0][0])
             if not count:

@@ -290,7 +290,7 @@ class TestCrash:
         assert caught.value.transient
         assert ledger.current() == before
         assert sorted(path.name for path in ledger.files.root.iterdir()) == [
-            ".lock",
+            "commit.lock",
             "current.json",
             before.path.name,
         ]

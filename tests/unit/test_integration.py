@@ -93,6 +93,7 @@ def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
             "jobs_in_flight": 4,
         },
         "alerts": (),
+        "failures": {"fail_at_count": None, "fail_at_share": 0.5, "diagnosis_requests": 20_000},
     }
 
 
@@ -118,6 +119,24 @@ def test_values_are_read_as_a_person_means_them(tmp_path):
 def test_durations(tmp_path, text, seconds):
     path = write(tmp_path, f"{MINIMAL}select: {{minimum_age: '{text}'}}\n")
     assert load_integration(path).select.minimum_age == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("50%", 0.5), ("0.5", 0.5), ("' 7 % '", 7 / 100), ("33.3%", 333 / 1000), ("0%", 0), ("0", 0), ("1", 1)],
+)
+def test_shares(tmp_path, text, share):
+    path = write(tmp_path, f"{MINIMAL}failures: {{fail_at_share: {text}}}\n")
+    assert load_integration(path).failures.fail_at_share == share
+    assert schema_errors(path) == []
+
+
+@pytest.mark.parametrize("text", ["101%", "-1%", "50", "-0.1", "half", "true", ".nan", "'0.5'", "''", "[1]"])
+def test_what_is_no_share(tmp_path, text):
+    path = write(tmp_path, f"{MINIMAL}failures: {{fail_at_share: {text}}}\n")
+    assert ", line 4, failures.fail_at_share: write a share such as 50% or 0.5, from 0% to 100%" in error_of(
+        path
+    )
 
 
 @pytest.mark.parametrize("schedule", ["0 2 * * *", "*/5 * * * *", "0 0 1 jan mon", "0 0 l * *", "0 0 * * 7"])
@@ -567,6 +586,9 @@ class TestSchema:
             "zzz: 1",
             "select: {minimum_age: soon}",
             "upload: {jobs_in_flight: 0}",
+            "failures: {fail_at_share: 12}",
+            "failures: {fail_at_count: 0}",
+            "failures: {diagnosis_requests: -1}",
             "types: {videos: mp4}",
             "groups: [{type: image_group}]",
             "groups: [{type: image_group, by: folder, complete: {count: 0}}]",

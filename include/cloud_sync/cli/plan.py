@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from cloud_sync.cli.ledger import DatasetHashOption, find_ledger, ledgers_folder
 from cloud_sync.cli.options import (
     Access,
     EndpointOption,
@@ -16,7 +17,6 @@ from cloud_sync.cli.options import (
     RegionOption,
     StateFolderOption,
     TablesFolderOption,
-    option,
 )
 from cloud_sync.cli.output import Cell, counted, say, show_json, show_table
 from cloud_sync.cli.run import PLAN_COLUMNS, in_order, plan_cells, planned_run
@@ -41,10 +41,7 @@ def plan(
         Path, typer.Argument(metavar="INTEGRATION", help="Integration file.", show_default=False)
     ],
     state_folder: StateFolderOption = None,
-    dataset_hash: Annotated[
-        str | None,
-        option("Which dataset's ledger, if there are several."),
-    ] = None,
+    dataset_hash: DatasetHashOption = None,
     tables_folder: TablesFolderOption = None,
     profile: ProfileOption = None,
     endpoint_url: EndpointOption = None,
@@ -87,30 +84,15 @@ def rest_of(rows: Sequence[Sequence[Cell]]) -> list[Cell]:
 
 
 def _ledger(integration: Integration, state_folder: Path | None, dataset_hash: str | None) -> Ledger | None:
-    """Return the integration's ledger; None if there is none, which is said.
-
-    Raises:
-        ConfigError: There are several, and nothing says which.
-    """
-    from cloud_sync.ledger import Ledger
-
+    """Return the integration's ledger; None if there is none, which is said."""
     if state_folder is None:
         say("Without --state-folder everything counts as new.", style="yellow")
         return None
-    folder = state_folder / "ledgers" / integration.name
-    known = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    wanted = dataset_hash or (integration.target.dataset if integration.target.dataset_is_hash else None)
-    if wanted is None and len(known) > 1:
-        raise ConfigError(
-            f"there are ledgers of the datasets {', '.join(known)}.",
-            where=str(folder),
-            remedy="Say which with --dataset-hash.",
-        )
-    chosen = wanted or next(iter(known), None)
-    if chosen not in known:
+    ledger = find_ledger(integration, state_folder, dataset_hash)
+    if ledger is None:
+        folder = ledgers_folder(integration, state_folder)
         say(f"There is no ledger in {folder} yet: everything counts as new.", style="yellow")
-        return None
-    return Ledger(folder / str(chosen))
+    return ledger
 
 
 def _document(integration: Integration, ledger: Ledger | None, plan: Plan) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SENTENCE_BY_REASON: Mapping[str, str] = {
     "missing": "The object does not exist",
+    "no_bucket": "The bucket of the object does not exist",
     "forbidden": "The object store refused access to the object; check the integration's permissions",
     "unreachable": "The object store could not be reached",
     "other": "The object could not be read",

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from cloud_sync.errors import CloudSyncError
 from cloud_sync.failures.model import MAY_PASS
-from cloud_sync.failures.report import RunFailed, check_verdict
+from cloud_sync.failures.verdict import RunFailed, check_verdict
 from cloud_sync.integration.alerts import AlertEvent
 from cloud_sync.planning.model import PLAN_ONLY
 

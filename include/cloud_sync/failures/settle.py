@@ -17,8 +17,8 @@ from cloud_sync.failures.accounting import (
     refused_items,
     registered_by_type,
 )
-from cloud_sync.failures.diagnose import ObjectReader, Suspect, diagnose
-from cloud_sync.failures.model import MAY_PASS, Diagnosis, Failure, FailureClass
+from cloud_sync.failures.diagnose import REQUESTS_AT_MOST, ObjectReader, open_and_diagnose
+from cloud_sync.failures.model import MAY_PASS, Diagnosis, Failure, FailureClass, Suspect
 from cloud_sync.ledger import FailureHistory, Ledger, LedgerState, SettledFailure, SettledManifest
 from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, read_index
 from cloud_sync.registration.model import read_outcome
@@ -69,6 +69,7 @@ class SettleContext:
         url_base: How this run's object URLs begin.
         parse_url: Turns an object URL into its key; a CloudSyncError if it is not of the bucket.
         remedies: What to say instead of a class's usual remedies.
+        diagnosis_requests: How many requests may be made to find out what is wrong with the failed files.
     """
 
     run_id: str
@@ -77,6 +78,7 @@ class SettleContext:
     url_base: str
     parse_url: Callable[[str], str]
     remedies: Mapping[str, str] = field(default_factory=dict)
+    diagnosis_requests: int = REQUESTS_AT_MOST
 
 
 def settle(
@@ -146,7 +148,13 @@ def _failures(
     histories = ledger.histories(context.run_id, items_path, urls) if ledger is not None else {}
     cases = [(one, _history(histories, one)) for one in refused]
     suspects = [_suspects(context, *case) for case in cases]
-    diagnoses = iter(diagnose(open_reader(), chain.from_iterable(suspects)))
+    diagnoses = iter(
+        open_and_diagnose(
+            open_reader,
+            list(chain.from_iterable(suspects)),
+            requests_at_most=context.diagnosis_requests,
+        )
+    )
     rows: list[Failure] = []
     for (one, history), of_item in zip(cases, suspects, strict=True):
         found = [(suspect, next(diagnoses)) for suspect in of_item]

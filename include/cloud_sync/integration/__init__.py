@@ -5,6 +5,7 @@ it, and each error names the file, the line and the remedy.
 """
 
 from cloud_sync.integration.alerts import AlertChannel, AlertEvent
+from cloud_sync.integration.failures import Failures
 from cloud_sync.integration.files import (
     LoadedIntegrations,
     check_integration,
@@ -29,6 +30,7 @@ __all__ = [
     "AlertChannel",
     "AlertEvent",
     "Complete",
+    "Failures",
     "GroupRule",
     "Integration",
     "LoadedIntegrations",

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from cloud_sync.encord_limits import ITEMS_AT_ONE_TIME
 from cloud_sync.integration.alerts import AlertChannel
+from cloud_sync.integration.failures import Failures
 from cloud_sync.integration.fields import (
     Bucket,
     ConnectionId,
@@ -177,6 +178,7 @@ class Integration(Section):
     upload: Upload = Upload()
     alerts: tuple[AlertChannel, ...] = ()
     """Who is told when a run or a task fails: by email, in Slack, or by a webhook. Left out: nobody."""
+    failures: Failures = Failures()
 
     @field_validator("title")
     @classmethod

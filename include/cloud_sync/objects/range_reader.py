@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from cloud_sync.objects.pace import Pace
     from cloud_sync.objects.stores import ObjectStore
     from cloud_sync.objects.tally import Tally
+    from cloud_sync.pace import Pace
 
 FAILURES_IN_A_ROW = 4
 """How often a range is taken up again without a new page in between, after the retries of each request."""

@@ -62,7 +62,7 @@ def _failure(context: Context, integration: Integration, folder: RunFolder) -> A
     from airflow.sdk.log import redact
 
     from cloud_sync.failures.alert import Place, task_alert
-    from cloud_sync.failures.report import RunFailed
+    from cloud_sync.failures.verdict import RunFailed
 
     error = context.get("exception")
     if isinstance(error, RunFailed):

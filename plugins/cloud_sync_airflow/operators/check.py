@@ -142,7 +142,7 @@ class CheckOperator(StageOperator):
 
         dataset = {"uuid": "", "title": integration.target.dataset}
         facts = given_facts(context, integration.name, dataset, given)
-        make_report(folder, facts, Settlement(unbuilt=True))
+        make_report(folder, facts, Settlement(unbuilt=True), integration.failures)
 
 
 def with_skipping(integration: Integration, skip_duplicate_urls: bool) -> Integration:

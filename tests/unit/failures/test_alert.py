@@ -36,6 +36,8 @@ def a_report(**changes: Any) -> dict[str, Any]:
         "mode": "sync",
         "dataset": {"uuid": "6f1e", "title": "Cameras"},
         "verdict": "failed",
+        "why": f"all {changes.get('failed', 9)} items that were sent failed.",
+        "remedy": "See /state/failures.csv for the reason and the remedy of each.",
         "manifests": 1,
         "jobs": {"done": 1, "failed": 0, "cancelled": 0},
         "registered": 0,
@@ -77,7 +79,7 @@ class TestRun:
         assert alert.failures_csv is None
 
     def test_a_refused_job_is_a_cause_of_its_own(self):
-        alert = alert_of(jobs={"done": 0, "failed": 1, "cancelled": 0})
+        alert = alert_of(why="1 upload jobs were refused, 0 cancelled.")
         assert FAILED_TASKS not in alert.keys
         assert "1 upload jobs were refused" in alert.headline
 

@@ -17,10 +17,10 @@ from cloud_sync.objects import range_reader
 from cloud_sync.objects.errors import ObjectStoreError
 from cloud_sync.objects.listing import Listing, list_objects
 from cloud_sync.objects.model import StoredObject
-from cloud_sync.objects.pace import Pace
 from cloud_sync.objects.rows import LISTING_SCHEMA
 from cloud_sync.objects.spans import SPANS_PER_FLIGHT, Known, Span, find_units
 from cloud_sync.objects.tally import Tally
+from cloud_sync.pace import Pace
 from cloud_sync.run_folder import RunFolder, sha256_of
 
 from .fake_store import FakeStore, as_paths

@@ -48,6 +48,9 @@ class Bucket(Listed):
     def read_range(self, key: str, start: int, length: int) -> bytes:
         return self.contents.read_range(key, start, length)
 
+    def read_start(self, key: str, length: int) -> tuple[int, bytes]:
+        return self.contents.read_start(key, length)
+
     def read_tail(self, key: str, length: int) -> bytes:
         return self.contents.read_tail(key, length)
 

@@ -22,7 +22,7 @@ from airflow.sdk.log import mask_secret
 
 from cloud_sync.errors import StorageError
 from cloud_sync.failures.alert import Alert
-from cloud_sync.failures.report import RunFailed
+from cloud_sync.failures.verdict import RunFailed
 from cloud_sync.integration import Integration, LoadedIntegrations
 from cloud_sync_airflow.factory import sync_dag
 from cloud_sync_airflow.notifiers import dispatch

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 POINTER_NAME = "current.json"
 NEXT_NAME = "next.parquet"
+LOCK_NAME = "commit.lock"
 
 VERSIONS_KEPT = 30
 
@@ -175,8 +176,11 @@ class Ledger:
         items_path: Path,
         manifests: Iterable[SettledManifest],
         failures: Iterable[SettledFailure],
+        later: Sequence[Path] = (),
     ) -> LedgerVersion:
         """Write the next version from the one before this run, and make it the one in force.
+
+        Commits of several runs follow each other: each builds on what the one before has written.
 
         Args:
             run_id: The DAG run; a second commit of one run replaces the first.
@@ -184,12 +188,25 @@ class Ledger:
             items_path: Parquet with key, url, size_bytes, etag, last_modified, item_type, item_key, manifest.
             manifests: The manifests whose upload jobs have ended.
             failures: For each of their items that were not registered, the files at fault.
+            later: More such files, of what was sent again: an item in one of them is no longer that of the
+                files before it, and was tried once more.
         """
+        with self.files.locked(LOCK_NAME):
+            return self._commit(run_id, url_base, [items_path, *later], manifests, failures)
+
+    def _commit(
+        self,
+        run_id: str,
+        url_base: str,
+        items_paths: Sequence[Path],
+        manifests: Iterable[SettledManifest],
+        failures: Iterable[SettledFailure],
+    ) -> LedgerVersion:
         base = self.before(run_id)
         with self.files.writing(NEXT_NAME) as temporary, sql_engine(self.files.root) as engine:
             _load(engine, manifests, failures)
             before = base.path if base else None
-            counts = _write_version(engine, before, items_path, temporary)
+            counts = _write_version(engine, before, items_paths, temporary)
         number = base.number + 1 if base else 1
         sha256 = sha256_of(self.files.path(NEXT_NAME))
         # Named by its content, so that settling again never touches the file that is in force.
@@ -345,7 +362,7 @@ NEXT_VERSION = f"""
             item.item_key, item.item_type, item.state,
             ended.name AS manifest, ended.upload_job_id,
             CASE WHEN item.state = 'registered' AND known.state = 'registered' THEN known.attempts
-                 ELSE coalesce(earlier.attempts, 0) + 1 END::INTEGER AS attempts,
+                 ELSE coalesce(earlier.attempts, 0) + item.tries END::INTEGER AS attempts,
             item.failure_class,
             CASE WHEN item.state = 'registered' THEN known.first_failed_at
                  ELSE coalesce(earlier.first_failed_at, ended.finished_at) END AS first_failed_at,
@@ -358,7 +375,10 @@ NEXT_VERSION = f"""
         LEFT JOIN known ON known.key = item.key
         LEFT JOIN earlier ON earlier.key = item.key
         -- An old run that is settled once more has nothing to say about what happened since.
-        WHERE NOT coalesce(greatest(known.registered_at, known.last_failed_at) > ended.finished_at, false)
+        -- Nor has it anything new to say of what it has settled itself, if another run has settled meanwhile.
+        WHERE NOT coalesce(
+            greatest(known.registered_at, known.last_failed_at) > ended.finished_at
+            OR (known.upload_job_id = ended.upload_job_id AND ended.upload_job_id <> ''), false)
     )
     -- A sent group is all that its item holds now; files that it has lost would be missed for ever.
     SELECT * FROM known
@@ -369,19 +389,49 @@ NEXT_VERSION = f"""
 """  # noqa: S608 (built from constants of this file)
 
 
+# What was sent again is little: the large table is read once, past a small one.
+SENT_AGAIN = """
+    CREATE TEMP TABLE again AS
+    SELECT
+        * EXCLUDE (place),
+        1 + count(*) OVER (PARTITION BY item_type, item_key, key) AS tries
+    FROM ({rounds})
+    QUALIFY row_number() OVER (PARTITION BY item_type, item_key, key ORDER BY place DESC) = 1
+"""
+ITEMS_AS_SENT_LAST = """
+    CREATE TEMP VIEW items AS
+    SELECT *, 1 AS tries FROM {first} ANTI JOIN again USING (item_type, item_key, key)
+    UNION ALL BY NAME
+    SELECT * FROM again
+"""
+
+
 def _write_version(
-    engine: duckdb.DuckDBPyConnection, before: Path | None, items_path: Path, target: Path
+    engine: duckdb.DuckDBPyConnection, before: Path | None, items_paths: Sequence[Path], target: Path
 ) -> dict[str, int]:
     if before is None:
         engine.execute(EMPTY_VERSION)
     else:
         _view(engine, "known", before)
-    _view(engine, "items", items_path)
+    _view_items(engine, *items_paths)
     engine.execute(f"COPY ({NEXT_VERSION}) TO {sql_text(target)} (FORMAT parquet, COMPRESSION zstd)")
     rows = engine.execute(
         f"SELECT state, count(*) FROM {parquet([target])} GROUP BY state ORDER BY state"  # noqa: S608
     ).fetchall()
     return dict(rows)
+
+
+def _view_items(engine: duckdb.DuckDBPyConnection, first: Path, *later: Path) -> None:
+    """Make `items`: each as it was sent last, with how often it was sent."""
+    if not later:
+        engine.execute(f"CREATE TEMP VIEW items AS SELECT *, 1 AS tries FROM {parquet([first])}")  # noqa: S608
+        return
+    rounds = " UNION ALL BY NAME ".join(
+        f"SELECT *, {place} AS place FROM {parquet([path])}"  # noqa: S608 (paths are quoted)
+        for place, path in enumerate(later)
+    )
+    engine.execute(SENT_AGAIN.format(rounds=rounds))
+    engine.execute(ITEMS_AS_SENT_LAST.format(first=parquet([first])))
 
 
 def _view(engine: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:

@@ -290,6 +290,7 @@ class TestCrash:
         assert caught.value.transient
         assert ledger.current() == before
         assert sorted(path.name for path in ledger.files.root.iterdir()) == [
+            "commit.lock",
             "current.json",
             before.path.name,
         ]

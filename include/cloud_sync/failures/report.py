@@ -62,8 +62,7 @@ def verdict_of(plan: Sequence[PlanRow], settlement: Settlement) -> Verdict:
     """
     sent = sum(entry.items for entry, _ in settlement.ended)
     nothing_registered = sent > 0 and not settlement.registered and not settlement.already_registered
-    bad_job = any(outcome.status != "done" for _, outcome in settlement.ended)
-    if settlement.unbuilt or settlement.waiting or bad_job or nothing_registered:
+    if settlement.unbuilt or settlement.waiting or settlement.broken_jobs or nothing_registered:
         return Verdict.FAILED
     quarantined_before = any(row.reason == "quarantined" for row in plan)
     return Verdict.OK_WITH_QUARANTINE if settlement.failures or quarantined_before else Verdict.OK
@@ -86,6 +85,7 @@ def make_report(folder: RunFolder, facts: RunFacts, settlement: Settlement) -> d
         "registered": settlement.registered,
         "already_registered": settlement.already_registered + known,
         "registered_by_type": {kind: asdict(tally) for kind, tally in settlement.by_type.items()},
+        "retry_rounds": [asdict(one) for one in settlement.rounds],
         "failed": settlement.failed,
         "failed_files": len(settlement.failures),
         "waiting": planned if settlement.unbuilt else settlement.waiting_items,
@@ -137,6 +137,11 @@ def summary(report: Mapping[str, Any]) -> str:
             *(
                 f"      {kind:<16}{tally['items']:>9,} items, {tally['files']:,} files"
                 for kind, tally in report["registered_by_type"].items()
+            ),
+            *(
+                f"  retry round {one['number']:<8}{one['sent']:>9,} items sent again, "
+                f"{one['registered']:,} registered"
+                for one in report["retry_rounds"]
             ),
             f"  failed              {report['failed']:>9,} items",
         ]

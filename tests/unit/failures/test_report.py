@@ -18,7 +18,7 @@ from cloud_sync.failures.report import (
     summary,
     verdict_of,
 )
-from cloud_sync.failures.settle import Settlement
+from cloud_sync.failures.settle import RoundTally, Settlement
 from cloud_sync.manifest.model import ManifestEntry
 from cloud_sync.planning.model import PlanRow
 from cloud_sync.registration.model import Outcome
@@ -109,6 +109,7 @@ def settlement() -> Settlement:
         already_registered=1,
         by_type={"image": Tally(6, 6), "image_group": Tally(2, 2400)},
         failed=2,
+        rounds=[RoundTally(1, 5, 3)],
         failures=[failure(object_url=f"https://b/{n}.jpg") for n in range(7)]
         + [failure(object_url="https://b/x.jpg", reason="Gone.", failure_class="missing", remedy="Nothing.")],
     )
@@ -154,6 +155,7 @@ def test_the_report_says_it_all(folder):
             "image": {"items": 6, "files": 6},
             "image_group": {"items": 2, "files": 2400},
         },
+        "retry_rounds": [{"number": 1, "sent": 5, "registered": 3}],
         "failed": 2,
         "failed_files": 8,
         "waiting": 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -188,3 +189,30 @@ class TestSafeName:
     def test_texts_that_look_alike_once_cleaned_stay_apart(self):
         names = {safe_name(text) for text in ["a b", "a_b", "a/b", "a:b", "a_b."]}
         assert len(names) == 5
+
+
+class TestLock:
+    def test_who_waits_too_long_is_told_and_may_try_again(self, tmp_path):
+        folder = RunFolder(tmp_path / "deep" / "folder")
+        with (
+            folder.locked("x.lock"),
+            pytest.raises(StorageError, match="is held by another task") as caught,
+            folder.locked("x.lock", wait_s=0),
+        ):
+            pass
+        assert caught.value.transient
+        with folder.locked("x.lock", wait_s=0):
+            pass
+
+    def test_a_file_system_without_locks_is_lived_with(self, tmp_path, monkeypatch, caplog):
+        def none(*_):
+            raise OSError(errno.ENOLCK, "no locks")
+
+        monkeypatch.setattr(fcntl, "flock", none)
+        with RunFolder(tmp_path).locked("x.lock"):
+            assert "cannot be locked (no locks)" in caplog.text
+
+    def test_a_folder_that_cannot_be_written_is_an_error(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(StorageError, match="cannot be locked"), RunFolder(tmp_path / "file").locked("x"):
+            pass

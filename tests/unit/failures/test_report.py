@@ -217,6 +217,7 @@ def test_the_summary_in_the_log(folder):
             "  already registered          1 items",
             "      image                   6 items, 6 files",
             "      image_group             2 items, 2,400 files",
+            "  retry round 1               5 items sent again, 3 registered",
             "  failed                      2 items",
             "  7 x corrupt: The object is empty. Upload it again, or delete it.",
             *[f"      https://b/{n}.jpg" for n in range(5)],

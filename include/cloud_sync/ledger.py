@@ -168,6 +168,17 @@ class Ledger:
             rows = engine.execute(HISTORIES).fetchall()
         return {url: FailureHistory(attempts, first) for url, attempts, first in rows}
 
+    def states(self, keys: Iterable[str]) -> dict[str, LedgerState]:
+        """Return the states of some objects, by their keys; objects that are not known have none."""
+        version = self.current()
+        if version is None:
+            return {}
+        with sql_engine(self.files.root) as engine:
+            engine.execute("CREATE TEMP TABLE wanted AS SELECT unnest($1::VARCHAR[]) AS key", [list(keys)])
+            _view(engine, "known", version.path)
+            rows = engine.execute("SELECT key, state FROM known SEMI JOIN wanted USING (key)").fetchall()
+        return {key: LedgerState(state) for key, state in rows}
+
     def commit(
         self,
         *,

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from cloud_sync.errors import CloudSyncError
+from cloud_sync.failures.choice import LEFT_OUT
 from cloud_sync.failures.failure_csv import CSV_NAME, JSONL_NAME
 from cloud_sync.failures.model import Failure
 from cloud_sync.failures.settle import Settlement
@@ -40,6 +41,8 @@ class RunFacts:
         given: What is known of the manifest that a person gave; None for a sync. It has `file` and
             `findings` (how many of each level), if it could be read also `format`, `items` and `files`, and
             if it was refused `error`.
+        retried: What is known of the failure list whose items were sent again; None for other runs. It has
+            `list`, `rows`, `items` and `files` (of what was sent), and `left_out` (by reason, with examples).
     """
 
     integration: str
@@ -52,6 +55,7 @@ class RunFacts:
     started_at: str
     finished_at: str
     given: Mapping[str, Any] | None = None
+    retried: Mapping[str, Any] | None = None
 
 
 def verdict_of(plan: Sequence[PlanRow], settlement: Settlement) -> Verdict:
@@ -94,8 +98,9 @@ def make_report(folder: RunFolder, facts: RunFacts, settlement: Settlement) -> d
     del report["plan"]
     files = {**FILES, "plan": PLAN_NAME} if facts.given is None else {**FILES, "findings": FINDINGS_NAME}
     report["files"] = {name: str(folder.path(file)) for name, file in files.items()}
-    if facts.given is None:
-        del report["given"]
+    for name in ("given", "retried"):
+        if report[name] is None:
+            del report[name]
     folder.write_json(REPORT_NAME, report)
     return report
 
@@ -158,6 +163,14 @@ def summary(report: Mapping[str, Any]) -> str:
 
 def _source(report: Mapping[str, Any]) -> list[str]:
     """Return the line about where the run's items came from: a listing, or a manifest that was given."""
+    if retried := report.get("retried"):
+        return [
+            f"  failure list        {retried['rows']:>9,} rows: {retried['list']}",
+            *(
+                f"  left out            {one['files']:>9,} files: {LEFT_OUT[reason]}"
+                for reason, one in retried["left_out"].items()
+            ),
+        ]
     if (given := report.get("given")) is None:
         listed = report["listed"]
         return [

@@ -84,6 +84,7 @@ class SettleContext:
         url_base: How this run's object URLs begin.
         parse_url: Turns an object URL into its key; a CloudSyncError if it is not of the bucket.
         remedies: What to say instead of a class's usual remedies.
+        committed_as: The run's name in the ledger, where several DAGs write into one; left out: `run_id`.
     """
 
     run_id: str
@@ -92,6 +93,12 @@ class SettleContext:
     url_base: str
     parse_url: Callable[[str], str]
     remedies: Mapping[str, str] = field(default_factory=dict)
+    committed_as: str = ""
+
+    @property
+    def ledger_run_id(self) -> str:
+        """The run's name in the ledger."""
+        return self.committed_as or self.run_id
 
 
 def settle(
@@ -162,7 +169,7 @@ def _failures(
     if not found.refused:
         return []
     urls = [url for one in found.refused for url in one.files]
-    histories = ledger.histories(context.run_id, items_path, urls) if ledger is not None else {}
+    histories = ledger.histories(context.ledger_run_id, items_path, urls) if ledger is not None else {}
     cases = [_case(histories, found, one) for one in found.refused]
     of_cases = [suspects(case.refused, context.parse_url, attempts=case.attempts_to_judge) for case in cases]
     diagnoses = iter(diagnose(open_reader(), chain.from_iterable(of_cases)))
@@ -256,7 +263,7 @@ def _failure(context: SettleContext, case: _Case, suspect: Suspect, diagnosis: D
 
 def _commit(ledger: Ledger, context: SettleContext, items_paths: Sequence[Path], result: Settlement) -> None:
     ledger.commit(
-        run_id=context.run_id,
+        run_id=context.ledger_run_id,
         url_base=context.url_base,
         items_path=items_paths[0],
         later=items_paths[1:],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,13 +77,14 @@ def rebuild_manifests(
     sources = _sources(folder, of_round)
     number = max(sources) + 1
     rows = _rows(sources, items)
+    entries_by_number = {one: source.entry for one, source in sources.items()}
     size = manifest_size(len(items), items_per_manifest)
     entries: list[ManifestEntry] = []
     with (
         folder.writing(items_name(of_round)) as path,
         pq.ParquetWriter(path, ITEMS_SCHEMA, compression="snappy", use_dictionary=DICTIONARIES) as writer,
     ):
-        for manifest, chunk in _chunks(_found(folder, sources, items), size):
+        for manifest, chunk in _chunks(items_as_sent(folder, entries_by_number, items), size):
             data = encode_manifest(
                 chunk,
                 skip_duplicate_urls=bool(manifest.skip_duplicate_urls),
@@ -122,15 +123,25 @@ def _sources(folder: RunFolder, of_round: int) -> dict[int, _Source]:
     }
 
 
-def _found(
-    folder: RunFolder, sources: dict[int, _Source], items: Iterable[SentItem]
+def items_as_sent(
+    folder: RunFolder, entries: Mapping[int, ManifestEntry], items: Iterable[SentItem]
 ) -> Iterator[tuple[ReadManifest, Item]]:
-    """Yield the items as their manifests have them, with the manifest."""
+    """Yield items as their manifests have them, with the manifest.
+
+    Args:
+        folder: The run folder.
+        entries: The manifests, by number.
+        items: Items in them.
+
+    Raises:
+        StorageError: A manifest is missing, or is not the one that was sent.
+        ManifestError: It does not hold an item.
+    """
     wanted: defaultdict[int, set[tuple[str, tuple[str, ...]]]] = defaultdict(set)
     for sent in items:
         wanted[sent.manifest].add((sent.item_type, sent.object_urls))
     for number in sorted(wanted):
-        manifest = _read(folder, sources[number].entry)
+        manifest = _read(folder, entries[number])
         missing = wanted[number]
         for item in manifest.items:
             if (one := (item.item_type, item.object_urls)) in missing:

@@ -10,8 +10,8 @@ of a group any more. The log of `choose` and `report.json` say what was left out
 **Quarantine**: what is quarantined is left out unless the form releases it. What has been registered since is
 left out as well.
 
-**The ledger** is that of the integration's sync: what is registered here is not sent by the next sync, and what
-fails again has one attempt more. A sync may run at the same time.
+**The ledger** is that of the integration's sync: what is registered here is not sent by the next sync, and
+what fails again has one attempt more. A sync may run at the same time.
 
 **Every URL has to be of the integration's bucket.** With any other nothing is sent, and the error names them.
 """

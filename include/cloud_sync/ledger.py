@@ -388,7 +388,7 @@ NEXT_VERSION = f"""
         -- An old run that is settled once more has nothing to say about what happened since.
         -- Nor has it anything new to say of what it has settled itself, if another run has settled meanwhile.
         WHERE NOT coalesce(
-            greatest(known.registered_at, known.last_failed_at) > ended.finished_at
+            known.last_failed_at > ended.finished_at OR known.registered_at >= ended.finished_at
             OR (known.upload_job_id = ended.upload_job_id AND ended.upload_job_id <> ''), false)
     )
     -- A sent group is all that its item holds now; files that it has lost would be missed for ever.

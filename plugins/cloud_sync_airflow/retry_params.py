@@ -77,15 +77,16 @@ def retry_params(integrations: Mapping[str, Mapping[str, Any]], folder: Path) ->
             None,
             type=["null", "string"],
             title="Run",
-            description="Id of the run whose failures.csv is read, such as scheduled__2026-11-22T02:00:00+00:00: "
-            "a sync of this integration, an upload, or an earlier retry. Fill in this field or the next one.",
+            description="Id of the run whose failures.csv is read, such as "
+            "scheduled__2026-11-22T02:00:00+00:00: a sync of this integration, an upload, or an earlier "
+            "retry. Fill in this field or the next one.",
         ),
         "failures_path": Param(
             None,
             type=["null", "string"],
             title="Failure list",
-            description=f"Or the path of a CSV in the folder {folder} of Airflow's workers, relative to it: a "
-            "failure CSV, or any file with a column of object URLs, or one URL a line.",
+            description=f"Or the path of a file in the folder {folder} of Airflow's workers, relative to "
+            "it: a failure CSV, or any CSV with a column of object URLs, or one URL a line.",
         ),
         "failure_classes": Param(
             list(DEFAULT_CLASSES),

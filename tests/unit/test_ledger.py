@@ -411,6 +411,16 @@ def test_old_versions_are_cleared_away(ledger):
     assert ledger.before("night 99").number == VERSIONS_KEPT + 2
 
 
+def test_states_are_told_of_the_objects_that_are_known(ledger):
+    assert ledger.states(["a.jpg"]) == {}
+    night(ledger, 1, ["a.jpg", "b.jpg", "c.jpg", "d.jpg"], failed=("b.jpg",), bad=("c.jpg",))
+    assert ledger.states(["a.jpg", "b.jpg", "c.jpg", "unknown"]) == {
+        "a.jpg": LedgerState.REGISTERED,
+        "b.jpg": LedgerState.FAILED,
+        "c.jpg": LedgerState.QUARANTINED,
+    }
+
+
 class TestSentAgain:
     """A run that sent some items once more, in retry rounds."""
 

@@ -81,10 +81,10 @@ def recall(folder: RunFolder, urls: Collection[str], key_of: Callable[[str], str
         CloudSyncError: A manifest is missing, or is not the one that was sent.
     """
     path = folder.path(ITEMS_NAME)
+    sent = list(items_with_urls(path, urls)) if path.is_file() else []
     index = read_index(folder)
-    if not path.is_file() or not index.is_of(folder):
+    if not sent or not index.is_of(folder):
         return []
-    sent = list(items_with_urls(path, urls))
     wanted = [url for item in sent for url in item.object_urls]
     table = ds.dataset(path).to_table(filter=ds.field("url").isin(pa.array(wanted, pa.string())))
     rows = {row["url"]: row for row in table.to_pylist()}

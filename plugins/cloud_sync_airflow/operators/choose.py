@@ -105,35 +105,32 @@ class ChooseOperator(StageOperator):
     ) -> list[RecalledItem]:
         """Return the items of these files: as they were sent, or if nothing tells that, as the list says."""
         items: list[RecalledItem] = []
-        missing = dict(wanted)
+        missing, taken = dict(wanted), set[str]()
         run_ids = {row.run_id for row in wanted.values() if row.run_id}
         for run in _run_folders(integration.name, run_ids):
             if not missing:
                 break
             for item in self._recalled(run, urls, missing):
-                items.append(item)
-                for key in item.keys:
-                    missing.pop(key, None)
+                # A file may stand in several items: in a given manifest, or in a group that has grown since.
+                if taken.isdisjoint(item.keys):
+                    taken.update(item.keys)
+                    items.append(item)
+            missing = {key: row for key, row in missing.items() if key not in taken}
         return items + list(_single_files(integration, urls, missing, left_out))
 
     def _recalled(
         self, run: RunFolder, urls: ObjectUrls, missing: Mapping[str, ListedFailure]
-    ) -> Iterator[RecalledItem]:
+    ) -> list[RecalledItem]:
         from cloud_sync.manifest.recall import recall
 
-        ours = dict(zip(urls.build_many(list(missing)), missing, strict=True))
+        ours = urls.build_many(list(missing))
         as_listed = [row.object_url for row in missing.values()]
         try:
             recalled = recall(run, {*ours, *as_listed}, urls.key_of)
         except CloudSyncError as error:
-            self.log.warning("Nothing can be recalled from the run folder: %s", error)
-            return
-        taken: set[str] = set()
-        for item in recalled:
-            # A file may stand in several items of a given manifest: the first is taken.
-            if taken.isdisjoint(item.keys):
-                taken.update(item.keys)
-                yield _written_as_ours(item, urls)
+            self.log.warning("Nothing can be recalled from a run: %s", error)
+            return []
+        return [_written_as_ours(item, urls) for item in recalled]
 
     def _log(self, file: str, rows: int, items: Sequence[RecalledItem], left_out: LeftOut) -> None:
         from cloud_sync.failures.choice import LEFT_OUT

@@ -21,6 +21,7 @@ from cloud_sync_airflow.operators.retry import SelectOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
 from tests.unit.failures.fakes import FakeStore as Contents
 from tests.unit.objects.fake_store import FakeStore as Listed
+from tests.unit.objects.fake_store import stored
 from tests.unit.registration.fakes import FakeEncord
 from tests.unit.registration.keys import ed25519_key
 from tests.unit.tables import an_integration
@@ -44,7 +45,7 @@ class Bucket(Listed):
             raise self.refusal
 
     def head(self, key: str) -> Any:
-        return self.contents.head(key)
+        return stored(key, self.contents.head(key).size_bytes)  # as it is listed
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         return self.contents.read_range(key, start, length)

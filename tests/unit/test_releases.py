@@ -220,7 +220,7 @@ def test_the_failures_of_a_manifest_that_ended_before_a_release_are_those_of_its
         run_id="night 2",
         url_base=URL_BASE,
         items_path=items,
-        manifests=[SettledManifest(n, f"m{n}", f"job {n}", day(2 + n)) for n in (0, 1)],
+        manifests=[SettledManifest(n, f"m{n}", f"late job {n}", day(2 + n)) for n in (0, 1)],
         failures=[SettledFailure(url(key), "corrupt", State.QUARANTINED) for key in ("a.jpg", "b.jpg")],
     )
     assert states(ledger) == {"a.jpg": "failed", "b.jpg": "quarantined"}

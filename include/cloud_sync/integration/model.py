@@ -29,6 +29,7 @@ from cloud_sync.integration.fields import (
 )
 from cloud_sync.integration.groups import GroupRule
 from cloud_sync.integration.metadata import Metadata
+from cloud_sync.integration.retry import Retry
 from cloud_sync.manifest.items import ItemType
 from cloud_sync.patterns import compiled_regex
 from cloud_sync.titles import KEY_FIELDS, check_template
@@ -175,6 +176,7 @@ class Integration(Section):
     """Template of the titles of single files. Fields: key, name, stem, extension, folder, and the named
     groups of metadata.from_key. Left out: Encord takes the file name."""
     upload: Upload = Upload()
+    retry: Retry = Retry()
     failures: Failures = Failures()
 
     @field_validator("title")

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloud_sync.errors import ConfigError, ManifestError
+from cloud_sync.errors import ManifestError
 from cloud_sync_airflow.operators.plan import resolve
 from cloud_sync_airflow.operators.settle_given import given_facts
-from cloud_sync_airflow.operators.stage import StageOperator, manifests_folder
+from cloud_sync_airflow.operators.stage import StageOperator, chosen_integration, manifests_folder
 from cloud_sync_airflow.upload_params import UploadOptions
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class CheckOperator(StageOperator):
 
         folder = self.run_folder(context)
         options = UploadOptions.of(context)
-        integration = options.applied_to(self._chosen(options.integration))
+        integration = options.applied_to(chosen_integration(self.integrations, options.integration))
         given: dict[str, Any] = {"file": options.path or PASTED, "findings": {}}
         try:
             manifest, ref = self._take(folder, options, integration, given)
@@ -60,18 +60,6 @@ class CheckOperator(StageOperator):
         write_target(folder, resolve(integration))
         self._log_size(folder, integration, manifest, ref.counts)
         return ref.to_json()
-
-    def _chosen(self, name: str) -> Integration:
-        from cloud_sync.integration import Integration
-
-        if name not in self.integrations:
-            known = ", ".join(sorted(self.integrations))
-            raise ConfigError(
-                f"there is no integration {name!r}." if name else "no integration is chosen.",
-                where="the form's field Integration",
-                remedy=f"Choose one of {known}." if known else "Write an integration file first.",
-            )
-        return Integration.model_validate(self.integrations[name])
 
     def _take(
         self, folder: RunFolder, options: UploadOptions, integration: Integration, given: dict[str, Any]

@@ -11,6 +11,7 @@ BENCHMARKS = (
     "bench_grouping",
     "bench_manifest",
     "bench_failures",
+    "bench_rounds",
     "bench_dag_parse",
 )
 

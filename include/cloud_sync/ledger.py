@@ -173,6 +173,17 @@ class Ledger:
             rows = engine.execute(HISTORIES).fetchall()
         return {url: FailureHistory(attempts, first) for url, attempts, first in rows}
 
+    def states(self, keys: Iterable[str]) -> dict[str, LedgerState]:
+        """Return the states of some objects, by their keys; objects that are not known have none."""
+        version = self.current()
+        if version is None:
+            return {}
+        with sql_engine(self.files.root) as engine:
+            engine.execute("CREATE TEMP TABLE wanted AS SELECT unnest($1::VARCHAR[]) AS key", [list(keys)])
+            _view(engine, "known", version.path)
+            rows = engine.execute("SELECT key, state FROM known SEMI JOIN wanted USING (key)").fetchall()
+        return {key: LedgerState(state) for key, state in rows}
+
     def commit(
         self,
         *,
@@ -181,6 +192,7 @@ class Ledger:
         items_path: Path,
         manifests: Iterable[SettledManifest],
         failures: Iterable[SettledFailure],
+        later: Sequence[Path] = (),
     ) -> LedgerVersion:
         """Write the next version from the one before this run, and make it the one in force.
 
@@ -193,15 +205,17 @@ class Ledger:
             items_path: Parquet with key, url, size_bytes, etag, last_modified, item_type, item_key, manifest.
             manifests: The manifests whose upload jobs have ended.
             failures: For each of their items that were not registered, the files at fault.
+            later: More such files, of what was sent again: an item in one of them is no longer that of the
+                files before it, and was tried once more.
         """
         with self.files.locked(LOCK_NAME):
-            return self._commit(run_id, url_base, items_path, manifests, failures)
+            return self._commit(run_id, url_base, [items_path, *later], manifests, failures)
 
     def _commit(
         self,
         run_id: str,
         url_base: str,
-        items_path: Path,
+        items_paths: Sequence[Path],
         manifests: Iterable[SettledManifest],
         failures: Iterable[SettledFailure],
     ) -> LedgerVersion:
@@ -211,7 +225,7 @@ class Ledger:
             _load(engine, manifests, failures)
             before = base.path if base else None
             released_path = self.files.verified(released) if released else None
-            counts = _write_version(engine, before, items_path, temporary, released_path)
+            counts = _write_version(engine, before, items_paths, temporary, released_path)
         return self._publish(
             {
                 "number": base.number + 1 if base else 1,
@@ -447,7 +461,7 @@ NEXT_VERSION = f"""
             item.item_key, item.item_type, item.state,
             ended.name AS manifest, ended.upload_job_id,
             CASE WHEN item.state = 'registered' AND known.state = 'registered' THEN known.attempts
-                 ELSE coalesce(earlier.attempts, 0) + 1 END::INTEGER AS attempts,
+                 ELSE coalesce(earlier.attempts, 0) + item.tries END::INTEGER AS attempts,
             item.failure_class,
             CASE WHEN item.state = 'registered' THEN known.first_failed_at
                  ELSE coalesce(earlier.first_failed_at, ended.finished_at) END AS first_failed_at,
@@ -460,7 +474,10 @@ NEXT_VERSION = f"""
         LEFT JOIN known ON known.key = item.key
         LEFT JOIN earlier ON earlier.key = item.key
         -- An old run that is settled once more has nothing to say about what happened since.
-        WHERE NOT coalesce(greatest(known.registered_at, known.last_failed_at) > ended.finished_at, false)
+        -- Nor has it anything new to say of what it has settled itself, if another run has settled meanwhile.
+        WHERE NOT coalesce(
+            known.last_failed_at > ended.finished_at OR known.registered_at >= ended.finished_at
+            OR (known.upload_job_id = ended.upload_job_id AND ended.upload_job_id <> ''), false)
     )
     -- A sent group is all that its item holds now; files that it has lost would be missed for ever.
     SELECT * FROM known
@@ -471,10 +488,27 @@ NEXT_VERSION = f"""
 """  # noqa: S608 (built from constants of this file)
 
 
+# What was sent again is little: the large table is read once, past a small one.
+SENT_AGAIN = """
+    CREATE TEMP TABLE again AS
+    SELECT
+        * EXCLUDE (place),
+        1 + count(*) OVER (PARTITION BY item_type, item_key, key) AS tries
+    FROM ({rounds})
+    QUALIFY row_number() OVER (PARTITION BY item_type, item_key, key ORDER BY place DESC) = 1
+"""
+ITEMS_AS_SENT_LAST = """
+    CREATE TEMP VIEW items AS
+    SELECT *, 1 AS tries FROM {first} ANTI JOIN again USING (item_type, item_key, key)
+    UNION ALL BY NAME
+    SELECT * FROM again
+"""
+
+
 def _write_version(
     engine: duckdb.DuckDBPyConnection,
     before: Path | None,
-    items_path: Path,
+    items_paths: Sequence[Path],
     target: Path,
     released: Path | None,
 ) -> dict[str, int]:
@@ -482,7 +516,7 @@ def _write_version(
         engine.execute(EMPTY_VERSION)
     else:
         _view(engine, "known", before)
-    _view(engine, "items", items_path)
+    _view_items(engine, *items_paths)
     if released is None:
         return _copy_version(engine, NEXT_VERSION, target)
     _load_releases(engine, released)
@@ -507,6 +541,19 @@ def _load_releases(engine: duckdb.DuckDBPyConnection, path: Path | None) -> None
         engine.execute(releases.NONE_RELEASED)
     else:
         _view(engine, "released", path)
+
+
+def _view_items(engine: duckdb.DuckDBPyConnection, first: Path, *later: Path) -> None:
+    """Make `items`: each as it was sent last, with how often it was sent."""
+    if not later:
+        engine.execute(f"CREATE TEMP VIEW items AS SELECT *, 1 AS tries FROM {parquet([first])}")  # noqa: S608
+        return
+    rounds = " UNION ALL BY NAME ".join(
+        f"SELECT *, {place} AS place FROM {parquet([path])}"  # noqa: S608 (paths are quoted)
+        for place, path in enumerate(later)
+    )
+    engine.execute(SENT_AGAIN.format(rounds=rounds))
+    engine.execute(ITEMS_AS_SENT_LAST.format(first=parquet([first])))
 
 
 def _view(engine: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:

@@ -93,6 +93,7 @@ def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
             "jobs_in_flight": 4,
         },
         "alerts": (),
+        "retry": {"rounds": 2, "first_wait": "30s", "longest_wait": "900s", "items_per_manifest": 100},
         "failures": {"fail_at_count": None, "fail_at_share": 0.5, "diagnosis_requests": 20_000},
     }
 

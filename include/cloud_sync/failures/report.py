@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from cloud_sync.failures.choice import LEFT_OUT
 from cloud_sync.failures.failure_csv import CSV_NAME, JSONL_NAME
 from cloud_sync.failures.model import Failure
 from cloud_sync.failures.settle import Settlement
@@ -33,6 +34,8 @@ class RunFacts:
         given: What is known of the manifest that a person gave; None for a sync. It has `file` and
             `findings` (how many of each level), if it could be read also `format`, `items` and `files`, and
             if it was refused `error`.
+        retried: What is known of the failure list whose items were sent again; None for other runs. It has
+            `list`, `rows`, `items` and `files` (of what was sent), and `left_out` (by reason, with examples).
     """
 
     integration: str
@@ -45,6 +48,7 @@ class RunFacts:
     started_at: str
     finished_at: str
     given: Mapping[str, Any] | None = None
+    retried: Mapping[str, Any] | None = None
 
 
 def make_report(
@@ -72,6 +76,7 @@ def make_report(
         "registered": settlement.registered,
         "already_registered": settlement.already_registered + known,
         "registered_by_type": {kind: asdict(tally) for kind, tally in settlement.by_type.items()},
+        "retry_rounds": [asdict(one) for one in settlement.rounds],
         "failed": settlement.failed,
         "failed_files": len(settlement.failures),
         "quarantined": quarantined_items(facts.plan),
@@ -82,8 +87,9 @@ def make_report(
     del report["plan"]
     files = {**FILES, "plan": PLAN_NAME} if facts.given is None else {**FILES, "findings": FINDINGS_NAME}
     report["files"] = {name: str(folder.path(file)) for name, file in files.items()}
-    if facts.given is None:
-        del report["given"]
+    for name in ("given", "retried"):
+        if report[name] is None:
+            del report[name]
     folder.write_json(REPORT_NAME, report)
     return report
 
@@ -139,6 +145,11 @@ def summary(report: Mapping[str, Any]) -> str:
                 f"      {kind:<16}{tally['items']:>9,} items, {tally['files']:,} files"
                 for kind, tally in report["registered_by_type"].items()
             ),
+            *(
+                f"  retry round {one['number']:<8}{one['sent']:>9,} items sent again, "
+                f"{one['registered']:,} registered"
+                for one in report["retry_rounds"]
+            ),
             f"  failed              {report['failed']:>9,} items",
         ]
     if report["waiting"]:
@@ -162,6 +173,14 @@ def summary(report: Mapping[str, Any]) -> str:
 
 def _source(report: Mapping[str, Any]) -> list[str]:
     """Return the line about where the run's items came from: a listing, or a manifest that was given."""
+    if retried := report.get("retried"):
+        return [
+            f"  failure list        {retried['rows']:>9,} rows: {retried['list']}",
+            *(
+                f"  left out            {one['files']:>9,} files: {LEFT_OUT[reason]}"
+                for reason, one in retried["left_out"].items()
+            ),
+        ]
     if (given := report.get("given")) is None:
         listed = report["listed"]
         return [

@@ -50,7 +50,7 @@ def judge(
     """Judge a run.
 
     It has failed if the build never finished, a manifest never got an outcome, an upload job was refused or
-    cancelled, nothing of all that was sent is registered, or a threshold is reached.
+    cancelled and left items behind, nothing of all that was sent is registered, or a threshold is reached.
 
     Args:
         plan: What was planned.
@@ -114,7 +114,7 @@ def _unanswered(plan: Sequence[PlanRow], settlement: Settlement) -> Reasons:
 def _bad_jobs(settlement: Settlement, failures_csv: str, runs_again: bool) -> Reasons:
     jobs = [outcome.status for _, outcome in settlement.ended]
     failed, cancelled = jobs.count("failed"), jobs.count("cancelled")
-    if failed or cancelled:
+    if settlement.broken_jobs:
         later = "the next run tries again" if runs_again else "upload once more"
         yield (
             f"{failed} upload jobs were refused, {cancelled} cancelled.",

@@ -24,6 +24,7 @@ from cloud_sync.integration.model import (
     Upload,
     is_uuid,
 )
+from cloud_sync.integration.retry import Retry
 from cloud_sync.integration.schema import json_schema, write_json_schema
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Integration",
     "LoadedIntegrations",
     "Metadata",
+    "Retry",
     "Select",
     "Storage",
     "Table",

@@ -30,6 +30,7 @@ from cloud_sync.integration.fields import (
 )
 from cloud_sync.integration.groups import GroupRule
 from cloud_sync.integration.metadata import Metadata
+from cloud_sync.integration.retry import Retry
 from cloud_sync.manifest.items import ItemType
 from cloud_sync.patterns import compiled_regex
 from cloud_sync.titles import KEY_FIELDS, check_template
@@ -178,6 +179,7 @@ class Integration(Section):
     upload: Upload = Upload()
     alerts: tuple[AlertChannel, ...] = ()
     """Who is told when a run or a task fails: by email, in Slack, or by a webhook. Left out: nobody."""
+    retry: Retry = Retry()
     failures: Failures = Failures()
 
     @field_validator("title")

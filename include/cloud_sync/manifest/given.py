@@ -149,15 +149,15 @@ def write_given(folder: RunFolder, manifest: ReadManifest, findings: Sequence[Fi
         ManifestError: An item cannot be written.
     """
     with (
-        _writing(folder, REGISTER_NAME, REGISTER_SCHEMA) as files,
-        _writing(folder, METADATA_NAME, METADATA_SCHEMA) as described,
+        writing_table(folder, REGISTER_NAME, REGISTER_SCHEMA) as files,
+        writing_table(folder, METADATA_NAME, METADATA_SCHEMA) as described,
     ):
         for start, items in _batches(manifest.items):
             # Shows that they can be written, and that no text in them is half a character.
             encode_manifest(items, skip_duplicate_urls=True)
             files.write_table(_files_table(items, start))
             described.write_table(_metadata_table(items, start))
-    rows = _plan_rows(manifest.items)
+    rows = plan_rows(manifest.items, GIVEN)
     folder.write_json(SUMMARY_NAME, [asdict(row) for row in rows])
     count = sum(row.objects for row in rows)
     folder.write_json(GIVEN_NAME, asdict(_given(manifest, findings, count)))
@@ -181,7 +181,8 @@ def _overruled() -> tuple[Finding, ...]:
 
 
 @contextmanager
-def _writing(folder: RunFolder, name: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+def writing_table(folder: RunFolder, name: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Give a writer of a Parquet file that appears whole or not at all."""
     with folder.writing(name) as path, pq.ParquetWriter(path, schema, compression="snappy") as writer:
         yield writer
 
@@ -217,8 +218,8 @@ def _metadata_table(items: Sequence[Item], start: int) -> pa.Table:
     columns = [
         [_item_key(number) for number in range(start, start + len(items))],
         [_title(item) for item in items],
-        [_json(item.client_metadata) for item in items],
-        [_json(item.video_metadata) for item in items],
+        [as_json(item.client_metadata) for item in items],
+        [as_json(item.video_metadata) for item in items],
     ]
     return pa.table([pa.array(column, pa.string()) for column in columns], schema=METADATA_SCHEMA)
 
@@ -233,11 +234,13 @@ def _title(item: Item) -> str | None:
     return short_title(name) or (name if short_title(url) else None)
 
 
-def _json(value: Any) -> str | None:
+def as_json(value: Any) -> str | None:
+    """Return metadata as text, as the build stage reads it; None of none."""
     return None if value is None else msgspec.json.encode(value).decode()
 
 
-def _plan_rows(items: Sequence[Item]) -> list[PlanRow]:
+def plan_rows(items: Sequence[Item], reason: str) -> list[PlanRow]:
+    """Return the summary of a plan that sends all these items for one reason."""
     counts: Counter[ItemType] = Counter()
     files: Counter[ItemType] = Counter()
     examples: defaultdict[ItemType, list[str]] = defaultdict(list)
@@ -247,7 +250,7 @@ def _plan_rows(items: Sequence[Item]) -> list[PlanRow]:
         if counts[item.item_type] <= EXAMPLES:
             examples[item.item_type].append(without_secrets(item.object_urls[0]))
     return [
-        PlanRow("register", kind, GIVEN, files[kind], 0, tuple(examples[kind]), count)
+        PlanRow("register", kind, reason, files[kind], 0, tuple(examples[kind]), count)
         for kind, count in sorted(counts.items())
     ]
 

@@ -26,12 +26,14 @@ PLAN_ONLY = "plan"
 
 SENT_ACTIONS = frozenset({"register", "retry"})
 
-# The reason of what a person gave, instead of a plan.
+# The reasons of what a person gave, instead of a plan: a manifest, or a failure list.
 GIVEN = "given"
+ASKED_FOR = "asked_for"
 
 # What a person reads for each reason in the plan.
 REASONS: Mapping[str, str] = {
     GIVEN: "stands in the given manifest",
+    ASKED_FOR: "failed before, and is asked for by the failure list",
     "new": "new since the last run",
     "failed_before": "failed before for a passing reason",
     "changed_since_failure": "failed before, and the object has changed since",

@@ -10,7 +10,7 @@ import pytest
 from cloud_sync.failures.accounting import Tally
 from cloud_sync.failures.report import CAUSES_IN_LOG, RunFacts, failures_by_cause, summary
 from cloud_sync.failures.report import make_report as report_with
-from cloud_sync.failures.settle import Settlement
+from cloud_sync.failures.settle import RoundTally, Settlement
 from cloud_sync.failures.verdict import RunFailed, check_verdict
 from cloud_sync.integration import Failures
 from cloud_sync.manifest.model import ManifestEntry
@@ -79,6 +79,7 @@ def settlement() -> Settlement:
         already_registered=1,
         by_type={"image": Tally(6, 6), "image_group": Tally(2, 2400)},
         failed=2,
+        rounds=[RoundTally(1, 5, 3)],
         failures=[failure(object_url=f"https://b/{n}.jpg") for n in range(7)]
         + [failure(object_url="https://b/x.jpg", reason="Gone.", failure_class="missing", remedy="Nothing.")],
     )
@@ -135,6 +136,7 @@ def test_the_report_says_it_all(folder):
             "image": {"items": 6, "files": 6},
             "image_group": {"items": 2, "files": 2400},
         },
+        "retry_rounds": [{"number": 1, "sent": 5, "registered": 3}],
         "failed": 2,
         "failed_files": 8,
         "quarantined": 1,
@@ -198,6 +200,7 @@ def test_the_summary_in_the_log(folder):
             "  already registered          1 items",
             "      image                   6 items, 6 files",
             "      image_group             2 items, 2,400 files",
+            "  retry round 1               5 items sent again, 3 registered",
             "  failed                      2 items",
             "  7 x corrupt: The object is empty. Upload it again, or delete it.",
             *[f"      https://b/{n}.jpg" for n in range(5)],

@@ -40,7 +40,8 @@ def items_to_retry(
     sendings = (read_sendings(folder) or [])[:of_round]
     if not any(sending.ended for sending in sendings):
         return []
-    refused = [one for one in account(sendings, encord_folder).refused if _may_be_retried(one)]
+    found = account(sendings, encord_folder, believe_done=True)
+    refused = [one for one in found.refused if _may_be_retried(one)]
     if not refused:
         return []
     looked_at = [suspects(one, parse_url, attempts=1) for one in refused]

@@ -46,7 +46,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "storage": {"prefix": "strict/"},
         "target": {"dataset": "Strict"},
         "upload": {"ignore_errors": False},
-        "retry": {"first_wait": "30s"},
+        "retry": {"first_wait": "1s"},
     },
     "bulk": {
         "storage": {"prefix": "bulk/"},

@@ -11,7 +11,9 @@ of a group any more. The log of `choose` and `report.json` say what was left out
 left out as well.
 
 **The ledger** is that of the integration's sync: what is registered here is not sent by the next sync, and
-what fails again has one attempt more. A sync may run at the same time.
+what fails again has one attempt more. A sync may settle at the same time, and nothing is lost. But do not
+retry what a sync is registering at that moment: two upload jobs can each find that the dataset has not got a
+URL yet.
 
 **Every URL has to be of the integration's bucket.** With any other nothing is sent, and the error names them.
 """

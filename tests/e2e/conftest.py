@@ -42,6 +42,12 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "linked": {"target": {"dataset": "Without a folder"}, "upload": {"items_per_manifest": 50}},
     "uploads": {"storage": {"prefix": "uploads/"}, "target": {"dataset": "Uploads"}},
     "cleared": {"storage": {"prefix": "cleared/"}, "target": {"dataset": "Cleared"}},
+    "strict": {
+        "storage": {"prefix": "strict/"},
+        "target": {"dataset": "Strict"},
+        "upload": {"ignore_errors": False},
+        "retry": {"first_wait": "1s"},
+    },
     "bulk": {
         "storage": {"prefix": "bulk/"},
         "target": {"connection_id": "e2e_slow_encord", "dataset": "Bulk", "encord_integration": None},
@@ -76,6 +82,12 @@ class Bench:
         self.stack.api.unpause("upload_manifest")
         return self.end(run)
 
+    def retry(self, **form: Any) -> DagRun:
+        """Trigger `retry_failures`, wait for its end and return it."""
+        run = self.stack.api.trigger("retry_failures", form)
+        self.stack.api.unpause("retry_failures")
+        return self.end(run)
+
     def end(self, run: DagRun) -> DagRun:
         """Wait for a run's end and return it."""
         return self.stack.api.wait_for_run(run, RUN_TIMEOUT_S, each_poll=lambda _: self.stack.check())
@@ -86,7 +98,8 @@ class Bench:
 
     def run_folder(self, run: DagRun) -> Path:
         """Return the run folder of a run."""
-        name = "_uploads" if run.dag_id == "upload_manifest" else run.dag_id.removeprefix("sync__")
+        by_hand = {"upload_manifest": "_uploads", "retry_failures": "_retries"}
+        name = by_hand.get(run.dag_id, run.dag_id.removeprefix("sync__"))
         return self.stack.places.state / "runs" / name / safe_name(run.run_id)
 
     def report(self, run: DagRun) -> RunReport:
@@ -145,7 +158,7 @@ def prepare_datasets(stack: Stack, slow: DatasetService) -> None:
     from encord.orm.dataset import StorageLocation
 
     stack.encord().create_dataset("Without a folder", StorageLocation.AWS, create_backing_folder=False)
-    for title in ("Cleared", "Uploads"):
+    for title in ("Cleared", "Uploads", "Strict"):
         stack.encord().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)
     for title in ("Bulk", "Killed"):
         slow.client().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)
@@ -159,7 +172,7 @@ def write_integrations(folder: Path) -> None:
     for name, changes in VARIANTS.items():
         variant = {**base, "name": name}
         for section, fields in changes.items():
-            variant[section] = {**variant[section], **fields}
+            variant[section] = {**variant.get(section, {}), **fields}
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(variant))
     (folder / "broken.yaml").write_text(BROKEN_FILE)
 

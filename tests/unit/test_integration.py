@@ -140,6 +140,25 @@ def test_what_is_no_share(tmp_path, text):
     )
 
 
+@pytest.mark.parametrize(
+    ("retry", "problem"),
+    [
+        ("{first_wait: 20m}", "line 4, retry: longest_wait is shorter than first_wait"),
+        ("{longest_wait: 7h}", "line 4, retry: longest_wait is more than 6h"),
+        ("{rounds: 6}", "line 4, retry.rounds: "),
+        ("{items_per_manifest: 0}", "line 4, retry.items_per_manifest: "),
+    ],
+)
+def test_retry_rounds_have_limits(tmp_path, retry, problem):
+    error = error_of(write(tmp_path, f"{MINIMAL}retry: {retry}\n"))
+    assert error.startswith(f"{tmp_path}/one.yaml, {problem}")
+
+
+def test_retry_rounds_at_their_limits(tmp_path):
+    text = f"{MINIMAL}retry: {{rounds: 5, first_wait: 6h, longest_wait: 6h, items_per_manifest: 10000}}\n"
+    assert load_integration(write(tmp_path, text)).retry.rounds == 5
+
+
 @pytest.mark.parametrize("schedule", ["0 2 * * *", "*/5 * * * *", "0 0 1 jan mon", "0 0 l * *", "0 0 * * 7"])
 def test_schedules_that_airflow_runs(tmp_path, schedule):
     assert load_integration(write(tmp_path, f"{MINIMAL}schedule: '{schedule}'\n")).schedule == schedule

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import chain, islice
 
 from cloud_sync.failures.accounting import FolderReader, RefusedItem
-from cloud_sync.failures.diagnose import ObjectReader, diagnose
+from cloud_sync.failures.diagnose import REQUESTS_AT_MOST, ObjectReader, open_and_diagnose
 from cloud_sync.failures.model import FailureClass
 from cloud_sync.failures.sendings import account, read_sendings
 from cloud_sync.failures.settle import suspects
@@ -24,6 +24,7 @@ def items_to_retry(
     parse_url: Callable[[str], str],
     open_reader: Callable[[], ObjectReader],
     encord_folder: FolderReader,
+    diagnosis_requests: int = REQUESTS_AT_MOST,
 ) -> list[SentItem]:
     """Return the items that were refused although all their files look healthy, as they stand last.
 
@@ -36,15 +37,19 @@ def items_to_retry(
         parse_url: Turns an object URL into its key; a CloudSyncError if it is not of the bucket.
         open_reader: Opens the object store; called only if something was refused.
         encord_folder: Read only if the counts leave a doubt.
+        diagnosis_requests: How many requests may be made to find out what is wrong with the failed files.
     """
     sendings = (read_sendings(folder) or [])[:of_round]
     if not any(sending.ended for sending in sendings):
         return []
-    refused = [one for one in account(sendings, encord_folder).refused if _may_be_retried(one)]
+    found = account(sendings, encord_folder, believe_done=True)
+    refused = [one for one in found.refused if _may_be_retried(one)]
     if not refused:
         return []
     looked_at = [suspects(one, parse_url, attempts=1) for one in refused]
-    diagnoses = iter(diagnose(open_reader(), chain.from_iterable(looked_at)))
+    diagnoses = iter(
+        open_and_diagnose(open_reader, chain.from_iterable(looked_at), requests_at_most=diagnosis_requests)
+    )
     chosen = []
     for one, of_item in zip(refused, looked_at, strict=True):
         classes = {diagnosis.failure_class for diagnosis in islice(diagnoses, len(of_item))}

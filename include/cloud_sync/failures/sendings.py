@@ -92,14 +92,19 @@ def read_sendings(folder: RunFolder) -> list[Sending] | None:
     return [_sending(folder, number, one) for number, one in enumerate([index, *read_rounds(folder)])]
 
 
-def account(sendings: Sequence[Sending], encord_folder: FolderReader) -> Account:
+def account(
+    sendings: Sequence[Sending], encord_folder: FolderReader, *, believe_done: bool = False
+) -> Account:
     """Say of every item of the ended manifests whether it is registered; link those that are, if in doubt.
 
     Args:
         sendings: What was sent, in order.
         encord_folder: Read only if the counts leave a doubt.
+        believe_done: As of `refused_items`.
     """
-    refused = [refused_items(one.items_path, one.ended, encord_folder) for one in sendings]
+    refused = [
+        refused_items(one.items_path, one.ended, encord_folder, believe_done=believe_done) for one in sendings
+    ]
     registered = [
         one.items - sum(each.item is not None for each in of_one)
         for one, of_one in zip(sendings, refused, strict=True)

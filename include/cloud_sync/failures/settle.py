@@ -20,6 +20,7 @@ from cloud_sync.failures.model import MAY_PASS, Diagnosis, Failure, FailureClass
 from cloud_sync.failures.sendings import Account, Sending, account, read_sendings
 from cloud_sync.ledger import FailureHistory, Ledger, LedgerState, SettledFailure, SettledManifest
 from cloud_sync.manifest.model import ManifestEntry
+from cloud_sync.registration.model import Outcome
 from cloud_sync.run_folder import RunFolder
 
 # The classes of files that look as they should: nobody knows then which file of a group is at fault.
@@ -72,10 +73,10 @@ class Settlement:
         return sum(entry.items for entry in self.waiting)
 
     @property
-    def broken_jobs(self) -> int:
+    def broken_jobs(self) -> list[Outcome]:
         """Upload jobs that were refused or cancelled and left items behind for no reason of their own."""
-        bad = [entry.number for entry, outcome in self.ended if outcome.status != "done"]
-        return sum(number not in self.healed for number in bad)
+        bad = [outcome for _, outcome in self.ended if outcome.status != "done"]
+        return [outcome for outcome in bad if outcome.manifest_number not in self.healed]
 
 
 @dataclass(frozen=True, slots=True)

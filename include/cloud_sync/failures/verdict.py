@@ -112,9 +112,9 @@ def _unanswered(plan: Sequence[PlanRow], settlement: Settlement) -> Reasons:
 
 
 def _bad_jobs(settlement: Settlement, failures_csv: str, runs_again: bool) -> Reasons:
-    jobs = [outcome.status for _, outcome in settlement.ended]
+    jobs = [outcome.status for outcome in settlement.broken_jobs]
     failed, cancelled = jobs.count("failed"), jobs.count("cancelled")
-    if settlement.broken_jobs:
+    if jobs:
         later = "the next run tries again" if runs_again else "upload once more"
         yield (
             f"{failed} upload jobs were refused, {cancelled} cancelled.",

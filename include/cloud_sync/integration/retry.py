@@ -11,6 +11,8 @@ from cloud_sync.encord_limits import ITEMS_AT_ONE_TIME
 from cloud_sync.integration.fields import Duration, Section
 
 MOST_ROUNDS = 5
+# The task that waits has 12 hours, and work to do besides.
+MOST_WAIT = timedelta(hours=6)
 
 
 class Retry(Section):
@@ -21,7 +23,7 @@ class Retry(Section):
     first_wait: Duration = timedelta(seconds=30)
     """Longest wait before the first round; it doubles with each round. Each wait is drawn from 0 to that."""
     longest_wait: Duration = timedelta(minutes=15)
-    """Longest wait before any round."""
+    """Longest wait before any round, up to 6h."""
     items_per_manifest: int = Field(default=100, ge=1, le=ITEMS_AT_ONE_TIME, strict=True)
     """Items in one manifest of a round. Grows by itself when very many items are sent again."""
 
@@ -29,4 +31,8 @@ class Retry(Section):
     def _waits_grow(self) -> Self:
         if self.longest_wait < self.first_wait:
             raise ValueError("longest_wait is shorter than first_wait: make it at least as long")
+        if self.longest_wait > MOST_WAIT:
+            raise ValueError(
+                "longest_wait is more than 6h: make it shorter, the next run tries again as well"
+            )
         return self

@@ -121,7 +121,10 @@ class ChooseOperator(StageOperator):
                     taken.update(item.keys)
                     items.append(item)
             missing = {key: row for key, row in missing.items() if key not in taken}
-        return items + list(_single_files(integration, urls, missing, left_out))
+        made_up = list(_single_files(integration, urls, missing, left_out))
+        if made_up:
+            self.log.info("%s items stand in no run folder: made up from the list", f"{len(made_up):,}")
+        return items + made_up
 
     def _recalled(
         self, run: RunFolder, urls: ObjectUrls, missing: Mapping[str, ListedFailure]

@@ -78,6 +78,7 @@ class SelectOperator(StageOperator):
             parse_url=self.frozen_urls(folder).parse,
             open_reader=lambda: open_store(integration),
             encord_folder=TargetFolder(integration, read_target(folder)),
+            diagnosis_requests=integration.failures.diagnosis_requests,
         )
         index = self._rebuild(folder, integration, items)
         manifests = chain.from_iterable(one.manifests for one in [read_index(folder), *read_rounds(folder)])

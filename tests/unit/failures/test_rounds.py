@@ -65,9 +65,16 @@ def test_what_a_person_cancelled_is_left_alone_and_so_is_what_was_never_sent(tmp
     assert chosen(run) == [(1, "b.jpg")]
 
 
-def test_the_folder_is_asked_where_counts_leave_a_doubt(tmp_path):
+def test_what_a_job_skipped_as_duplicates_costs_no_look_into_the_folder(tmp_path):
+    run = RunWithRounds(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
+    run.outcome(0, made=0, done=2, failed=1, unit_errors=(error("b.jpg"),))
+    assert chosen(run) == [(0, "b.jpg")]
+    assert run.encord.reads == 0
+
+
+def test_the_folder_is_asked_where_a_job_refused_more_than_it_names(tmp_path):
     run = RunWithRounds(tmp_path, ["a.jpg", "b.jpg"])
-    run.outcome(0, done=0)
+    run.outcome(0, done=0, failed=1)
     run.encord.held = held("a.jpg")
     assert chosen(run) == [(0, "b.jpg")]
 

@@ -152,7 +152,7 @@ def test_a_job_that_failed_as_a_whole_is_healed_by_a_round(tmp_path):
     run.encord.held = held("b.jpg", "c.jpg")
     result = run.settle()
     assert counts(result) == (2, 0, 1, 0)
-    assert result.broken_jobs == 0
+    assert result.broken_jobs == []
     assert judge([], result, Failures(), failures_csv="failures.csv").verdict is Verdict.OK_WITH_QUARANTINE
     assert run.ledger_rows()["b.jpg"] == ("registered", "0001", "job 1", 2)
 
@@ -165,7 +165,7 @@ def test_a_cancelled_job_stays_one_whatever_the_rounds_of_others_did(tmp_path):
     run.outcome(2)
     result = run.settle()
     assert counts(result) == (2, 0, 1, 0)
-    assert result.broken_jobs == 1
+    assert [outcome.status for outcome in result.broken_jobs] == ["cancelled"]
     assert judge([], result, Failures(), failures_csv="failures.csv").verdict is Verdict.FAILED
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cloud_sync.ledger import Ledger, LedgerState, LedgerVersion, SettledFailure, SettledManifest
-from cloud_sync.planning.model import GIVEN, REASONS, read_plan_rows
+from cloud_sync.planning.model import ASKED_FOR, GIVEN, REASONS, read_plan_rows
 from cloud_sync.planning.plan import Plan, make_plan
 from cloud_sync.run_folder import RunFolder
 from tests.unit.tables import LONG_AGO, URL_BASE, an_integration, an_object, write_items, write_listing
@@ -107,7 +107,8 @@ OF_METADATA = {"sidecar", "sidecar_missing", "bad_metadata"}
 
 def test_every_reason_has_been_shown():
     assert {reason for reason, *_ in [*ONE_BY_ONE, *KNOWN]} == set(REASONS) - OF_GROUPS - OF_METADATA - {
-        GIVEN
+        GIVEN,
+        ASKED_FOR,
     }
 
 

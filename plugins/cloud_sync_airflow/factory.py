@@ -18,6 +18,7 @@ from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
 from cloud_sync_airflow.params import sync_params
 from cloud_sync_airflow.retry import CloudSyncRetryPolicy
+from cloud_sync_airflow.settings import register_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +81,7 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
         plan = PlanOperator(task_id="plan", listing=listing.output, **timed).as_setup()
         build = BuildOperator(task_id="build", plan=plan.output, **timed)
         register = RegisterOperator.partial(
-            task_id="register", map_index_template="{{ task.label }}", **settings
+            task_id="register", map_index_template="{{ task.label }}", pool=register_pool(), **settings
         ).expand(shard=build.output)
         settle = SettleOperator(task_id="settle", outlets=[dataset_asset(integration)], **timed)
         register >> settle.as_teardown(setups=plan, on_failure_fail_dagrun=True)

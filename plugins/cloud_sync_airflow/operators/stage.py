@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+
+from cloud_sync_airflow.settings import manifests_folder, state_folder, tables_folder
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -19,36 +19,13 @@ if TYPE_CHECKING:
     from cloud_sync.registration.model import Target
     from cloud_sync.run_folder import RunFolder
 
+__all__ = ["StageOperator", "manifests_folder", "open_store", "state_folder", "tables_folder"]
+
 # Beside the folders of integrations, whose names never begin so.
 UPLOADS_FOLDER = "_uploads"
 
 FROZEN_NAME = "integration.json"
 URLS_NAME = "urls.json"
-
-
-def state_folder() -> Path:
-    """Return the folder of run folders and ledgers: `[cloud_sync] state_folder`."""
-    from airflow.configuration import conf
-
-    home = os.environ.get("AIRFLOW_HOME", "~/airflow")
-    configured = conf.get("cloud_sync", "state_folder", fallback=None) or f"{home}/cloud_sync"
-    return Path(configured).expanduser()
-
-
-def tables_folder() -> Path:
-    """Return the folder of metadata tables: `[cloud_sync] tables_folder`, or in the state folder."""
-    from airflow.configuration import conf
-
-    configured = conf.get("cloud_sync", "tables_folder", fallback=None)
-    return Path(configured).expanduser() if configured else state_folder() / "tables"
-
-
-def manifests_folder() -> Path:
-    """Return the folder of manifests to upload: `[cloud_sync] manifests_folder`, or in the state folder."""
-    from airflow.configuration import conf
-
-    configured = conf.get("cloud_sync", "manifests_folder", fallback=None)
-    return Path(configured).expanduser() if configured else state_folder() / "manifests"
 
 
 def open_store(integration: Integration) -> ObjectStore:

@@ -57,6 +57,17 @@ def test_a_run_is_triggered_with_its_params() -> None:
     assert body == {"logical_date": None, "conf": {"mode": "plan"}, "dag_run_id": "r"}
 
 
+def test_a_pool_is_made_once_and_counts_tasks_that_wait() -> None:
+    airflow = FakeAirflow({"pools": {}})
+    api(airflow).make_pool("p", 3, "why")
+    body = json.loads(airflow.requests[-1].content)
+    assert body == {"name": "p", "slots": 3, "description": "why", "include_deferred": True}
+    airflow.answers["pools/p"] = body
+    made = len(airflow.requests)
+    api(airflow).make_pool("p", 3, "why")
+    assert [one.method for one in airflow.requests[made:] if "pools" in one.url.path] == ["GET"]
+
+
 def test_every_page_of_task_instances_is_read() -> None:
     rows = [
         {

@@ -88,6 +88,8 @@ def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
             "ignore_errors": True,
             "skip_duplicate_urls": True,
             "jobs_in_flight": 4,
+            "stop_after_manifests": 3,
+            "stop_at_share": "90%",
         },
     }
 
@@ -114,6 +116,24 @@ def test_values_are_read_as_a_person_means_them(tmp_path):
 def test_durations(tmp_path, text, seconds):
     path = write(tmp_path, f"{MINIMAL}select: {{minimum_age: '{text}'}}\n")
     assert load_integration(path).select.minimum_age == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "share", "written"),
+    [
+        ("90%", 0.9, "90%"),
+        ("0.5", 0.5, "50%"),
+        ("1", 1.0, "100%"),
+        ("' 12.5 % '", 0.125, "12.5%"),
+        ("7%", 0.07, "7%"),
+    ],
+)
+def test_shares(tmp_path, text, share, written):
+    integration = load_integration(write(tmp_path, f"{MINIMAL}upload: {{stop_at_share: {text}}}\n"))
+    dumped = integration.model_dump(mode="json")
+    assert integration.upload.stop_at_share == share
+    assert dumped["upload"]["stop_at_share"] == written
+    assert Integration.model_validate(dumped) == integration
 
 
 @pytest.mark.parametrize("schedule", ["0 2 * * *", "*/5 * * * *", "0 0 1 jan mon", "0 0 l * *", "0 0 * * 7"])
@@ -254,6 +274,13 @@ BAD_FIELDS = [
     ("upload: {items_per_manifest: 10001}", "line 4, upload.items_per_manifest: ", "equal to 10000"),
     ("upload: {items_per_manifest: true}", "line 4, upload.items_per_manifest: ", "valid integer"),
     ("upload: {ignore_errors: 'false'}", "line 4, upload.ignore_errors: ", "valid boolean"),
+    ("upload: {stop_after_manifests: -1}", "line 4, upload.stop_after_manifests: ", "equal to 0"),
+    ("upload: {stop_at_share: 101%}", "line 4, upload.stop_at_share: ", "over 0% and at most 100%"),
+    ("upload: {stop_at_share: 0}", "line 4, upload.stop_at_share: ", "90% or 0.9"),
+    ("upload: {stop_at_share: 90}", "line 4, upload.stop_at_share: ", "90% or 0.9"),
+    ("upload: {stop_at_share: true}", "line 4, upload.stop_at_share: ", "90% or 0.9"),
+    ("upload: {stop_at_share: .nan}", "line 4, upload.stop_at_share: ", "90% or 0.9"),
+    ("upload: {stop_at_share: most}", "line 4, upload.stop_at_share: ", "90% or 0.9"),
     ("upload: {jobs_in_flight: 65}", "line 4, upload.jobs_in_flight: ", "less than or equal to 64"),
 ]
 

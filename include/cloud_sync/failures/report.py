@@ -13,6 +13,7 @@ from cloud_sync.failures.model import Failure
 from cloud_sync.failures.settle import Settlement
 from cloud_sync.manifest.model import FINDINGS_NAME
 from cloud_sync.planning.model import PLAN_NAME, PLAN_ONLY, REASONS, SENT_ACTIONS, PlanRow
+from cloud_sync.registration.model import tripped
 from cloud_sync.run_folder import RunFolder
 
 REPORT_NAME = "report.json"
@@ -91,6 +92,8 @@ def make_report(folder: RunFolder, facts: RunFacts, settlement: Settlement) -> d
         "waiting": planned if settlement.unbuilt else settlement.waiting_items,
         "failures_by_cause": failures_by_cause(settlement.failures),
     }
+    if stopped := tripped(folder):
+        report["stopped"] = str(stopped)
     del report["plan"]
     files = {**FILES, "plan": PLAN_NAME} if facts.given is None else {**FILES, "findings": FINDINGS_NAME}
     report["files"] = {name: str(folder.path(file)) for name, file in files.items()}
@@ -140,6 +143,8 @@ def summary(report: Mapping[str, Any]) -> str:
             ),
             f"  failed              {report['failed']:>9,} items",
         ]
+    if "stopped" in report:
+        lines.append(f"  stopped: {report['stopped']}")
     if report["waiting"]:
         lines.append(f"  never answered for  {report['waiting']:>9,} items: see the failed tasks of this run")
     for cause in report["failures_by_cause"]:
@@ -173,7 +178,10 @@ def check_verdict(report: Mapping[str, Any]) -> None:
     """
     if report["verdict"] != Verdict.FAILED:
         return
-    if report["waiting"] or not report["manifests"]:
+    if "stopped" in report:
+        why = report["stopped"]
+        remedy = f"See {report['files']['failures_csv']}; remove the cause, then trigger a new run."
+    elif report["waiting"] or not report["manifests"]:
         why = f"{report['waiting']:,} items were never answered for."
         remedy = "Look at the failed tasks of this run, then clear them; what is registered is skipped."
     elif report["jobs"]["failed"] or report["jobs"]["cancelled"]:

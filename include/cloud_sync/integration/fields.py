@@ -23,6 +23,7 @@ from cloud_sync.errors import ConfigError
 MAX_DURATION = timedelta(days=3650)
 MAX_SIZE_BYTES = 1 << 60
 DURATION = re.compile(r"(?P<count>[0-9]{1,9})\s*(?P<unit>[smhd])")
+PERCENT = re.compile(r"(?P<percent>[0-9]{1,3}(\.[0-9]{1,6})?)\s*%")
 CRON_FIELDS = 5
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 EXTENSION = re.compile(r"[a-z0-9][a-z0-9.]*")
@@ -36,6 +37,14 @@ def _duration(value: Any) -> Any:
     raise ValueError(
         f"write a whole number and a unit: 30s, 10m, 2h or 1d; at most {MAX_DURATION // timedelta(days=1)}d"
     )
+
+
+def _share(value: Any) -> Any:
+    if isinstance(value, str) and (match := PERCENT.fullmatch(value.strip())):
+        value = float(match["percent"]) / 100
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1:
+        return float(value)
+    raise ValueError("write a share over 0% and at most 100%: 90% or 0.9")
 
 
 def check_cron(value: str) -> str:
@@ -114,6 +123,20 @@ Size = Annotated[
     ByteSize,
     Field(ge=1, le=MAX_SIZE_BYTES),
     WithJsonSchema({"type": ["string", "integer"], "examples": ["1 GB", "250 MiB"]}),
+]
+Share = Annotated[
+    float,
+    BeforeValidator(_share),
+    PlainSerializer(lambda value: f"{round(value * 100, 6):g}%", return_type=str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^\s*[0-9]{1,3}(\.[0-9]{1,6})?\s*%\s*$"},
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+            ],
+            "examples": ["90%", 0.9],
+        }
+    ),
 ]
 Bucket = Annotated[str, Field(min_length=1), AfterValidator(_bucket)]
 Extension = Annotated[str, AfterValidator(_extension)]

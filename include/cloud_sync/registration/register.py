@@ -16,6 +16,7 @@ from typing import Protocol
 from cloud_sync.errors import ConfigError, EncordError, ManifestError
 from cloud_sync.manifest.model import ITEMS_NAME, items_of_manifests
 from cloud_sync.registration import jobs
+from cloud_sync.registration.breaker import Breaker
 from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
 from cloud_sync.registration.folder import FolderClient, find_items
 from cloud_sync.registration.jobs import JobRecord, JobStatus, Manifest
@@ -64,6 +65,7 @@ class Registrar:
         ignore_errors: As in the integration file.
         skip_duplicate_urls: As in the integration file. Only with it is a manifest sent again whose
             first answer was lost.
+        breaker: Asked before each submission; None to submit whatever fails.
     """
 
     client: UploadClient
@@ -71,6 +73,7 @@ class Registrar:
     target: Target
     ignore_errors: bool = True
     skip_duplicate_urls: bool = True
+    breaker: Breaker | None = None
 
     def advance(
         self, manifest: Manifest, *, hold_s: float = 0, resubmit_cancelled: bool = False
@@ -96,6 +99,7 @@ class Registrar:
                 record forbids going on.
             ConfigError: Encord does not accept the key, or its user lacks a right.
             ManifestError: The manifest file is not the one that the build stage wrote.
+            BreakerTrippedError: It would have to be sent, and most of what was sent fails for one cause.
         """
         record = jobs.open_record(self.folder, manifest)
         if record.status.final:
@@ -126,6 +130,8 @@ class Registrar:
     def _submit(self, record: JobRecord) -> JobRecord:
         if record.status is JobStatus.SUBMITTING and not self.skip_duplicate_urls:
             raise _answer_lost(self.folder, record)
+        if self.breaker is not None:
+            self.breaker.check()
         folder_uuid = _folder_of(self.target)
         path = _checked(self.folder, record)
         record = jobs.submitting(self.folder, record)

@@ -114,17 +114,20 @@ class RegisterOperator(StageOperator):
         return {"manifests": len(manifests), **ended}
 
     def _registrar(self, folder: RunFolder) -> Registrar:
+        from cloud_sync.registration.breaker import Breaker, BreakerRule
         from cloud_sync.registration.model import read_target
         from cloud_sync.registration.register import Registrar
         from cloud_sync_airflow.hooks.encord import EncordHook
 
         integration = self.frozen_integration(folder)
+        upload = integration.upload
         return Registrar(
             client=EncordHook(integration.target.connection_id).get_conn(),
             folder=folder,
             target=read_target(folder),
-            ignore_errors=integration.upload.ignore_errors,
-            skip_duplicate_urls=integration.upload.skip_duplicate_urls,
+            ignore_errors=upload.ignore_errors,
+            skip_duplicate_urls=upload.skip_duplicate_urls,
+            breaker=Breaker(folder, BreakerRule(upload.stop_after_manifests, upload.stop_at_share)),
         )
 
     def _wait_for(self, record: JobRecord, registrar: Registrar) -> None:

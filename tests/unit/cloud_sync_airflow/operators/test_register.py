@@ -136,6 +136,23 @@ def test_a_refusal_that_concerns_everything_ends_the_task_at_once(task, context,
     assert encord.calls == ["start"]
 
 
+def test_a_run_in_which_all_fails_for_one_cause_stops_for_good(task, context, folder, encord):
+    entries = [write_manifest(folder, number, f"s3://b/bad-{number}.jpg") for number in range(9)]
+    write_index(folder, ManifestIndex(tuple(entries), shards=1))
+    with pytest.raises(EncordError, match="3 of 3 items in 3 manifests failed for one cause") as caught:
+        task.execute(context)
+    assert not caught.value.transient
+    assert len(encord.sent) == 3
+
+
+def test_the_integration_says_when_to_stop(task, context, folder, encord):
+    off = {"upload": {"stop_after_manifests": 0}}
+    task.freeze_integration(folder, Integration.model_validate(INTEGRATION.model_dump() | off))
+    entries = [write_manifest(folder, number, f"s3://b/bad-{number}.jpg") for number in range(9)]
+    write_index(folder, ManifestIndex(tuple(entries), shards=1))
+    assert task.execute(context)["done"] == 9
+
+
 def test_a_second_try_comes_back_to_the_job_and_returns_the_same(task, context, folder, encord):
     encord.polls_until_done = 1
     deferred(task, context)

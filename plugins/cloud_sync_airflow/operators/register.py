@@ -32,13 +32,17 @@ class RegisterOperator(StageOperator):
     triggerers and schedulers leave the job alone; so does a timeout. A task that was cleared sends a
     manifest whose job was cancelled that way again.
 
+    If Encord asks for a pause before it takes a manifest, the task waits for its end in the triggerer, which
+    costs neither a worker slot nor one of its retries.
+
     Args:
         shard: Which of the shards of `manifests/index.json`.
         hold_s: How long to stay with a job before waiting in the triggerer. Small jobs finish in it.
         first_poll_s: Wait before the trigger asks for the first time. Airflow 3.3 can fail tasks that
             resume within a few seconds, so not under 10.
         longest_poll_s: Longest wait between two questions.
-        job_timeout_s: How long a job may take before the task fails; the job itself goes on.
+        job_timeout_s: How long a job may take before the task fails; the job itself goes on. Also how long
+            Encord may ask for one pause after the other.
     """
 
     def __init__(
@@ -84,6 +88,18 @@ class RegisterOperator(StageOperator):
             raise EncordError(f"the trigger fired {kind!r}, which is no event of an upload job.")
         return self._register(context, resubmit_cancelled=False)
 
+    def go_on(
+        self, context: Context, event: dict[str, Any] | None = None, *, paused_since: float
+    ) -> dict[str, int]:
+        """Go on after a pause that Encord asked for.
+
+        Args:
+            context: Airflow's.
+            event: That the time has come; says nothing more.
+            paused_since: When the first of several pauses in a row began, in seconds since 1970 UTC.
+        """
+        return self._register(context, resubmit_cancelled=False, paused_since=paused_since)
+
     def on_kill(self) -> None:
         """Cancel the running upload job if a person ended this task, and stop at once."""
         if self._at_work is None or not self._ended_by_a_person():
@@ -94,8 +110,11 @@ class RegisterOperator(StageOperator):
                 "this task was ended, so its upload job was cancelled.", where=manifest.name, transient=True
             )
 
-    def _register(self, context: Context, *, resubmit_cancelled: bool) -> dict[str, int]:
+    def _register(
+        self, context: Context, *, resubmit_cancelled: bool, paused_since: float | None = None
+    ) -> dict[str, int]:
         from cloud_sync.manifest.model import read_index
+        from cloud_sync.registration.errors import EncordRefusedError
 
         folder = self.run_folder(context)
         manifests = read_index(folder).of_shard(self.shard)
@@ -106,7 +125,13 @@ class RegisterOperator(StageOperator):
         self._context = context
         for manifest in manifests:
             self._at_work = registrar, manifest
-            record = registrar.advance(manifest, hold_s=self.hold_s, resubmit_cancelled=resubmit_cancelled)
+            try:
+                record = registrar.advance(
+                    manifest, hold_s=self.hold_s, resubmit_cancelled=resubmit_cancelled
+                )
+            except EncordRefusedError as error:
+                self._pause(error, paused_since or time.time())
+                raise
             if not record.status.final:
                 self._wait_for(record, registrar)
             ended[record.status.value] += 1
@@ -128,6 +153,22 @@ class RegisterOperator(StageOperator):
             ignore_errors=upload.ignore_errors,
             skip_duplicate_urls=upload.skip_duplicate_urls,
             breaker=Breaker(folder, BreakerRule(upload.stop_after_manifests, upload.stop_at_share)),
+        )
+
+    def _pause(self, error: EncordError, paused_since: float) -> None:
+        """Wait in the triggerer until Encord takes requests again, if that is what it asked for."""
+        from cloud_sync_airflow.triggers.pause import PauseTrigger
+
+        if not error.transient or not error.retry_after_s:
+            return
+        if time.time() - paused_since > self.job_timeout_s:
+            return
+        self.log.warning("%s Going on in %.0f s", error, error.retry_after_s)
+        pause_s = max(error.retry_after_s, self.first_poll_s)
+        self.defer(
+            trigger=PauseTrigger(until=time.time() + pause_s, pause_s=pause_s),
+            method_name="go_on",
+            kwargs={"paused_since": paused_since},
         )
 
     def _wait_for(self, record: JobRecord, registrar: Registrar) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from enum import StrEnum
 from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -36,7 +37,8 @@ class UploadJobTrigger(BaseTrigger):
     ended, not how: the task asks for that itself. `refused`: Encord will not answer about this job (a
     revoked key, a removed folder). `deadline`: the time is over and the job goes on.
 
-    Temporary failures are waited out. The end of the triggerer leaves the job alone; a person who
+    Temporary failures are waited out, and so is a pause that Encord asked for, whichever task was told: it
+    becomes the next wait. The end of the triggerer leaves the job alone; a person who
     clears or marks the waiting task cancels it.
 
     Args:
@@ -84,8 +86,10 @@ class UploadJobTrigger(BaseTrigger):
         """Wait, and yield the one event."""
         interval_s = self.first_interval_s
         asked_for_s = 0.0
+        # From here on by a clock that nobody moves: a day lost or won must not end the wait.
+        ends = monotonic() + self.deadline - time.time()
         while True:
-            if not await self._sleep(max(interval_s, asked_for_s)):
+            if not await self._sleep(max(interval_s, asked_for_s), ends):
                 yield self._event(
                     UploadJobEvent.DEADLINE, "the job has not finished in the time it was given"
                 )
@@ -110,9 +114,9 @@ class UploadJobTrigger(BaseTrigger):
         cancelled = await asyncio.to_thread(self._cancel)
         self.log.info("Upload job %s cancelled, %s units were left", self.job_id, cancelled)
 
-    async def _sleep(self, wait_s: float) -> bool:
-        """Wait, a little more or less than asked, but not past the deadline; tell if there is time left."""
-        left_s = self.deadline - time.time()
+    async def _sleep(self, wait_s: float, ends: float) -> bool:
+        """Wait, a little more than asked, but not past the end; tell if there is time left."""
+        left_s = ends - monotonic()
         drawn_s = wait_s * random.uniform(1, 1.25)  # noqa: S311 (spreads load, guards nothing)
         await asyncio.sleep(max(0.0, min(drawn_s, left_s)))
         return drawn_s < left_s

@@ -136,6 +136,35 @@ def test_a_refusal_that_concerns_everything_ends_the_task_at_once(task, context,
     assert encord.calls == ["start"]
 
 
+PAUSE = EncordRefusedError("Encord asks for fewer requests.", transient=True, retry_after_s=120)
+
+
+def test_a_pause_that_encord_asks_for_is_waited_for_in_the_triggerer(task, context, folder, encord):
+    encord.raises["start"] = [PAUSE, PAUSE]
+    before = time.time()
+    wait = deferred(task, context)
+    assert wait.trigger.until == pytest.approx(before + 120, abs=10)
+    assert wait.trigger.pause_s == 120
+    assert (wait.method_name, wait.kwargs) == ("go_on", {"paused_since": pytest.approx(before, abs=10)})
+    with pytest.raises(TaskDeferred) as again:
+        task.go_on(context, None, **wait.kwargs)
+    assert again.value.kwargs == wait.kwargs
+    assert task.go_on(context, None, **wait.kwargs)["done"] == 1
+    assert len(encord.sent) == 1
+
+
+def test_a_short_pause_is_long_enough_for_airflow(task, context, folder, encord):
+    encord.raises["start"] = [EncordRefusedError("slow", transient=True, retry_after_s=1)]
+    before = time.time()
+    assert deferred(task, context).trigger.until >= before + 10
+
+
+def test_pauses_without_an_end_fail_the_task(task, context, folder, encord):
+    encord.raises["start"] = [PAUSE]
+    with pytest.raises(EncordRefusedError, match="fewer requests"):
+        task.go_on(context, None, paused_since=time.time() - 25 * 3600)
+
+
 def test_a_run_in_which_all_fails_for_one_cause_stops_for_good(task, context, folder, encord):
     entries = [write_manifest(folder, number, f"s3://b/bad-{number}.jpg") for number in range(9)]
     write_index(folder, ManifestIndex(tuple(entries), shards=1))

@@ -60,6 +60,7 @@ def sleeps(monkeypatch):
     monkeypatch.setattr(upload_job.asyncio, "sleep", sleep)
     monkeypatch.setattr(upload_job.random, "uniform", lambda low, high: low)
     monkeypatch.setattr(upload_job.time, "time", lambda: started + sum(slept))
+    monkeypatch.setattr(upload_job, "monotonic", lambda: sum(slept))
     return slept
 
 
@@ -128,6 +129,24 @@ async def test_the_deadline_ends_the_wait(sleeps):
     assert [event["event"] for event in events] == ["deadline"]
     assert sum(sleeps) == pytest.approx(100)
     assert encord.cancelled == []
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+async def test_a_clock_moved_by_a_day_neither_ends_nor_stretches_the_wait(sleeps, monkeypatch, days):
+    class Moving(Encord):
+        def poll_upload_job(self, folder_uuid, job_id):
+            monkeypatch.setattr(upload_job.time, "time", lambda: started + days * 86_400)
+            return super().poll_upload_job(folder_uuid, job_id)
+
+    started = upload_job.time.time()
+    assert (await events_of(trigger_for(Moving(*[state(PENDING)] * 5, state(DONE)))))[0][
+        "event"
+    ] == "finished"
+    assert sum(sleeps) < 300
+    endless = trigger_for(Moving(), deadline=upload_job.time.time() + 100)
+    sleeps.clear()
+    assert (await events_of(endless))[0]["event"] == "deadline"
+    assert sum(sleeps) == pytest.approx(100)
 
 
 async def test_a_deadline_that_has_passed_fires_without_a_question(sleeps):

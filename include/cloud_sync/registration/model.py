@@ -195,9 +195,23 @@ def outcome_name(number: int) -> str:
 
 
 def read_outcome(folder: RunFolder, number: int) -> Outcome | None:
-    """Read the outcome of a manifest; None if its job has not finished."""
+    """Read the outcome of a manifest; None if its job has not finished.
+
+    Raises:
+        StorageError: The file is damaged.
+    """
     name = outcome_name(number)
-    return Outcome.from_json(folder.read_json(name)) if folder.exists(name) else None
+    if not folder.exists(name):
+        return None
+    data = folder.read_json(name)
+    try:
+        return Outcome.from_json(data)
+    except (TypeError, KeyError, ValueError):
+        raise StorageError(
+            "is not the outcome of a manifest.",
+            where=str(folder.path(name)),
+            remedy="Clear the task that writes it, so that it is written again.",
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,14 +101,19 @@ class RegisterOperator(StageOperator):
         return self._register(context, resubmit_cancelled=False, paused_since=paused_since)
 
     def on_kill(self) -> None:
-        """Cancel the running upload job if a person ended this task, and stop at once."""
+        """Cancel the running upload job if a person ended this task, and stop at once.
+
+        If the manifest is just being sent, the interrupted code goes on: it cancels the job as soon as it
+        has its id, if Airflow leaves it that long.
+        """
+        from cloud_sync.registration.register import task_ended
+
         if self._at_work is None or not self._ended_by_a_person():
             return
         registrar, manifest = self._at_work
+        registrar.ended.set()
         if registrar.cancel(manifest):
-            raise EncordError(
-                "this task was ended, so its upload job was cancelled.", where=manifest.name, transient=True
-            )
+            raise task_ended(manifest.name)
 
     def _register(
         self, context: Context, *, resubmit_cancelled: bool, paused_since: float | None = None

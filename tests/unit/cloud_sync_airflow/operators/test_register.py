@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from cloud_sync.errors import ConfigError, EncordError
 from cloud_sync.integration import Integration
 from cloud_sync.manifest.model import ManifestIndex, write_index
+from cloud_sync.registration import jobs
 from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
 from cloud_sync.registration.model import Target, read_outcome, write_target
 from cloud_sync_airflow.hooks.encord import EncordHook
@@ -265,6 +266,43 @@ def test_a_kill_while_a_manifest_is_being_sent_does_not_tear_the_request(task, c
     task.on_kill()  # the record says `submitting`: there is no job id to cancel
     assert len(asked) == 1
     assert "cancel" not in encord.calls
+
+
+def test_a_kill_while_a_manifest_is_being_sent_cancels_the_job_that_comes_of_it(
+    task, context, folder, encord, monkeypatch
+):
+    running_in(context, 0)
+    start = encord.start_upload_job
+
+    def start_while_killed(*arguments, **named):
+        task.on_kill()
+        return start(*arguments, **named)
+
+    monkeypatch.setattr(encord, "start_upload_job", start_while_killed)
+    with pytest.raises(EncordError, match="this task was ended"):
+        task.execute(context)
+    assert encord.calls == ["start", "answer", "cancel"]
+    assert folder.read_json("jobs/0000.json")["job_id"] == "job-1"
+    again = RegisterOperator(
+        task_id="register", integration=INTEGRATION.model_dump(mode="json"), shard=0, hold_s=0
+    )
+    monkeypatch.setattr(encord, "start_upload_job", start)
+    assert again.execute(context)["done"] == 1
+
+
+def test_a_kill_just_before_a_manifest_is_sent_sends_nothing(task, context, folder, encord, monkeypatch):
+    running_in(context, 0)
+    open_record = jobs.open_record
+
+    def open_while_killed(*arguments):
+        monkeypatch.setattr(jobs, "open_record", open_record)
+        task.on_kill()
+        return open_record(*arguments)
+
+    monkeypatch.setattr(jobs, "open_record", open_while_killed)
+    with pytest.raises(EncordError, match="this task was ended"):
+        task.execute(context)
+    assert encord.calls == []
 
 
 def test_a_kill_before_or_after_the_work_asks_nobody(task, context, folder, encord):

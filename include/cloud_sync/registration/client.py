@@ -198,11 +198,14 @@ class EncordClient:
         Args:
             folder_uuid: The folder that the job was started in.
             job_id: The job.
-            hold_s: Ask again, at growing intervals, until the job has finished or this time is over.
+            hold_s: Ask again, at growing intervals, until the job has finished or this time is over. A pause
+                that Encord asked for and that ends before is waited out.
         """
         ends = time.monotonic() + hold_s
         pause_s = FIRST_PAUSE_S
         while True:
+            if 0 < (asked_s := self.pace.wait_s()) < ends - time.monotonic():
+                time.sleep(asked_s)
             state = self._poll_once(folder_uuid, job_id)
             left_s = ends - time.monotonic()
             if state.finished or left_s <= 0:

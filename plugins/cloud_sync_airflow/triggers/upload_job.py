@@ -110,7 +110,14 @@ class UploadJobTrigger(BaseTrigger):
             self.log.info("Upload job %s: %s units left", self.job_id, state.pending)
 
     async def on_kill(self) -> None:
-        """Cancel the job: a person cleared or marked the waiting task. Not called when a triggerer ends."""
+        """Cancel the job: a person cleared or marked the waiting task. Not called when a triggerer ends.
+
+        Airflow calls it also in a triggerer that was cut off for a while, whose triggers another one has taken
+        over meanwhile. The task is then still deferred, and the job is left alone.
+        """
+        if await asyncio.to_thread(self._count_waiting):
+            self.log.info("Upload job %s is still waited for", self.job_id)
+            return
         cancelled = await asyncio.to_thread(self._cancel)
         self.log.info("Upload job %s cancelled, %s units were left", self.job_id, cancelled)
 
@@ -128,6 +135,20 @@ class UploadJobTrigger(BaseTrigger):
 
     def _cancel(self) -> int:
         return self._client.cancel_upload_job(self.folder_uuid, self.job_id)
+
+    def _count_waiting(self) -> int:
+        """Ask Airflow how many tries wait for this job: 1 or 0."""
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        if (ti := self.task_instance) is None:
+            return 0
+        return RuntimeTaskInstance.get_ti_count(
+            dag_id=ti.dag_id,
+            map_index=ti.map_index,
+            task_ids=[ti.task_id],
+            run_ids=[ti.run_id],
+            states=["deferred"],
+        )
 
     @cached_property
     def _client(self) -> EncordClient:

@@ -11,6 +11,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from cloud_sync.errors import CloudSyncError, EncordError
+from cloud_sync.registration import client as client_module
 from cloud_sync.registration import transport
 from cloud_sync.registration.client import EncordClient
 from cloud_sync.registration.errors import EncordRefusedError
@@ -177,6 +178,14 @@ def test_a_short_pause_is_waited_out_by_a_call_but_not_by_a_poll(wire, client, m
         client.poll_upload_job(FOLDER, JOB)
     assert client.check() == 0
     assert wire.clock.now - began >= 20
+
+
+def test_a_poll_with_time_to_spare_waits_the_pause_out(wire, client, monkeypatch):
+    monkeypatch.setattr(client_module, "time", wire.clock)
+    wire.on("GET", f"{JOBS_PATH}/{JOB}", job_state("DONE"))
+    client.pace.refused(4)
+    assert client.poll_upload_job(FOLDER, JOB, hold_s=5).finished
+    assert wire.clock.slept == [4]
 
 
 def test_a_503_slows_what_other_clients_of_the_file_do(wire, tmp_path):

@@ -6,8 +6,10 @@ import asyncio
 import json
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from cloud_sync.errors import ConfigError, EncordError
 from cloud_sync.registration.model import CANCELLED, DONE, ERROR, PENDING, JobState
@@ -189,3 +191,18 @@ async def test_a_person_who_ends_the_task_cancels_the_job():
     encord = Encord()
     await trigger_for(encord).on_kill()
     assert encord.cancelled == [("folder-1", "job-1")]
+
+
+@pytest.mark.parametrize(("waiting", "cancelled"), [(0, [("folder-1", "job-1")]), (1, [])])
+async def test_a_job_that_another_triggerer_has_taken_over_is_left_alone(monkeypatch, waiting, cancelled):
+    asked = []
+    monkeypatch.setattr(
+        RuntimeTaskInstance, "get_ti_count", staticmethod(lambda **what: asked.append(what) or waiting)
+    )
+    encord = Encord()
+    trigger = trigger_for(encord)
+    trigger.task_instance = SimpleNamespace(dag_id="d", task_id="register", run_id="r", map_index=3)
+    await trigger.on_kill()
+    assert encord.cancelled == cancelled
+    this_task = {"dag_id": "d", "map_index": 3, "task_ids": ["register"], "run_ids": ["r"]}
+    assert asked == [{**this_task, "states": ["deferred"]}]

@@ -112,8 +112,8 @@ class UploadJobTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Cancel the job: a person cleared or marked the waiting task. Not called when a triggerer ends.
 
-        Airflow calls it also in a triggerer that was cut off for a while, whose triggers another one has taken
-        over meanwhile. The task is then still deferred, and the job is left alone.
+        Airflow calls it also in a triggerer that was cut off for a while, whose triggers another one has
+        taken over meanwhile. The task is then still deferred, and the job is left alone.
         """
         if await asyncio.to_thread(self._count_waiting):
             self.log.info("Upload job %s is still waited for", self.job_id)

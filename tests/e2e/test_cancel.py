@@ -1,0 +1,43 @@
+"""Cancelling: who ends a task in the UI ends its upload job in Encord, and clearing the task goes on."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from demo.airflow_api import DagRun, TaskInstance
+from tests.e2e.conftest import Bench
+from tests.e2e.test_sync import submitted_job, urls_in, wait_for
+
+
+def test_a_person_who_fails_a_waiting_task_cancels_its_job_and_clearing_goes_on(
+    bench: Bench, bulk_keys: list[str]
+) -> None:
+    run = bench.start("ended")
+    task = wait_for(lambda: waiting_task(bench, run))
+    job_id = submitted_job(bench.run_folder(run))
+    assert job_id is not None
+    bench.stack.api.fail(run, task)
+    wait_for(lambda: True if job_status(bench, "Ended", job_id) == "CANCELLED" else None)
+    assert bench.end(run).state == "failed"
+
+    bench.stack.api.clear(run, ["register"])
+    assert bench.end(run).state == "success"
+    assert submitted_job(bench.run_folder(run)) != job_id
+    assert urls_in(bench.slow_service.client(), "Ended") == sorted(bench.url(key) for key in bulk_keys)
+
+
+def waiting_task(bench: Bench, run: DagRun) -> TaskInstance | None:
+    """Return the register task once it waits in the triggerer."""
+    for task in bench.tasks(run).get("register", []):
+        if task.state == "deferred":
+            return task
+    return None
+
+
+def job_status(bench: Bench, dataset: str, job_id: str) -> str:
+    """Return what Encord says of an upload job to the backing folder of a dataset."""
+    client = bench.slow_service.client()
+    (found,) = client.get_datasets(title_eq=dataset)
+    folder = client.get_storage_folder(found["dataset"].backing_folder_uuid)
+    state = folder.add_private_data_to_folder_get_result(UUID(job_id), timeout_seconds=0)
+    return str(state.status.value)

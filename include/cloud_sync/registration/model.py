@@ -235,8 +235,8 @@ class Trip:
     def __str__(self) -> str:
         """Say it in a sentence."""
         return (
-            f"{self.failed:,} of the first {self.sent:,} items failed for one cause, so nothing more is sent: "
-            f"{self.example}"
+            f"{self.failed:,} of the first {self.sent:,} items failed for one cause, "
+            f"so nothing more is sent: {self.example}"
         )
 
 

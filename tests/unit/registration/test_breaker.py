@@ -95,9 +95,7 @@ def test_it_says_the_cause_the_counts_and_an_example():
     trip = judge([*failing(28), outcome(9, status="cancelled")], RULE)
     assert (trip.failed, trip.sent, trip.manifests) == (28, 30, 3)
     assert trip.cause == "Access denied to … (request …)"
-    assert str(trip).startswith(
-        "28 of 30 items in 3 manifests failed for one cause, so nothing more is sent: Acc"
-    )
+    assert str(trip).startswith("28 of the first 30 items failed for one cause, so nothing more is sent: Acc")
     assert "in/0.jpg" in trip.example
 
 
@@ -155,14 +153,14 @@ def test_what_was_written_by_all_tasks_counts_and_is_told_to_all(folder):
     write(folder, failing(20, manifests=2))
     first.check()
     write(folder, failing(30))
-    with pytest.raises(BreakerTrippedError, match="30 of 30 items in 3 manifests") as caught:
+    with pytest.raises(BreakerTrippedError, match="30 of the first 30 items failed") as caught:
         first.check()
     assert not caught.value.transient
     assert "trigger a new run" in caught.value.remedy
     assert tripped(folder).failed == 30
     for number in range(3, 9):
         write(folder, [outcome(number, items=1000)])
-    with pytest.raises(BreakerTrippedError, match="30 of 30"):
+    with pytest.raises(BreakerTrippedError, match="30 of the first 30"):
         second.check()
 
 

@@ -378,7 +378,7 @@ def test_nothing_is_sent_once_most_fails_for_one_cause(encord, folder):
     registrar = stopping(encord, folder)
     registrar.advance(write_manifest(folder, 0, "s3://b/bad-1.jpg", "s3://b/bad-2.jpg"))
     entry = write_manifest(folder, 1, *URLS)
-    with pytest.raises(BreakerTrippedError, match="2 of 2 items in 1 manifests") as caught:
+    with pytest.raises(BreakerTrippedError, match="2 of the first 2 items failed") as caught:
         registrar.advance(entry)
     assert not caught.value.transient
     assert len(encord.sent) == 1

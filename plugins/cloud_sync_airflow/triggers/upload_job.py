@@ -114,12 +114,10 @@ class UploadJobTrigger(BaseTrigger):
 
         Airflow calls it also in a triggerer that was cut off for a while, whose triggers another one has
         taken over meanwhile. The task is then still deferred, and the job is left alone.
+
+        Airflow may cancel this call while it runs, so all is done in one go in a thread, which runs on.
         """
-        if await asyncio.to_thread(self._count_waiting):
-            self.log.info("Upload job %s is still waited for", self.job_id)
-            return
-        cancelled = await asyncio.to_thread(self._cancel)
-        self.log.info("Upload job %s cancelled, %s units were left", self.job_id, cancelled)
+        await asyncio.to_thread(self._cancel_unless_waited_for)
 
     async def _sleep(self, wait_s: float, ends: float) -> bool:
         """Wait, a little more than asked, but not past the end; tell if there is time left."""
@@ -133,8 +131,12 @@ class UploadJobTrigger(BaseTrigger):
     def _ask(self) -> JobState:
         return self._client.poll_upload_job(self.folder_uuid, self.job_id)
 
-    def _cancel(self) -> int:
-        return self._client.cancel_upload_job(self.folder_uuid, self.job_id)
+    def _cancel_unless_waited_for(self) -> None:
+        if self._count_waiting():
+            self.log.info("Upload job %s is still waited for", self.job_id)
+            return
+        cancelled = self._client.cancel_upload_job(self.folder_uuid, self.job_id)
+        self.log.info("Upload job %s cancelled, %s units were left", self.job_id, cancelled)
 
     def _count_waiting(self) -> int:
         """Ask Airflow how many tries wait for this job: 1 or 0."""

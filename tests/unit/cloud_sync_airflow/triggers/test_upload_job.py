@@ -206,3 +206,28 @@ async def test_a_job_that_another_triggerer_has_taken_over_is_left_alone(monkeyp
     assert encord.cancelled == cancelled
     this_task = {"dag_id": "d", "map_index": 3, "task_ids": ["register"], "run_ids": ["r"]}
     assert asked == [{**this_task, "states": ["deferred"]}]
+
+
+async def test_a_cancel_that_airflow_breaks_off_is_made_all_the_same(monkeypatch):
+    asked, answer = threading.Event(), threading.Event()
+
+    def count(**what):
+        asked.set()
+        answer.wait(5)
+        return 0
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_ti_count", staticmethod(count))
+    encord = Encord()
+    trigger = trigger_for(encord)
+    trigger.task_instance = SimpleNamespace(dag_id="d", task_id="register", run_id="r", map_index=3)
+    killing = asyncio.create_task(trigger.on_kill())
+    await asyncio.to_thread(asked.wait, 5)
+    killing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await killing
+    answer.set()
+    for _ in range(100):
+        if encord.cancelled:
+            break
+        await asyncio.sleep(0.01)
+    assert encord.cancelled == [("folder-1", "job-1")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from fractions import Fraction
 from typing import Annotated, Any
 
 from pydantic import (
@@ -23,9 +24,9 @@ from cloud_sync.errors import ConfigError
 MAX_DURATION = timedelta(days=3650)
 MAX_SIZE_BYTES = 1 << 60
 DURATION = re.compile(r"(?P<count>[0-9]{1,9})\s*(?P<unit>[smhd])")
-PERCENT = re.compile(r"(?P<percent>[0-9]{1,3}(\.[0-9]{1,6})?)\s*%")
 CRON_FIELDS = 5
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+PERCENT = re.compile(r"(?P<number>[0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%")
 EXTENSION = re.compile(r"[a-z0-9][a-z0-9.]*")
 
 
@@ -41,10 +42,11 @@ def _duration(value: Any) -> Any:
 
 def _share(value: Any) -> Any:
     if isinstance(value, str) and (match := PERCENT.fullmatch(value.strip())):
-        value = float(match["percent"]) / 100
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1:
+        # Exact, so that 7 of 100 are 7%.
+        value = float(Fraction(match["number"]) / 100)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value)
-    raise ValueError("write a share over 0% and at most 100%: 90% or 0.9")
+    raise ValueError("write a share such as 50% or 0.5, from 0% to 100%")
 
 
 def check_cron(value: str) -> str:
@@ -127,14 +129,13 @@ Size = Annotated[
 Share = Annotated[
     float,
     BeforeValidator(_share),
-    PlainSerializer(lambda value: f"{round(value * 100, 6):g}%", return_type=str),
     WithJsonSchema(
         {
-            "anyOf": [
-                {"type": "string", "pattern": r"^\s*[0-9]{1,3}(\.[0-9]{1,6})?\s*%\s*$"},
-                {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-            ],
-            "examples": ["90%", 0.9],
+            "type": ["string", "number"],
+            "pattern": r"^\s*[0-9]{1,3}(\.[0-9]{1,6})?\s*%\s*$",
+            "minimum": 0,
+            "maximum": 1,
+            "examples": ["50%", 0.5],
         }
     ),
 ]

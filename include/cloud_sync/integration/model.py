@@ -151,7 +151,7 @@ class Upload(Section):
     """Upload jobs that Encord works on at the same time."""
     stop_after_manifests: int = Field(default=3, ge=0, strict=True)
     """Answered manifests after which the run stops sending if most items fail for one cause. 0: never."""
-    stop_at_share: Share = 0.9
+    stop_at_share: Annotated[Share, Field(gt=0)] = 0.9
     """Share of the items sent that has to fail for one cause, as `90%` or 0.9."""
 
 

@@ -44,7 +44,8 @@ class BreakerRule:
     """When to stop.
 
     Attributes:
-        after_manifests: Not before so many manifests were answered; 0 never.
+        after_manifests: Not before so many manifests were answered; 0 never, but what another task has
+            found holds.
         at_share: Share of the items that have to fail for one cause, over 0 and at most 1.
     """
 
@@ -71,9 +72,9 @@ class Breaker:
         Raises:
             BreakerTrippedError: It may not, now or since another task found so. Permanent.
         """
-        if not self.rule.after_manifests:
-            return
-        trip = tripped(self.folder) or judge(self._outcomes(), self.rule)
+        trip = tripped(self.folder)
+        if trip is None and self.rule.after_manifests:
+            trip = judge(self._outcomes(), self.rule)
         if trip is None:
             return
         if not self.folder.exists(BREAKER_NAME):

@@ -183,6 +183,14 @@ def test_switched_off_it_reads_nothing(folder):
     assert not folder.exists(BREAKER_NAME)
 
 
+def test_switched_off_it_keeps_to_what_another_task_has_found(folder):
+    write(folder, failing(30))
+    with pytest.raises(BreakerTrippedError):
+        Breaker(folder, RULE).check()
+    with pytest.raises(BreakerTrippedError):
+        Breaker(folder, BreakerRule(0)).check()
+
+
 def test_damaged_files_stop_nobody(folder):
     write(folder, failing(0))
     folder.write(outcome_name(0), b"{")

@@ -27,9 +27,10 @@ def test_a_person_who_fails_a_waiting_task_cancels_its_job_and_clearing_goes_on(
 
 
 def waiting_task(bench: Bench, run: DagRun) -> TaskInstance | None:
-    """Return the register task once it waits in the triggerer."""
+    """Return the register task once the triggerer has taken it up: before that, nobody would be told."""
+    logs = bench.stack.places.airflow_home / "logs" / f"dag_id={run.dag_id}" / f"run_id={run.run_id}"
     for task in bench.tasks(run).get("register", []):
-        if task.state == "deferred":
+        if task.state == "deferred" and any(logs.rglob("*.trigger.*.log")):
             return task
     return None
 

@@ -48,7 +48,6 @@ LASTING = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
     requests.exceptions.MissingSchema,
-    requests.exceptions.ProxyError,
 )
 
 CreateSession = Callable[..., Any]

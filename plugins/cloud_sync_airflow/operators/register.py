@@ -137,6 +137,7 @@ class RegisterOperator(StageOperator):
             except EncordRefusedError as error:
                 self._pause(error, paused_since or time.time())
                 raise
+            paused_since = None
             if not record.status.final:
                 self._wait_for(record, registrar)
             ended[record.status.value] += 1

@@ -166,6 +166,26 @@ def test_pauses_without_an_end_fail_the_task(task, context, folder, encord):
         task.go_on(context, None, paused_since=time.time() - 25 * 3600)
 
 
+def test_a_manifest_that_was_taken_ends_a_row_of_pauses(task, context, folder, encord):
+    entries = [write_manifest(folder, number, f"s3://b/{number}.jpg") for number in range(2)]
+    write_index(folder, ManifestIndex(tuple(entries), shards=1))
+    encord.raises["start"] = [PAUSE]
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+    start, calls = encord.start_upload_job, []
+
+    def second_is_paused(*arguments, **named):
+        calls.append(1)
+        if len(calls) == 2:
+            raise PAUSE
+        return start(*arguments, **named)
+
+    encord.start_upload_job = second_is_paused
+    with pytest.raises(TaskDeferred) as again:
+        task.go_on(context, None, paused_since=time.time() - 25 * 3600)
+    assert again.value.kwargs["paused_since"] == pytest.approx(time.time(), abs=10)
+
+
 def test_a_run_in_which_all_fails_for_one_cause_stops_for_good(task, context, folder, encord):
     entries = [write_manifest(folder, number, f"s3://b/bad-{number}.jpg") for number in range(9)]
     write_index(folder, ManifestIndex(tuple(entries), shards=1))

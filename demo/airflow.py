@@ -21,6 +21,10 @@ from demo.servers import (
 )
 from demo.settings import Settings
 
+# Bounds the upload jobs of all integrations together; made once Airflow answers (`demo.stack`).
+POOL = "encord_upload_jobs"
+POOL_SLOTS = 8
+
 PARTS = ("scheduler", "api-server", "dag-processor", "triggerer")
 
 
@@ -82,6 +86,7 @@ def airflow_environment(
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(sources.plugins),
         "AIRFLOW__CLOUD_SYNC__STATE_FOLDER": str(places.state),
         "AIRFLOW__CLOUD_SYNC__INTEGRATIONS_FOLDER": str(sources.integrations),
+        "AIRFLOW__CLOUD_SYNC__POOL": POOL,
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
     }
     private = {

@@ -124,6 +124,12 @@ class AirflowApi:
         errors = self._call("GET", "importErrors", params={"limit": PAGE_ROWS})["import_errors"]
         return {error["filename"]: error["stack_trace"] for error in errors}
 
+    def make_pool(self, name: str, slots: int, description: str) -> None:
+        """Make a pool in which tasks that wait in the triggerer count, unless it is there."""
+        if self._call("GET", f"pools/{name}", allow_missing=True) is None:
+            body = {"name": name, "slots": slots, "description": description, "include_deferred": True}
+            self._call("POST", "pools", json=body)
+
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler run the DAG."""
         self._call("PATCH", f"dags/{dag_id}", json={"is_paused": False})
@@ -179,6 +185,12 @@ class AirflowApi:
             "reset_dag_runs": True,
         }
         self._call("POST", f"dags/{run.dag_id}/clearTaskInstances", json=body)
+
+    def fail(self, run: DagRun, task: TaskInstance) -> None:
+        """Mark a task as failed, as a person does who ends it."""
+        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task.task_id}"
+        path += f"/{task.map_index}" if task.map_index >= 0 else ""
+        self._call("PATCH", path, json={"new_state": "failed"})
 
     def wait_for_run(
         self,

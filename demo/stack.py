@@ -14,7 +14,15 @@ from typing import Any
 
 from cloud_sync.errors import CloudSyncError
 from cloud_sync.run_folder import RunFolder
-from demo.airflow import Sources, airflow_environment, airflow_url, migrate_command, part_commands
+from demo.airflow import (
+    POOL,
+    POOL_SLOTS,
+    Sources,
+    airflow_environment,
+    airflow_url,
+    migrate_command,
+    part_commands,
+)
 from demo.airflow_api import HEALTHY, AirflowApi
 from demo.content import BUCKET, BucketContent, fill_bucket
 from demo.dataset import DatasetItem, read_items
@@ -285,6 +293,7 @@ def _start_airflow(stack: Stack, progress: Progress) -> None:
     supervisor.wait_until(
         all_healthy, records[-1], timeout_s=settings.start_timeout_s, interval_s=HEALTH_INTERVAL_S
     )
+    stack.api.make_pool(POOL, POOL_SLOTS, "Upload jobs that Encord works on at one time")
 
 
 def _start_storage(stack: Stack, progress: Progress) -> None:

@@ -20,6 +20,7 @@ from cloud_sync_airflow.operators.retry import SelectOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
 from cloud_sync_airflow.params import sync_params
 from cloud_sync_airflow.retry import CloudSyncRetryPolicy
+from cloud_sync_airflow.settings import register_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -84,7 +85,7 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
         plan = PlanOperator(task_id="plan", listing=listing.output, **timed).as_setup()
         build = BuildOperator(task_id="build", plan=plan.output, **timed)
         register = RegisterOperator.partial(
-            task_id="register", map_index_template="{{ task.label }}", **settings
+            task_id="register", map_index_template="{{ task.label }}", pool=register_pool(), **settings
         ).expand(shard=build.output)
         sending = [register]
         for number in range(1, integration.retry.rounds + 1):
@@ -101,7 +102,11 @@ def _retry_round(number: int, before: Any, settings: Mapping[str, Any]) -> Any:
             task_id="select", of_round=number, execution_timeout=STAGE_TIMEOUT, **settings
         )
         register = RegisterOperator.partial(
-            task_id="register", of_round=number, map_index_template="{{ task.label }}", **settings
+            task_id="register",
+            of_round=number,
+            map_index_template="{{ task.label }}",
+            pool=register_pool(),
+            **settings,
         ).expand(shard=select.output)
     before >> select
     return register

@@ -83,5 +83,14 @@ def _settings() -> dict[str, Any]:
                 "example": "/opt/airflow/tables",
                 "default": "",
             },
+            "pool": {
+                "description": "Airflow pool of the tasks that have upload jobs, of all integrations "
+                "together: its slots bound the jobs that Encord works on at one time. Make it with "
+                "--include-deferred. Left empty: default_pool.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "encord_upload_jobs",
+                "default": "",
+            },
         },
     }

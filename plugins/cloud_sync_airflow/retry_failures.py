@@ -10,8 +10,9 @@ from cloud_sync_airflow.operators.build import BuildOperator
 from cloud_sync_airflow.operators.choose import ChooseOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.settle_retried import SettleRetriedOperator
-from cloud_sync_airflow.operators.stage import RETRIES_FOLDER, manifests_folder
+from cloud_sync_airflow.operators.stage import RETRIES_FOLDER
 from cloud_sync_airflow.retry_params import retry_params
+from cloud_sync_airflow.settings import manifests_folder, register_pool
 
 DAG_ID = "retry_failures"
 
@@ -46,7 +47,10 @@ def retry_dag(loaded: LoadedIntegrations, documentation: str | None) -> DAG:
         ).as_setup()
         build = BuildOperator(task_id="build", plan=choose.output, **timed)
         register = RegisterOperator.partial(
-            task_id="register", map_index_template="{{ task.label }}", runs=RETRIES_FOLDER
+            task_id="register",
+            map_index_template="{{ task.label }}",
+            pool=register_pool(),
+            runs=RETRIES_FOLDER,
         ).expand(shard=build.output)
         settle = SettleRetriedOperator(task_id="settle", outlets=[DATASETS], **timed)
         register >> settle.as_teardown(setups=choose, on_failure_fail_dagrun=True)

@@ -10,7 +10,7 @@ from cloud_sync_airflow.operators.build_given import BuildGivenOperator
 from cloud_sync_airflow.operators.check import CheckOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.settle_given import SettleGivenOperator
-from cloud_sync_airflow.operators.stage import manifests_folder
+from cloud_sync_airflow.settings import manifests_folder, register_pool
 from cloud_sync_airflow.upload_params import upload_params
 
 DAG_ID = "upload_manifest"
@@ -45,9 +45,9 @@ def upload_dag(loaded: LoadedIntegrations, documentation: str | None) -> DAG:
             task_id="check", integrations=integrations, execution_timeout=STAGE_TIMEOUT
         ).as_setup()
         build = BuildGivenOperator(task_id="build", plan=check.output, execution_timeout=STAGE_TIMEOUT)
-        register = RegisterOperator.partial(task_id="register", map_index_template="{{ task.label }}").expand(
-            shard=build.output
-        )
+        register = RegisterOperator.partial(
+            task_id="register", map_index_template="{{ task.label }}", pool=register_pool()
+        ).expand(shard=build.output)
         settle = SettleGivenOperator(task_id="settle", outlets=[DATASETS], execution_timeout=STAGE_TIMEOUT)
         register >> settle.as_teardown(setups=check, on_failure_fail_dagrun=True)
     return dag

@@ -53,6 +53,11 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "target": {"connection_id": "e2e_slow_encord", "dataset": "Bulk", "encord_integration": None},
         "upload": {"items_per_manifest": 4000, "jobs_in_flight": 1},
     },
+    "ended": {
+        "storage": {"prefix": "bulk/"},
+        "target": {"connection_id": "e2e_slow_encord", "dataset": "Ended", "encord_integration": None},
+        "upload": {"items_per_manifest": 4000, "jobs_in_flight": 1},
+    },
     "killed": {
         "storage": {"prefix": "bulk/"},
         "target": {"connection_id": "e2e_slow_encord", "dataset": "Killed", "encord_integration": None},
@@ -160,7 +165,7 @@ def prepare_datasets(stack: Stack, slow: DatasetService) -> None:
     stack.encord().create_dataset("Without a folder", StorageLocation.AWS, create_backing_folder=False)
     for title in ("Cleared", "Uploads", "Strict"):
         stack.encord().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)
-    for title in ("Bulk", "Killed"):
+    for title in ("Bulk", "Killed", "Ended"):
         slow.client().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)
 
 

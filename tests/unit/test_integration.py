@@ -91,6 +91,8 @@ def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
             "ignore_errors": True,
             "skip_duplicate_urls": True,
             "jobs_in_flight": 4,
+            "stop_after_manifests": 3,
+            "stop_at_share": 0.9,
         },
         "alerts": (),
         "retry": {"rounds": 2, "first_wait": "30s", "longest_wait": "900s", "items_per_manifest": 100},
@@ -157,6 +159,15 @@ def test_retry_rounds_have_limits(tmp_path, retry, problem):
 def test_retry_rounds_at_their_limits(tmp_path):
     text = f"{MINIMAL}retry: {{rounds: 5, first_wait: 6h, longest_wait: 6h, items_per_manifest: 10000}}\n"
     assert load_integration(write(tmp_path, text)).retry.rounds == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("90%", 0.9), ("0.5", 0.5), ("1", 1), ("' 12.5 % '", 0.125), ("7%", 0.07)]
+)
+def test_shares_of_uploads(tmp_path, text, share):
+    integration = load_integration(write(tmp_path, f"{MINIMAL}upload: {{stop_at_share: {text}}}\n"))
+    assert integration.upload.stop_at_share == share
+    assert Integration.model_validate(integration.model_dump(mode="json")) == integration
 
 
 @pytest.mark.parametrize("schedule", ["0 2 * * *", "*/5 * * * *", "0 0 1 jan mon", "0 0 l * *", "0 0 * * 7"])
@@ -341,6 +352,13 @@ BAD_FIELDS = [
         "write at least one",
     ),
     ("alerts:\n  - slak: {connection_id: a}", "line 5, alerts[0].slak: ", "Did you mean slack?"),
+    ("upload: {stop_after_manifests: -1}", "line 4, upload.stop_after_manifests: ", "equal to 0"),
+    ("upload: {stop_at_share: 101%}", "line 4, upload.stop_at_share: ", "50% or 0.5, from 0% to 100%"),
+    ("upload: {stop_at_share: 0}", "line 4, upload.stop_at_share: ", "greater than 0"),
+    ("upload: {stop_at_share: 90}", "line 4, upload.stop_at_share: ", "50% or 0.5"),
+    ("upload: {stop_at_share: true}", "line 4, upload.stop_at_share: ", "50% or 0.5"),
+    ("upload: {stop_at_share: .nan}", "line 4, upload.stop_at_share: ", "50% or 0.5"),
+    ("upload: {stop_at_share: most}", "line 4, upload.stop_at_share: ", "50% or 0.5"),
     ("upload: {jobs_in_flight: 65}", "line 4, upload.jobs_in_flight: ", "less than or equal to 64"),
 ]
 

@@ -13,6 +13,7 @@ from cloud_sync.failures.settle import Settlement
 from cloud_sync.failures.verdict import Judgement, Verdict, judge, quarantined_items, waiting_items
 from cloud_sync.manifest.model import FINDINGS_NAME
 from cloud_sync.planning.model import PLAN_NAME, PLAN_ONLY, REASONS, PlanRow
+from cloud_sync.registration.model import tripped
 from cloud_sync.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ def make_report(
         "causes": len(causes),
         "failures_by_cause": causes[:MOST_CAUSES],
     }
+    if stopped := tripped(folder):
+        report["stopped"] = str(stopped)
     del report["plan"]
     files = {**FILES, "plan": PLAN_NAME} if facts.given is None else {**FILES, "findings": FINDINGS_NAME}
     report["files"] = {name: str(folder.path(file)) for name, file in files.items()}
@@ -103,6 +106,7 @@ def _judgement(folder: RunFolder, facts: RunFacts, settlement: Settlement, limit
         settlement,
         limits,
         failures_csv=str(folder.path(CSV_NAME)),
+        stopped=tripped(folder),
         runs_again=facts.given is None,
     )
 
@@ -152,6 +156,8 @@ def summary(report: Mapping[str, Any]) -> str:
             ),
             f"  failed              {report['failed']:>9,} items",
         ]
+    if "stopped" in report:
+        lines.append(f"  stopped: {report['stopped']}")
     if report["waiting"]:
         lines.append(f"  never answered for  {report['waiting']:>9,} items: see the failed tasks of this run")
     if report["quarantined"]:

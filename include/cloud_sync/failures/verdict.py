@@ -16,6 +16,7 @@ from cloud_sync.planning.model import SENT_ACTIONS, PlanRow
 
 if TYPE_CHECKING:
     from cloud_sync.integration import Failures
+    from cloud_sync.registration.model import Trip
 
 
 class Verdict(StrEnum):
@@ -45,21 +46,25 @@ def judge(
     limits: Failures,
     *,
     failures_csv: str,
+    stopped: Trip | None = None,
     runs_again: bool = True,
 ) -> Judgement:
     """Judge a run.
 
-    It has failed if the build never finished, a manifest never got an outcome, an upload job was refused or
-    cancelled and left items behind, nothing of all that was sent is registered, or a threshold is reached.
+    It has failed if it stopped submitting, the build never finished, a manifest never got an outcome, an
+    upload job was refused or cancelled and left items behind, nothing of all that was sent is registered, or
+    a threshold is reached.
 
     Args:
         plan: What was planned.
         settlement: What came of it.
         limits: The thresholds of the integration.
         failures_csv: Where each failure stands.
+        stopped: Why it stopped submitting, if it did.
         runs_again: Whether a later run tries again what can pass.
     """
     for why, remedy in (
+        *_stopped(stopped, failures_csv),
         *_unanswered(plan, settlement),
         *_bad_jobs(settlement, failures_csv, runs_again),
         *_too_many(settlement, limits, failures_csv),
@@ -101,6 +106,11 @@ def check_verdict(report: Mapping[str, Any]) -> None:
 
 Reasons = Iterator[tuple[str, str]]
 """Why a run has failed, each with what to do."""
+
+
+def _stopped(stopped: Trip | None, failures_csv: str) -> Reasons:
+    if stopped is not None:
+        yield f"{stopped}", f"See {failures_csv}; remove the cause, then trigger a new run."
 
 
 def _unanswered(plan: Sequence[PlanRow], settlement: Settlement) -> Reasons:

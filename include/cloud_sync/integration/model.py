@@ -22,6 +22,7 @@ from cloud_sync.integration.fields import (
     NonEmpty,
     Pattern,
     Section,
+    Share,
     Size,
     Switch,
     Tag,
@@ -151,6 +152,10 @@ class Upload(Section):
     """True: an object URL that is registered already is skipped, which makes reruns safe."""
     jobs_in_flight: int = Field(default=4, ge=1, le=64, strict=True)
     """Upload jobs that Encord works on at the same time."""
+    stop_after_manifests: int = Field(default=3, ge=0, strict=True)
+    """Answered manifests after which the run stops sending if most items fail for one cause. 0: never."""
+    stop_at_share: Annotated[Share, Field(gt=0)] = 0.9
+    """Share of the items sent that has to fail for one cause, as `90%` or 0.9."""
 
 
 class Integration(Section):

@@ -25,6 +25,7 @@ from cloud_sync.registration.connection import DEFAULT_DOMAIN, DEFAULT_TIMEOUTS,
 from cloud_sync.registration.errors import clean_text, cut_url, the_one, translate
 from cloud_sync.registration.keys import check_ssh_key
 from cloud_sync.registration.model import DatasetRef, FolderItem, JobState, UnitError
+from cloud_sync.registration.pacing import SharedPace
 
 if TYPE_CHECKING:
     from encord.dataset import Dataset
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from encord.storage import StorageFolder, StorageItem
     from encord.user_client import EncordUserClient
 
+    from cloud_sync.registration.transport import Transport
+
 PAGE_ITEMS = 1000  # Encord's longest page
 LINK_BATCH_ITEMS = 1000
 CHILD_READS_IN_FLIGHT = 8  # they wait for Encord, not for this machine
-READ_RETRIES = 3
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 2.0
 
@@ -50,11 +52,14 @@ class _Dialect(msgspec.Struct, rename="camel"):
 class EncordClient:
     """A connection to Encord for one user. May be shared by threads.
 
+    How often a request is made, and when, is said in `cloud_sync.registration.transport`.
+
     Args:
         domain: API domain, `https://api.encord.com` or that of a region or private cloud.
         ssh_private_key: An Ed25519 private key in OpenSSH format.
         user_agent_suffix: Names this project in Encord's logs (`product/version`).
         timeouts: How long to wait.
+        pace: When requests may be made, as other processes know it, too; None for one of its own.
 
     Raises:
         ConfigError: The key or the domain is wrong; here, or in any method if Encord does not accept it.
@@ -68,20 +73,25 @@ class EncordClient:
         ssh_private_key: str,
         user_agent_suffix: str | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        pace: SharedPace | None = None,
     ) -> None:
+        from cloud_sync.registration.transport import Transport
+
         key = check_ssh_key(ssh_private_key)
         self.domain = check_domain(domain)
+        self.pace = pace or SharedPace()
+        self._transport = Transport(self.pace)
         connect = partial(_connect, key, self.domain, user_agent_suffix, timeouts.connect_s)
-        # Reads are repeated by the SDK, so that one 503 does not end a listing of a thousand pages.
-        self._sdk: EncordUserClient = connect(answer_s=timeouts.request_s, retries=READ_RETRIES)
-        self._polls = _one_request_at_a_time(connect(answer_s=timeouts.poll_s, retries=0))
+        self._sdk: EncordUserClient = connect(answer_s=timeouts.request_s, transport=self._transport)
+        one_request = Transport(self.pace, attempts=1, longest_wait_s=0)
+        self._polls = _one_request_at_a_time(connect(answer_s=timeouts.poll_s, transport=one_request))
         self._folders: dict[str, StorageFolder] = {}
         self._datasets: dict[str, Dataset] = {}
         self._lock = RLock()
 
     def check(self) -> int:
         """Prove that key and domain work; return the number of Encord integrations the user sees."""
-        with _translated(self.domain):
+        with self._translated(self.domain):
             return len(self._sdk.get_cloud_integrations())
 
     def find_encord_integration(self, title_or_uuid: str) -> tuple[str, str]:
@@ -91,7 +101,7 @@ class EncordClient:
             ConfigError: There is none of that name, or more than one.
         """
         where = f"Encord integration {title_or_uuid!r}"
-        with _translated(where):
+        with self._translated(where):
             if is_uuid(title_or_uuid):
                 found = self._sdk.get_cloud_integrations(filter_integration_uuids=[title_or_uuid])
             else:
@@ -107,7 +117,7 @@ class EncordClient:
             ConfigError: There is none of that name, or more than one.
         """
         where = f"dataset {title_or_hash!r}"
-        with _translated(where):
+        with self._translated(where):
             if is_uuid(title_or_hash):
                 dataset = self._dataset(title_or_hash)
                 return DatasetRef(title_or_hash, dataset.title, _optional(dataset.backing_folder_uuid))
@@ -125,7 +135,7 @@ class EncordClient:
             ConfigError: More than one has the name, or there is none with the uuid.
         """
         where = f"storage folder {name_or_uuid!r}"
-        with _translated(where):
+        with self._translated(where):
             if is_uuid(name_or_uuid):
                 return str(self._folder(name_or_uuid).uuid)
             listed = self._sdk.list_storage_folders(search=name_or_uuid, page_size=PAGE_ITEMS)
@@ -139,7 +149,7 @@ class EncordClient:
         """
         if found := self.find_folder(name_or_uuid):
             return found
-        with _translated(f"storage folder {name_or_uuid!r}"):
+        with self._translated(f"storage folder {name_or_uuid!r}"):
             folder = self._sdk.create_storage_folder(
                 name_or_uuid, description="Filled by Encord Cloud Sync. Keep it: it tells what is registered."
             )
@@ -153,7 +163,9 @@ class EncordClient:
         encord_integration_uuid: str | None,
         ignore_errors: bool,
     ) -> str:
-        """Have Encord register a manifest; return the id of the upload job. Sent once, never repeated.
+        """Have Encord register a manifest; return the id of the upload job.
+
+        Sent again only where it is certain that there is no job: after a 429, or without a connection.
 
         Args:
             folder_uuid: The storage folder to register to.
@@ -170,9 +182,9 @@ class EncordClient:
         """
         where = f"storage folder {folder_uuid}, manifest {manifest.name}"
         files = _as_sent(manifest)
-        with _translated(where, changes_nothing=True):
+        with self._translated(where, changes_nothing=True):
             folder = self._folder(folder_uuid)
-        with _translated(where, sends_manifest=True):
+        with self._translated(where, sends_manifest=True):
             job = folder.add_private_data_to_folder_start(
                 integration_id=encord_integration_uuid,
                 private_files=files,
@@ -186,11 +198,14 @@ class EncordClient:
         Args:
             folder_uuid: The folder that the job was started in.
             job_id: The job.
-            hold_s: Ask again, at growing intervals, until the job has finished or this time is over.
+            hold_s: Ask again, at growing intervals, until the job has finished or this time is over. A pause
+                that Encord asked for and that ends before is waited out.
         """
         ends = time.monotonic() + hold_s
         pause_s = FIRST_PAUSE_S
         while True:
+            if 0 < (asked_s := self.pace.wait_s()) < ends - time.monotonic():
+                time.sleep(asked_s)
             state = self._poll_once(folder_uuid, job_id)
             left_s = ends - time.monotonic()
             if state.finished or left_s <= 0:
@@ -201,7 +216,7 @@ class EncordClient:
     def _poll_once(self, folder_uuid: str, job_id: str) -> JobState:
         from encord.orm.storage import GetUploadJobParams, UploadLongPollingState
 
-        with _translated(f"upload job {job_id}"):
+        with self._translated(f"upload job {job_id}"):
             state = self._polls.get(
                 f"storage/folders/{folder_uuid}/data-upload-jobs/{job_id}",
                 params=GetUploadJobParams(timeout_seconds=0),  # answer at once
@@ -214,7 +229,7 @@ class EncordClient:
 
         What was registered before stays. Cancelling a finished job changes nothing.
         """
-        with _translated(f"upload job {job_id}"):
+        with self._translated(f"upload job {job_id}"):
             answer = self._folder(folder_uuid).add_data_to_folder_job_cancel(UUID(job_id))
             return int(answer.units_cancelled_count)
 
@@ -225,7 +240,7 @@ class EncordClient:
             folder_uuid: The folder.
             unlinked_only: Only items that belong to no dataset.
         """
-        with _translated(f"storage folder {folder_uuid}"):
+        with self._translated(f"storage folder {folder_uuid}"):
             listed = self._folder(folder_uuid).list_items(
                 is_in_dataset=False if unlinked_only else None,
                 include_client_metadata=False,
@@ -242,7 +257,7 @@ class EncordClient:
         """
         with ThreadPoolExecutor(CHILD_READS_IN_FLIGHT, thread_name_prefix="children") as pool:
             for batch in _batches(item_uuids, PAGE_ITEMS):
-                with _translated(f"{len(batch)} items from {batch[0]}"):
+                with self._translated(f"{len(batch)} items from {batch[0]}"):
                     items = self._sdk.get_storage_items(batch)
                     for item, urls in zip(items, pool.map(_child_urls, items), strict=True):
                         yield str(item.uuid), urls
@@ -256,13 +271,33 @@ class EncordClient:
         from encord.orm.dataset import DataLinkDuplicatesBehavior
 
         count = 0
-        with _translated(f"dataset {dataset_uuid}"):
+        with self._translated(f"dataset {dataset_uuid}"):
+            dataset = self._dataset(dataset_uuid)
             for batch in _batches(uuids, LINK_BATCH_ITEMS):
-                self._dataset(dataset_uuid).link_items(
-                    [UUID(uuid) for uuid in batch], DataLinkDuplicatesBehavior.SKIP
-                )
+                linked = [UUID(uuid) for uuid in batch]
+                with self._transport.repeating():  # what is linked is skipped
+                    dataset.link_items(linked, DataLinkDuplicatesBehavior.SKIP)
                 count += len(batch)
         return count
+
+    @contextmanager
+    def _translated(
+        self, where: str, *, changes_nothing: bool = False, sends_manifest: bool = False
+    ) -> Iterator[None]:
+        """Raise what the SDK raises as an error of this project, without a cause that could be secret."""
+        from encord.exceptions import EncordException
+        from requests.exceptions import RequestException
+
+        try:
+            yield
+        except (EncordException, RequestException, ValueError) as error:
+            raise translate(
+                error,
+                where=where,
+                changes_nothing=changes_nothing,
+                sends_manifest=sends_manifest,
+                pause_s=self.pace.wait_s(),
+            ) from None
 
     def _folder(self, uuid: str) -> StorageFolder:
         with self._lock:
@@ -284,22 +319,37 @@ class EncordClient:
 
 
 def _connect(
-    key: str, domain: str, user_agent_suffix: str | None, connect_s: int, *, answer_s: int, retries: int
+    key: str,
+    domain: str,
+    user_agent_suffix: str | None,
+    connect_s: int,
+    *,
+    answer_s: int,
+    transport: Transport,
 ) -> EncordUserClient:
+    from encord.http import querier
     from encord.http.constants import RequestsSettings
+    from encord.http.v2 import api_client
     from encord.user_client import EncordUserClient
 
+    from cloud_sync.registration.transport import with_transport
+
+    for protocol in (querier, api_client):
+        protocol.create_new_session = with_transport(protocol.create_new_session)
     settings = RequestsSettings(
-        max_retries=retries,
-        connection_retries=retries,
+        max_retries=transport.attempts - 1,
+        connection_retries=0,
         connect_timeout=connect_s,
         read_timeout=answer_s,
         write_timeout=answer_s,
+        trace_id_provider=transport.trace_id,
     )
-    with _translated(domain):
+    try:
         return EncordUserClient.create_with_ssh_private_key(
             key, requests_settings=settings, domain=domain, user_agent_suffix=user_agent_suffix
         )
+    except ValueError as error:
+        raise translate(error, where=domain) from None
 
 
 def _one_request_at_a_time(sdk: EncordUserClient) -> ApiClient:
@@ -311,20 +361,6 @@ def _one_request_at_a_time(sdk: EncordUserClient) -> ApiClient:
     from encord.http.v2.api_client import ApiClient
 
     return ApiClient(sdk.user_config.config)
-
-
-@contextmanager
-def _translated(where: str, *, changes_nothing: bool = False, sends_manifest: bool = False) -> Iterator[None]:
-    """Raise what the SDK raises as an error of this project, without a cause that could carry a secret."""
-    from encord.exceptions import EncordException
-    from requests.exceptions import RequestException
-
-    try:
-        yield
-    except (EncordException, RequestException, ValueError) as error:
-        raise translate(
-            error, where=where, changes_nothing=changes_nothing, sends_manifest=sends_manifest
-        ) from None
 
 
 def _as_sent(manifest: Path) -> Path | DataUploadItems:

@@ -129,17 +129,35 @@ DOMAIN_RULE = Rule(
     "Write it as https://api.encord.com, without a path.",
     quote=False,
 )
-# By the class names of requests and urllib3, which the SDK lets through or wraps.
+NO_CONNECTION_RULE = Rule(
+    EncordRefusedError, "Encord could not be reached", LATER_REMEDY, transient=True, quote=False
+)
+# By the class names of requests, urllib3 and our transport, which the SDK lets through or wraps.
 TRANSPORT_RULES: dict[str, Rule] = {
     "SSLError": CERTIFICATE_RULE,
     "InvalidURL": DOMAIN_RULE,
     "MissingSchema": DOMAIN_RULE,
     "InvalidSchema": DOMAIN_RULE,
+    "PausedError": Rule(
+        EncordRefusedError,
+        "Encord asked for a pause that is not over yet",
+        LATER_REMEDY,
+        transient=True,
+        quote=False,
+    ),
+    # Nothing was sent.
+    "ConnectTimeout": NO_CONNECTION_RULE,
+    "NewConnectionError": NO_CONNECTION_RULE,
 }
 
 
 def translate(
-    error: Exception, *, where: str, changes_nothing: bool = False, sends_manifest: bool = False
+    error: Exception,
+    *,
+    where: str,
+    changes_nothing: bool = False,
+    sends_manifest: bool = False,
+    pause_s: float = 0,
 ) -> CloudSyncError:
     """Turn an exception of the SDK into the error of this project that is to be raised `from None`.
 
@@ -149,6 +167,7 @@ def translate(
         where: The dataset, folder or job that the call was about.
         changes_nothing: The call was a read, so whatever happened, nothing was changed.
         sends_manifest: The call sent a manifest, so a refusal of its content is one of that manifest.
+        pause_s: For how long Encord wants to be left alone now.
     """
     rule = _rule_for(error)
     kind = _kind(rule, changes_nothing=changes_nothing, sends_manifest=sends_manifest)
@@ -160,7 +179,7 @@ def translate(
         where=where,
         remedy=rule.remedy,
         transient=rule.transient,
-        retry_after_s=getattr(error, "retry_after", None),
+        retry_after_s=pause_s or getattr(error, "retry_after", None) if rule.transient else None,
     )
 
 

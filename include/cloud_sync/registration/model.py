@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from cloud_sync.errors import StorageError
 from cloud_sync.run_folder import RunFolder
 
 TARGET_NAME = "target.json"
+BREAKER_NAME = "breaker.json"
 
 # What Encord says of an upload job (encord.orm.dataset.LongPollingStatus).
 PENDING, DONE, ERROR, CANCELLED = "PENDING", "DONE", "ERROR", "CANCELLED"
@@ -193,6 +195,56 @@ def outcome_name(number: int) -> str:
 
 
 def read_outcome(folder: RunFolder, number: int) -> Outcome | None:
-    """Read the outcome of a manifest; None if its job has not finished."""
+    """Read the outcome of a manifest; None if its job has not finished.
+
+    Raises:
+        StorageError: The file is damaged.
+    """
     name = outcome_name(number)
-    return Outcome.from_json(folder.read_json(name)) if folder.exists(name) else None
+    if not folder.exists(name):
+        return None
+    data = folder.read_json(name)
+    try:
+        return Outcome.from_json(data)
+    except (TypeError, KeyError, ValueError):
+        raise StorageError(
+            "is not the outcome of a manifest.",
+            where=str(folder.path(name)),
+            remedy="Clear the task that writes it, so that it is written again.",
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """Why a run stopped submitting: `breaker.json`, shown in the report.
+
+    Attributes:
+        cause: What Encord says of most items, without what differs between them.
+        example: One of its texts as it is.
+        failed: Items that failed for this cause.
+        sent: Items in the manifests that were answered.
+        manifests: Those manifests.
+    """
+
+    cause: str
+    example: str
+    failed: int
+    sent: int
+    manifests: int
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        return (
+            f"{self.failed:,} of the first {self.sent:,} items failed for one cause, "
+            f"so nothing more is sent: {self.example}"
+        )
+
+
+def tripped(folder: RunFolder) -> Trip | None:
+    """Return why this run stopped submitting; None if it did not."""
+    if not folder.exists(BREAKER_NAME):
+        return None
+    try:
+        return Trip(**folder.read_json(BREAKER_NAME))
+    except (StorageError, TypeError):  # damaged; the outcomes say it again
+        return None

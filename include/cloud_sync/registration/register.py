@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from cloud_sync.errors import ConfigError, EncordError, ManifestError
+from cloud_sync.errors import ConfigError, EncordError, ManifestError, StorageError
 from cloud_sync.manifest.model import ITEMS_NAME, items_of_manifests
 from cloud_sync.registration import jobs
+from cloud_sync.registration.breaker import Breaker
 from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
 from cloud_sync.registration.folder import FolderClient, find_items
 from cloud_sync.registration.jobs import JobRecord, JobStatus, Manifest
@@ -27,6 +29,7 @@ from cloud_sync.registration.model import (
     Outcome,
     Target,
     outcome_name,
+    read_outcome,
 )
 from cloud_sync.run_folder import RunFolder
 
@@ -65,6 +68,9 @@ class Registrar:
         skip_duplicate_urls: As in the integration file. Only with it is a manifest sent again whose
             first answer was lost.
         items_name: The table with the items of the manifests.
+        breaker: Asked before each submission; None to submit whatever fails.
+        ended: Set from a signal handler when the task is being ended: nothing is sent from then on, and a
+            job whose id arrives after that is cancelled.
     """
 
     client: UploadClient
@@ -73,6 +79,8 @@ class Registrar:
     ignore_errors: bool = True
     skip_duplicate_urls: bool = True
     items_name: str = ITEMS_NAME
+    breaker: Breaker | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def advance(
         self, manifest: Manifest, *, hold_s: float = 0, resubmit_cancelled: bool = False
@@ -98,9 +106,11 @@ class Registrar:
                 record forbids going on.
             ConfigError: Encord does not accept the key, or its user lacks a right.
             ManifestError: The manifest file is not the one that the build stage wrote.
+            BreakerTrippedError: It would have to be sent, and most of what was sent fails for one cause.
         """
         record = jobs.open_record(self.folder, manifest)
         if record.status.final:
+            self._ensure_outcome(record)
             return record
         if record.status is not JobStatus.SUBMITTED:
             return self._send(record, hold_s)
@@ -114,6 +124,9 @@ class Registrar:
         record = self._submit(record)
         if record.status.final:
             return record
+        if self.ended.is_set():
+            self.client.cancel_upload_job(_folder_of(self.target), _job_of(record))
+            raise task_ended(record.manifest)
         state = self._poll(record, hold_s)
         return self._finish(record, state) if state and state.finished else record
 
@@ -126,8 +139,12 @@ class Registrar:
         return True
 
     def _submit(self, record: JobRecord) -> JobRecord:
+        if self.ended.is_set():
+            raise task_ended(record.manifest)
         if record.status is JobStatus.SUBMITTING and not self.skip_duplicate_urls:
             raise _answer_lost(self.folder, record)
+        if self.breaker is not None:
+            self.breaker.check()
         folder_uuid = _folder_of(self.target)
         path = _checked(self.folder, record)
         record = jobs.submitting(self.folder, record)
@@ -144,7 +161,11 @@ class Registrar:
         except (EncordRefusedError, ConfigError, ManifestError):
             jobs.refused(self.folder, record)
             raise
-        record = jobs.submitted(self.folder, record, job_id)
+        try:
+            record = jobs.submitted(self.folder, record, job_id)
+        except StorageError:
+            log.error("Encord works on manifest %s as upload job %s", record.manifest, job_id)
+            raise
         log.info("Manifest %s: %s items, upload job %s", record.manifest, record.items, job_id)
         return record
 
@@ -161,7 +182,26 @@ class Registrar:
             log.info("Upload job %s: %s of %s units left", record.job_id, state.pending, record.items)
         return state
 
+    def _ensure_outcome(self, record: JobRecord) -> None:
+        """Write the outcome of a finished job again if the disk has lost it."""
+        try:
+            found = read_outcome(self.folder, record.number)
+        except StorageError as error:
+            log.warning("%s", error)
+            found = None
+        if found is not None and found.manifest == record.manifest:
+            return
+        if record.job_id is None:
+            state = _refusal(EncordRefusedError("Encord refused this manifest; what it said is lost."))
+        else:
+            state = self.client.poll_upload_job(_folder_of(self.target), record.job_id)
+        self._account(record, state)
+
     def _finish(self, record: JobRecord, state: JobState) -> JobRecord:
+        self._account(record, state)
+        return jobs.finished(self.folder, record, FINAL_STATUS[state.status])
+
+    def _account(self, record: JobRecord, state: JobState) -> None:
         status = FINAL_STATUS[state.status]
         # What a failed or cancelled job registered before its end is registered, and belongs to the dataset.
         linked = 0 if self.target.is_backing_folder else self._link(record, state)
@@ -176,7 +216,6 @@ class Registrar:
             state.failed,
             state.cancelled,
         )
-        return jobs.finished(self.folder, record, status)
 
     def _link(self, record: JobRecord, state: JobState) -> int:
         """Make the manifest's items part of the dataset, those included that the job skipped as duplicates.
@@ -192,6 +231,16 @@ class Registrar:
             found, _ = find_items(self.client, _folder_of(self.target), items, unlinked_only=True)
             uuids.update(found)
         return self.client.link_items(self.target.dataset_uuid, sorted(uuids)) if uuids else 0
+
+
+def task_ended(manifest: str) -> EncordError:
+    """Return the error of a task that a person ended, and with it its upload job."""
+    return EncordError(
+        "this task was ended, and with it its upload job; what is registered stays.",
+        where=manifest,
+        remedy="Clear the task to go on.",
+        transient=True,
+    )
 
 
 def _outcome(record: JobRecord, state: JobState, status: JobStatus, linked: int) -> Outcome:
@@ -213,7 +262,7 @@ def _outcome(record: JobRecord, state: JobState, status: JobStatus, linked: int)
     )
 
 
-def _refusal(error: ManifestRefusedError) -> JobState:
+def _refusal(error: EncordRefusedError) -> JobState:
     """Return the refusal of a manifest as the state of a job that failed before it took up a unit."""
     said = f"{error.message} {error.remedy}" if error.remedy else error.message
     return JobState(

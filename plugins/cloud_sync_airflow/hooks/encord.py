@@ -9,10 +9,14 @@ from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from cloud_sync.errors import CloudSyncError, ConfigError
+from cloud_sync.run_folder import safe_name
 from cloud_sync.version import user_agent
 from cloud_sync_airflow.hooks.connections import checked_connection
+from cloud_sync_airflow.settings import state_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow.sdk import Connection
 
     from cloud_sync.registration.client import EncordClient
@@ -24,7 +28,8 @@ class EncordHook(BaseHook):
     """Talks to Encord with the key of an Airflow connection.
 
     The connection's password is the SSH private key, its host the API domain (left out: Encord's own),
-    and its extra field `encord_integration` names the cloud credential stored in Encord.
+    and its extra field `encord_integration` names the cloud credential stored in Encord. All that use one
+    connection keep to one pace (`cloud_sync.registration.pacing`), by a file in the state folder.
 
     Args:
         encord_conn_id: The Airflow connection.
@@ -68,6 +73,7 @@ class EncordHook(BaseHook):
         from cloud_sync.registration.client import EncordClient
         from cloud_sync.registration.connection import DEFAULT_DOMAIN
         from cloud_sync.registration.keys import check_ssh_key
+        from cloud_sync.registration.pacing import SharedPace
 
         connection = self._connection
         try:
@@ -77,6 +83,7 @@ class EncordHook(BaseHook):
                 domain=_domain(connection) or DEFAULT_DOMAIN,
                 ssh_private_key=key,
                 user_agent_suffix=user_agent(),
+                pace=SharedPace(pace_path(self.encord_conn_id)),
             )
         except ConfigError as error:
             raise ConfigError(
@@ -94,6 +101,11 @@ class EncordHook(BaseHook):
             return False, str(error)
         named = f"; it has {wanted!r}" if wanted else ""
         return True, f"Connected to {client.domain}. The user sees {visible} Encord integrations{named}."
+
+
+def pace_path(encord_conn_id: str) -> Path:
+    """Return the file that holds how long to leave Encord alone, for all that use this connection."""
+    return state_folder() / "pace" / f"{safe_name(encord_conn_id)}.json"
 
 
 def _domain(connection: Connection) -> str | None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from cloud_sync.errors import ManifestError
 from cloud_sync_airflow.operators.plan import resolve
 from cloud_sync_airflow.operators.settle_given import given_facts
-from cloud_sync_airflow.operators.stage import StageOperator, chosen_integration, manifests_folder
+from cloud_sync_airflow.operators.stage import StageOperator, chosen_integration
+from cloud_sync_airflow.settings import manifests_folder
 from cloud_sync_airflow.upload_params import UploadOptions
 
 if TYPE_CHECKING:

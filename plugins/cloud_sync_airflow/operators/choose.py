@@ -14,11 +14,10 @@ from cloud_sync_airflow.operators.stage import (
     UPLOADS_FOLDER,
     StageOperator,
     chosen_integration,
-    manifests_folder,
     open_store,
-    state_folder,
 )
 from cloud_sync_airflow.retry_params import RetryOptions
+from cloud_sync_airflow.settings import manifests_folder, state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence

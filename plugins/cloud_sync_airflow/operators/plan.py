@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cloud_sync_airflow.operators.stage import StageOperator, open_store, tables_folder
+from cloud_sync_airflow.operators.stage import StageOperator, open_store
 from cloud_sync_airflow.params import RunOptions
+from cloud_sync_airflow.settings import tables_folder
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -32,6 +32,9 @@ class RegisterOperator(StageOperator):
     triggerers and schedulers leave the job alone; so does a timeout. A task that was cleared sends a
     manifest whose job was cancelled that way again.
 
+    If Encord asks for a pause before it takes a manifest, the task waits for its end in the triggerer, which
+    costs neither a worker slot nor one of its retries.
+
     Args:
         shard: Which of the shards of the index.
         of_round: The retry round whose manifests are sent; 0 for those of the build stage.
@@ -39,7 +42,8 @@ class RegisterOperator(StageOperator):
         first_poll_s: Wait before the trigger asks for the first time. Airflow 3.3 can fail tasks that
             resume within a few seconds, so not under 10.
         longest_poll_s: Longest wait between two questions.
-        job_timeout_s: How long a job may take before the task fails; the job itself goes on.
+        job_timeout_s: How long a job may take before the task fails; the job itself goes on. Also how long
+            Encord may ask for one pause after the other.
     """
 
     def __init__(
@@ -87,18 +91,38 @@ class RegisterOperator(StageOperator):
             raise EncordError(f"the trigger fired {kind!r}, which is no event of an upload job.")
         return self._register(context, resubmit_cancelled=False)
 
+    def go_on(
+        self, context: Context, event: dict[str, Any] | None = None, *, paused_since: float
+    ) -> dict[str, int]:
+        """Go on after a pause that Encord asked for.
+
+        Args:
+            context: Airflow's.
+            event: That the time has come; says nothing more.
+            paused_since: When the first of several pauses in a row began, in seconds since 1970 UTC.
+        """
+        return self._register(context, resubmit_cancelled=False, paused_since=paused_since)
+
     def on_kill(self) -> None:
-        """Cancel the running upload job if a person ended this task, and stop at once."""
+        """Cancel the running upload job if a person ended this task, and stop at once.
+
+        If the manifest is just being sent, the interrupted code goes on: it cancels the job as soon as it
+        has its id, if Airflow leaves it that long.
+        """
+        from cloud_sync.registration.register import task_ended
+
         if self._at_work is None or not self._ended_by_a_person():
             return
         registrar, manifest = self._at_work
+        registrar.ended.set()
         if registrar.cancel(manifest):
-            raise EncordError(
-                "this task was ended, so its upload job was cancelled.", where=manifest.name, transient=True
-            )
+            raise task_ended(manifest.name)
 
-    def _register(self, context: Context, *, resubmit_cancelled: bool) -> dict[str, int]:
+    def _register(
+        self, context: Context, *, resubmit_cancelled: bool, paused_since: float | None = None
+    ) -> dict[str, int]:
         from cloud_sync.manifest.model import read_index
+        from cloud_sync.registration.errors import EncordRefusedError
 
         folder = self.run_folder(context)
         manifests = read_index(folder, self.of_round).of_shard(self.shard)
@@ -109,7 +133,14 @@ class RegisterOperator(StageOperator):
         self._context = context
         for manifest in manifests:
             self._at_work = registrar, manifest
-            record = registrar.advance(manifest, hold_s=self.hold_s, resubmit_cancelled=resubmit_cancelled)
+            try:
+                record = registrar.advance(
+                    manifest, hold_s=self.hold_s, resubmit_cancelled=resubmit_cancelled
+                )
+            except EncordRefusedError as error:
+                self._pause(error, paused_since or time.time())
+                raise
+            paused_since = None
             if not record.status.final:
                 self._wait_for(record, registrar)
             ended[record.status.value] += 1
@@ -118,18 +149,39 @@ class RegisterOperator(StageOperator):
 
     def _registrar(self, folder: RunFolder) -> Registrar:
         from cloud_sync.manifest.model import items_name
+        from cloud_sync.registration.breaker import Breaker, BreakerRule
         from cloud_sync.registration.model import read_target
         from cloud_sync.registration.register import Registrar
         from cloud_sync_airflow.hooks.encord import EncordHook
 
         integration = self.frozen_integration(folder)
+        upload = integration.upload
+        # What a round sends again has failed already, for reasons that may have passed.
+        stop_after = 0 if self.of_round else upload.stop_after_manifests
         return Registrar(
             client=EncordHook(integration.target.connection_id).get_conn(),
             folder=folder,
             target=read_target(folder),
-            ignore_errors=integration.upload.ignore_errors,
-            skip_duplicate_urls=integration.upload.skip_duplicate_urls,
+            ignore_errors=upload.ignore_errors,
+            skip_duplicate_urls=upload.skip_duplicate_urls,
             items_name=items_name(self.of_round),
+            breaker=Breaker(folder, BreakerRule(stop_after, upload.stop_at_share)),
+        )
+
+    def _pause(self, error: EncordError, paused_since: float) -> None:
+        """Wait in the triggerer until Encord takes requests again, if that is what it asked for."""
+        from cloud_sync_airflow.triggers.pause import PauseTrigger
+
+        if not error.transient or not error.retry_after_s:
+            return
+        if time.time() - paused_since > self.job_timeout_s:
+            return
+        self.log.warning("%s Going on in %.0f s", error, error.retry_after_s)
+        pause_s = max(error.retry_after_s, self.first_poll_s)
+        self.defer(
+            trigger=PauseTrigger(until=time.time() + pause_s, pause_s=pause_s),
+            method_name="go_on",
+            kwargs={"paused_since": paused_since},
         )
 
     def _wait_for(self, record: JobRecord, registrar: Registrar) -> None:

@@ -115,11 +115,14 @@ class SelectOperator(StageOperator):
         from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
         from cloud_sync.failures.rounds import round_wait_s
+        from cloud_sync.registration.pacing import SharedPace
+        from cloud_sync_airflow.hooks.encord import pace_path
 
         wait_s = round_wait_s(
             self.of_round,
             first_wait_s=integration.retry.first_wait.total_seconds(),
             longest_wait_s=integration.retry.longest_wait.total_seconds(),
+            retry_after_s=SharedPace(pace_path(integration.target.connection_id)).wait_s(),
         )
         self.log.info("Sending after %.0f s", wait_s)
         if wait_s < SHORTEST_DEFERRAL_S:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+
+from cloud_sync_airflow.settings import state_folder
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -25,31 +25,6 @@ RETRIES_FOLDER = "_retries"
 
 FROZEN_NAME = "integration.json"
 URLS_NAME = "urls.json"
-
-
-def state_folder() -> Path:
-    """Return the folder of run folders and ledgers: `[cloud_sync] state_folder`."""
-    from airflow.configuration import conf
-
-    home = os.environ.get("AIRFLOW_HOME", "~/airflow")
-    configured = conf.get("cloud_sync", "state_folder", fallback=None) or f"{home}/cloud_sync"
-    return Path(configured).expanduser()
-
-
-def tables_folder() -> Path:
-    """Return the folder of metadata tables: `[cloud_sync] tables_folder`, or in the state folder."""
-    from airflow.configuration import conf
-
-    configured = conf.get("cloud_sync", "tables_folder", fallback=None)
-    return Path(configured).expanduser() if configured else state_folder() / "tables"
-
-
-def manifests_folder() -> Path:
-    """Return the folder of manifests to upload: `[cloud_sync] manifests_folder`, or in the state folder."""
-    from airflow.configuration import conf
-
-    configured = conf.get("cloud_sync", "manifests_folder", fallback=None)
-    return Path(configured).expanduser() if configured else state_folder() / "manifests"
 
 
 def chosen_integration(integrations: Mapping[str, Mapping[str, Any]], name: str) -> Integration:

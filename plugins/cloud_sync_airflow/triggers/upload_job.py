@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from enum import StrEnum
 from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -36,7 +37,8 @@ class UploadJobTrigger(BaseTrigger):
     ended, not how: the task asks for that itself. `refused`: Encord will not answer about this job (a
     revoked key, a removed folder). `deadline`: the time is over and the job goes on.
 
-    Temporary failures are waited out. The end of the triggerer leaves the job alone; a person who
+    Temporary failures are waited out, and so is a pause that Encord asked for, whichever task was told: it
+    becomes the next wait. The end of the triggerer leaves the job alone; a person who
     clears or marks the waiting task cancels it.
 
     Args:
@@ -84,8 +86,10 @@ class UploadJobTrigger(BaseTrigger):
         """Wait, and yield the one event."""
         interval_s = self.first_interval_s
         asked_for_s = 0.0
+        # From here on by a clock that nobody moves: a day lost or won must not end the wait.
+        ends = monotonic() + self.deadline - time.time()
         while True:
-            if not await self._sleep(max(interval_s, asked_for_s)):
+            if not await self._sleep(max(interval_s, asked_for_s), ends):
                 yield self._event(
                     UploadJobEvent.DEADLINE, "the job has not finished in the time it was given"
                 )
@@ -106,13 +110,18 @@ class UploadJobTrigger(BaseTrigger):
             self.log.info("Upload job %s: %s units left", self.job_id, state.pending)
 
     async def on_kill(self) -> None:
-        """Cancel the job: a person cleared or marked the waiting task. Not called when a triggerer ends."""
-        cancelled = await asyncio.to_thread(self._cancel)
-        self.log.info("Upload job %s cancelled, %s units were left", self.job_id, cancelled)
+        """Cancel the job: a person cleared or marked the waiting task. Not called when a triggerer ends.
 
-    async def _sleep(self, wait_s: float) -> bool:
-        """Wait, a little more or less than asked, but not past the deadline; tell if there is time left."""
-        left_s = self.deadline - time.time()
+        Airflow calls it also in a triggerer that was cut off for a while, whose triggers another one has
+        taken over meanwhile. The task is then still deferred, and the job is left alone.
+
+        Airflow may cancel this call while it runs, so all is done in one go in a thread, which runs on.
+        """
+        await asyncio.to_thread(self._cancel_unless_waited_for)
+
+    async def _sleep(self, wait_s: float, ends: float) -> bool:
+        """Wait, a little more than asked, but not past the end; tell if there is time left."""
+        left_s = ends - monotonic()
         drawn_s = wait_s * random.uniform(1, 1.25)  # noqa: S311 (spreads load, guards nothing)
         await asyncio.sleep(max(0.0, min(drawn_s, left_s)))
         return drawn_s < left_s
@@ -122,8 +131,26 @@ class UploadJobTrigger(BaseTrigger):
     def _ask(self) -> JobState:
         return self._client.poll_upload_job(self.folder_uuid, self.job_id)
 
-    def _cancel(self) -> int:
-        return self._client.cancel_upload_job(self.folder_uuid, self.job_id)
+    def _cancel_unless_waited_for(self) -> None:
+        if self._count_waiting():
+            self.log.info("Upload job %s is still waited for", self.job_id)
+            return
+        cancelled = self._client.cancel_upload_job(self.folder_uuid, self.job_id)
+        self.log.info("Upload job %s cancelled, %s units were left", self.job_id, cancelled)
+
+    def _count_waiting(self) -> int:
+        """Ask Airflow how many tries wait for this job: 1 or 0."""
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        if (ti := self.task_instance) is None:
+            return 0
+        return RuntimeTaskInstance.get_ti_count(
+            dag_id=ti.dag_id,
+            map_index=ti.map_index,
+            task_ids=[ti.task_id],
+            run_ids=[ti.run_id],
+            states=["deferred"],
+        )
 
     @cached_property
     def _client(self) -> EncordClient:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from cloud_sync.errors import ConfigError, EncordError
@@ -180,13 +182,21 @@ def test_a_lost_answer_registers_nothing_twice(troubled):
 
 
 def test_a_busy_service_is_left_alone_for_as_long_as_it_asks(troubled):
-    busy = {"fault": "refuse", "path": "data-upload-jobs$", "status": 429, "retry_after_s": 33, "times": 1}
+    busy = {"fault": "refuse", "path": "data-upload-jobs$", "status": 429, "retry_after_s": 2, "times": 2}
     desk = troubled(busy)
+    began = time.monotonic()
+    assert desk.registrar().advance(desk.manifest(*GOOD), hold_s=HOLD_S).submissions == 1
+    assert time.monotonic() - began >= 4
+
+
+def test_a_service_that_is_busy_for_long_is_not_asked_again_before(troubled):
+    desk = troubled({"fault": "refuse", "path": "data-upload-jobs$", "status": 429, "retry_after_s": 300})
     entry = desk.manifest(*GOOD)
-    with pytest.raises(EncordRefusedError) as caught:
-        desk.registrar().advance(entry)
-    assert (caught.value.transient, caught.value.retry_after_s) == (True, 33)
-    assert desk.registrar().advance(entry, hold_s=HOLD_S).submissions == 2
+    for said in ("asks for fewer requests", "a pause that is not over yet"):
+        with pytest.raises(EncordRefusedError, match=said) as caught:
+            desk.registrar().advance(entry)
+        assert caught.value.transient
+        assert 290 < caught.value.retry_after_s <= 300
 
 
 @pytest.mark.parametrize("status", [429, 503, 504])

@@ -194,6 +194,16 @@ class TestPolicy:
         assert register.is_mapped
         assert list(register.expand_input.value) == ["shard"]
 
+    def test_only_register_is_in_the_pool_that_bounds_upload_jobs(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("AIRFLOW__CLOUD_SYNC__POOL", "encord_upload_jobs")
+        dag = sync_dag(an_integration(), tmp_path / "cameras.yaml")
+        for task in dag.tasks:
+            expected = "encord_upload_jobs" if task.task_id.endswith("register") else "default_pool"
+            assert task.pool == expected, task.task_id
+
+    def test_without_the_setting_register_is_in_the_default_pool(self, dag):
+        assert dag.get_task("register").pool == "default_pool"
+
     def test_settle_tells_who_follows_the_dataset(self, dag):
         [asset] = dag.get_task("settle").outlets
         assert (asset.name, asset.uri) == (

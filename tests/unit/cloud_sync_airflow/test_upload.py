@@ -86,6 +86,10 @@ class TestPolicy:
         others = [type(dag.get_task(name)) for name in ("check", "build", "settle")]
         assert others == [CheckOperator, BuildGivenOperator, SettleGivenOperator]
 
+    def test_its_upload_jobs_count_in_the_pool(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("AIRFLOW__CLOUD_SYNC__POOL", "encord_upload_jobs")
+        assert upload_dag(load_integrations(tmp_path), None).get_task("register").pool == "encord_upload_jobs"
+
     def test_settle_runs_once_the_check_is_passed_and_decides_the_run(self, dag):
         check_settle(dag, setup="check")
 

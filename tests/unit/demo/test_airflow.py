@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.airflow import Sources, airflow_environment, part_commands
+from demo.airflow import POOL, Sources, airflow_environment, part_commands
 from demo.places import PROJECT, Places, Secrets, load_secrets
 from demo.servers import base_environment
 from demo.settings import Settings
@@ -75,6 +75,11 @@ def test_folders_and_further_variables_are_the_callers(
     assert environment["AIRFLOW__CLOUD_SYNC__INTEGRATIONS_FOLDER"] == str(tmp_path / "i")
     assert environment["AIRFLOW__CLOUD_SYNC__STATE_FOLDER"] == str(tmp_path / "state")
     assert environment["AIRFLOW__CORE__PARALLELISM"] == "2"
+
+
+def test_the_pool_of_upload_jobs_is_set(places: Places, secrets: Secrets) -> None:
+    environment = airflow_environment(Settings(), places, secrets, Sources())
+    assert environment["AIRFLOW__CLOUD_SYNC__POOL"] == POOL
 
 
 def test_everybody_signs_in_and_nobody_from_outside_gets_there(places: Places, secrets: Secrets) -> None:

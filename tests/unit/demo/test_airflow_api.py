@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from demo.airflow_api import AirflowApi, AirflowApiError, DagRun
+from demo.airflow_api import AirflowApi, AirflowApiError, DagRun, TaskInstance
 
 RUN = {"dag_id": "d", "dag_run_id": "r", "state": "running"}
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -55,6 +55,25 @@ def test_a_run_is_triggered_with_its_params() -> None:
     assert api(airflow).trigger("d", {"mode": "plan"}, run_id="r") == DagRun("d", "r", "running")
     body = json.loads(airflow.requests[-1].content)
     assert body == {"logical_date": None, "conf": {"mode": "plan"}, "dag_run_id": "r"}
+
+
+def test_a_pool_is_made_once_and_counts_tasks_that_wait() -> None:
+    airflow = FakeAirflow({"pools": {}})
+    api(airflow).make_pool("p", 3, "why")
+    body = json.loads(airflow.requests[-1].content)
+    assert body == {"name": "p", "slots": 3, "description": "why", "include_deferred": True}
+    airflow.answers["pools/p"] = body
+    made = len(airflow.requests)
+    api(airflow).make_pool("p", 3, "why")
+    assert [one.method for one in airflow.requests[made:] if "pools" in one.url.path] == ["GET"]
+
+
+@pytest.mark.parametrize(("map_index", "place"), [(-1, "register"), (3, "register/3")])
+def test_a_task_is_marked_as_failed(map_index: int, place: str) -> None:
+    airflow = FakeAirflow({f"dags/d/dagRuns/r/taskInstances/{place}": {}})
+    api(airflow).fail(DagRun("d", "r", "running"), TaskInstance("register", map_index, "deferred", 1, None))
+    assert airflow.requests[-1].method == "PATCH"
+    assert json.loads(airflow.requests[-1].content) == {"new_state": "failed"}
 
 
 def test_every_page_of_task_instances_is_read() -> None:

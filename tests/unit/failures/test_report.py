@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -15,7 +15,7 @@ from cloud_sync.failures.verdict import RunFailed, check_verdict
 from cloud_sync.integration import Failures
 from cloud_sync.manifest.model import ManifestEntry
 from cloud_sync.planning.model import PlanRow
-from cloud_sync.registration.model import Outcome
+from cloud_sync.registration.model import BREAKER_NAME, Outcome, Trip
 from cloud_sync.run_folder import RunFolder
 from tests.unit.failures.test_failure_csv import failure
 
@@ -280,3 +280,13 @@ class TestGiven:
     def test_nobody_waits_for_a_next_run(self, folder):
         with pytest.raises(RunFailed, match="; upload once more what can pass"):
             check_verdict(make_report(folder, self.FACTS, Settlement(ended=[ended("failed")], registered=5)))
+
+
+def test_a_run_that_stopped_itself_says_why_before_all_else(folder):
+    trip = Trip("Access denied", "Access denied to s3://b/1.jpg", failed=28, sent=30, manifests=3)
+    folder.write_json(BREAKER_NAME, asdict(trip))
+    report = make_report(folder, facts(), Settlement(ended=[ended()], waiting=[ended(items=1200)[0]]))
+    assert report["verdict"] == "failed"
+    assert f"  stopped: {trip}" in summary(report).splitlines()
+    with pytest.raises(RunFailed, match=r"28 of the first 30 items failed.*trigger a new run"):
+        check_verdict(report)

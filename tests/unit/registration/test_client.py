@@ -13,10 +13,12 @@ from requests.adapters import HTTPAdapter
 
 from cloud_sync.errors import CloudSyncError, ConfigError, EncordError, ManifestError
 from cloud_sync.registration import client as client_module
+from cloud_sync.registration import transport
 from cloud_sync.registration.client import EncordClient
 from cloud_sync.registration.connection import Timeouts
 from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
 from cloud_sync.registration.model import DatasetRef, FolderItem, UnitError
+from cloud_sync.registration.pacing import SharedPace
 from tests.unit.registration.keys import ed25519_key, wrong_keys
 from tests.unit.registration.wire import (
     CREDENTIAL,
@@ -41,13 +43,17 @@ def wire(monkeypatch):
     wire = Wire()
     wire.on("GET", FOLDER_PATH, folder())
     monkeypatch.setattr(HTTPAdapter, "send", wire.send)
+    monkeypatch.setattr(transport, "time", wire.clock)
     return wire
 
 
 @pytest.fixture
 def client(wire):
     return EncordClient(
-        domain="https://api.example.com/", ssh_private_key=KEY, user_agent_suffix="encord-cloud-sync/0.1.0"
+        domain="https://api.example.com/",
+        ssh_private_key=KEY,
+        user_agent_suffix="encord-cloud-sync/0.1.0",
+        pace=SharedPace(wall=wire.clock.time, steady=wire.clock.monotonic),
     )
 
 
@@ -260,7 +266,7 @@ def started(client, manifest):
         ((409, {"message": "there is one"}), EncordRefusedError, False),
         ((413, {"message": "too big"}), ManifestRefusedError, False),
         ((422, {"detail": [{"loc": ["body"], "msg": "bad"}]}), ManifestRefusedError, False),
-        ((429, {"message": "slow"}, {"Retry-After": "17"}), EncordRefusedError, True),
+        ((429, {"message": "slow"}, {"Retry-After": "170"}), EncordRefusedError, True),
         ((500, {"message": "boom"}), EncordError, True),
         ((503, b"<html>"), EncordError, True),
         ((504, b""), EncordError, True),
@@ -277,7 +283,7 @@ def test_a_job_is_sent_once_whatever_the_answer(wire, started, answer, kind, tra
     assert (type(caught.value), caught.value.transient) == (kind, transient)
     assert wire.paths().count(f"POST storage/folders/{FOLDER}/data-upload-jobs") == 1
     if isinstance(answer, tuple) and answer[0] == 429:
-        assert caught.value.retry_after_s == 17
+        assert caught.value.retry_after_s == 170
 
 
 def test_a_folder_that_cannot_be_looked_up_leaves_no_job(wire, client, manifest):
@@ -367,12 +373,12 @@ def test_a_hold_asks_again_at_growing_intervals_and_ends(wire, client, monkeypat
 @pytest.mark.parametrize("status", [429, 500, 503, 504, None])
 def test_a_poll_that_fails_is_not_repeated(wire, client, status):
     dropped = requests.exceptions.ConnectionError("dropped")
-    answer = (status, {"message": "busy"}, {"Retry-After": "3600"}) if status else dropped
+    answer = (status, {"message": "busy"}, {"Retry-After": "600"}) if status else dropped
     wire.on("GET", JOB_PATH, answer)
     with pytest.raises(EncordError) as caught:
         client.poll_upload_job(FOLDER, JOB)
     assert caught.value.transient
-    assert caught.value.retry_after_s == (3600 if status == 429 else None)
+    assert caught.value.retry_after_s == (600 if status else None)
     assert len(wire.sent) == 1
 
 

@@ -9,6 +9,7 @@ import pytest
 from cloud_sync.errors import ConfigError, EncordError, ManifestError
 from cloud_sync.manifest.model import SentItem
 from cloud_sync.registration import jobs
+from cloud_sync.registration.breaker import Breaker, BreakerRule, BreakerTrippedError
 from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
 from cloud_sync.registration.jobs import JobStatus
 from cloud_sync.registration.model import CANCELLED, JobState, Outcome, Target, read_outcome
@@ -363,3 +364,33 @@ def test_a_failed_group_is_one_item(encord, folder):
     outcome = read_outcome(folder, 0)
     assert (outcome.items, outcome.made, outcome.failed, outcome.linked) == (2, 1, 1, 1)
     assert "items" not in encord.calls  # counts account for all of them
+
+
+# The circuit breaker
+
+
+def stopping(encord, folder, **changes):
+    breaker = Breaker(folder, BreakerRule(after_manifests=1))
+    return Registrar(client=encord, folder=folder, target=TARGET, breaker=breaker, **changes)
+
+
+def test_nothing_is_sent_once_most_fails_for_one_cause(encord, folder):
+    registrar = stopping(encord, folder)
+    registrar.advance(write_manifest(folder, 0, "s3://b/bad-1.jpg", "s3://b/bad-2.jpg"))
+    entry = write_manifest(folder, 1, *URLS)
+    with pytest.raises(BreakerTrippedError, match="2 of the first 2 items failed") as caught:
+        registrar.advance(entry)
+    assert not caught.value.transient
+    assert len(encord.sent) == 1
+    assert jobs.open_record(folder, entry).status is JobStatus.PLANNED
+
+
+def test_a_job_that_was_sent_before_is_followed_to_its_end(encord, folder):
+    registrar = stopping(encord, folder)
+    encord.polls_until_done = 1
+    entry = write_manifest(folder, 1, *URLS)
+    registrar.advance(entry)
+    encord.polls_until_done = 0
+    registrar.advance(write_manifest(folder, 0, "s3://b/bad.jpg"))
+    assert registrar.advance(entry).status is JobStatus.DONE
+    assert read_outcome(folder, 1).made == 3

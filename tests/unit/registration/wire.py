@@ -21,6 +21,28 @@ JOB = str(UUID(int=4))
 
 
 @dataclass
+class Clock:
+    """A clock that moves only while somebody sleeps; set in the place of a module's `time`.
+
+    Attributes:
+        now: What it shows.
+        slept: How long each sleep was.
+    """
+
+    now: float = 1_800_000_000.0
+    slept: list[float] = field(default_factory=list)
+
+    def time(self) -> float:
+        return self.now
+
+    monotonic = time
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@dataclass
 class Sent:
     """One request of the SDK."""
 
@@ -30,6 +52,7 @@ class Sent:
     body: Any
     headers: dict[str, str]
     timeout_s: tuple[float, float]
+    at: float = 0.0
 
 
 @dataclass
@@ -42,6 +65,7 @@ class Wire:
 
     answers: list[tuple[str, str, Any]] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
+    clock: Clock = field(default_factory=Clock)
 
     def on(self, method: str, path: str, answer: Any) -> None:
         self.answers.insert(0, (method, path, answer))
@@ -50,7 +74,8 @@ class Wire:
         url = urlsplit(request.url)
         body = json.loads(request.body) if request.body else None
         timeout = settings["timeout"]
-        sent = Sent(request.method, url.path, parse_qs(url.query), body, dict(request.headers), timeout)
+        query = parse_qs(url.query)
+        sent = Sent(request.method, url.path, query, body, dict(request.headers), timeout, self.clock.now)
         self.sent.append(sent)
         answer = next(
             (a for m, p, a in self.answers if m == sent.method and re.fullmatch(p, sent.path)), None

@@ -52,6 +52,14 @@ def test_the_client_is_made_once(connect):
     assert hook.get_conn() is hook.get_conn()
 
 
+def test_all_that_use_a_connection_keep_to_one_pace(connect, monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW__CLOUD_SYNC__STATE_FOLDER", str(tmp_path))
+    one, other = (connect(password=KEY).get_conn() for _ in range(2))
+    one.pace.refused(30)
+    assert 29 < other.pace.wait_s() <= 30
+    assert [path.name for path in (tmp_path / "pace").glob("*.json")] == ["encord_test.json"]
+
+
 def test_the_key_is_masked_whole_and_by_line(connect, masked):
     connect(password=KEY.replace("\n", "")).get_conn()
     assert KEY in masked

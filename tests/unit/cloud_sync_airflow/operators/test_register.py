@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from cloud_sync.errors import ConfigError, EncordError
 from cloud_sync.integration import Integration
 from cloud_sync.manifest.model import ManifestIndex, write_index
+from cloud_sync.registration import jobs
 from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
 from cloud_sync.registration.model import Target, read_outcome, write_target
 from cloud_sync_airflow.hooks.encord import EncordHook
@@ -136,6 +137,72 @@ def test_a_refusal_that_concerns_everything_ends_the_task_at_once(task, context,
     assert encord.calls == ["start"]
 
 
+PAUSE = EncordRefusedError("Encord asks for fewer requests.", transient=True, retry_after_s=120)
+
+
+def test_a_pause_that_encord_asks_for_is_waited_for_in_the_triggerer(task, context, folder, encord):
+    encord.raises["start"] = [PAUSE, PAUSE]
+    before = time.time()
+    wait = deferred(task, context)
+    assert wait.trigger.until == pytest.approx(before + 120, abs=10)
+    assert wait.trigger.pause_s == 120
+    assert (wait.method_name, wait.kwargs) == ("go_on", {"paused_since": pytest.approx(before, abs=10)})
+    with pytest.raises(TaskDeferred) as again:
+        task.go_on(context, None, **wait.kwargs)
+    assert again.value.kwargs == wait.kwargs
+    assert task.go_on(context, None, **wait.kwargs)["done"] == 1
+    assert len(encord.sent) == 1
+
+
+def test_a_short_pause_is_long_enough_for_airflow(task, context, folder, encord):
+    encord.raises["start"] = [EncordRefusedError("slow", transient=True, retry_after_s=1)]
+    before = time.time()
+    assert deferred(task, context).trigger.until >= before + 10
+
+
+def test_pauses_without_an_end_fail_the_task(task, context, folder, encord):
+    encord.raises["start"] = [PAUSE]
+    with pytest.raises(EncordRefusedError, match="fewer requests"):
+        task.go_on(context, None, paused_since=time.time() - 25 * 3600)
+
+
+def test_a_manifest_that_was_taken_ends_a_row_of_pauses(task, context, folder, encord):
+    entries = [write_manifest(folder, number, f"s3://b/{number}.jpg") for number in range(2)]
+    write_index(folder, ManifestIndex(tuple(entries), shards=1))
+    encord.raises["start"] = [PAUSE]
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+    start, calls = encord.start_upload_job, []
+
+    def second_is_paused(*arguments, **named):
+        calls.append(1)
+        if len(calls) == 2:
+            raise PAUSE
+        return start(*arguments, **named)
+
+    encord.start_upload_job = second_is_paused
+    with pytest.raises(TaskDeferred) as again:
+        task.go_on(context, None, paused_since=time.time() - 25 * 3600)
+    assert again.value.kwargs["paused_since"] == pytest.approx(time.time(), abs=10)
+
+
+def test_a_run_in_which_all_fails_for_one_cause_stops_for_good(task, context, folder, encord):
+    entries = [write_manifest(folder, number, f"s3://b/bad-{number}.jpg") for number in range(9)]
+    write_index(folder, ManifestIndex(tuple(entries), shards=1))
+    with pytest.raises(EncordError, match="3 of the first 3 items failed for one cause") as caught:
+        task.execute(context)
+    assert not caught.value.transient
+    assert len(encord.sent) == 3
+
+
+def test_the_integration_says_when_to_stop(task, context, folder, encord):
+    off = {"upload": {"stop_after_manifests": 0}}
+    task.freeze_integration(folder, Integration.model_validate(INTEGRATION.model_dump() | off))
+    entries = [write_manifest(folder, number, f"s3://b/bad-{number}.jpg") for number in range(9)]
+    write_index(folder, ManifestIndex(tuple(entries), shards=1))
+    assert task.execute(context)["done"] == 9
+
+
 def test_a_second_try_comes_back_to_the_job_and_returns_the_same(task, context, folder, encord):
     encord.polls_until_done = 1
     deferred(task, context)
@@ -219,6 +286,43 @@ def test_a_kill_while_a_manifest_is_being_sent_does_not_tear_the_request(task, c
     task.on_kill()  # the record says `submitting`: there is no job id to cancel
     assert len(asked) == 1
     assert "cancel" not in encord.calls
+
+
+def test_a_kill_while_a_manifest_is_being_sent_cancels_the_job_that_comes_of_it(
+    task, context, folder, encord, monkeypatch
+):
+    running_in(context, 0)
+    start = encord.start_upload_job
+
+    def start_while_killed(*arguments, **named):
+        task.on_kill()
+        return start(*arguments, **named)
+
+    monkeypatch.setattr(encord, "start_upload_job", start_while_killed)
+    with pytest.raises(EncordError, match="this task was ended"):
+        task.execute(context)
+    assert encord.calls == ["start", "answer", "cancel"]
+    assert folder.read_json("jobs/0000.json")["job_id"] == "job-1"
+    again = RegisterOperator(
+        task_id="register", integration=INTEGRATION.model_dump(mode="json"), shard=0, hold_s=0
+    )
+    monkeypatch.setattr(encord, "start_upload_job", start)
+    assert again.execute(context)["done"] == 1
+
+
+def test_a_kill_just_before_a_manifest_is_sent_sends_nothing(task, context, folder, encord, monkeypatch):
+    running_in(context, 0)
+    open_record = jobs.open_record
+
+    def open_while_killed(*arguments):
+        monkeypatch.setattr(jobs, "open_record", open_record)
+        task.on_kill()
+        return open_record(*arguments)
+
+    monkeypatch.setattr(jobs, "open_record", open_while_killed)
+    with pytest.raises(EncordError, match="this task was ended"):
+        task.execute(context)
+    assert encord.calls == []
 
 
 def test_a_kill_before_or_after_the_work_asks_nobody(task, context, folder, encord):

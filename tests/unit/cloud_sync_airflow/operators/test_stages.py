@@ -24,7 +24,7 @@ from cloud_sync_airflow.operators.build import BuildOperator
 from cloud_sync_airflow.operators.list import ListOperator, narrowed
 from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
-from cloud_sync_airflow.operators.stage import state_folder
+from cloud_sync_airflow.settings import state_folder
 from tests.unit.cloud_sync_airflow.operators.house import (
     CANARIES,
     S3_SECRET,

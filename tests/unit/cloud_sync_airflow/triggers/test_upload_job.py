@@ -6,8 +6,10 @@ import asyncio
 import json
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from cloud_sync.errors import ConfigError, EncordError
 from cloud_sync.registration.model import CANCELLED, DONE, ERROR, PENDING, JobState
@@ -60,6 +62,7 @@ def sleeps(monkeypatch):
     monkeypatch.setattr(upload_job.asyncio, "sleep", sleep)
     monkeypatch.setattr(upload_job.random, "uniform", lambda low, high: low)
     monkeypatch.setattr(upload_job.time, "time", lambda: started + sum(slept))
+    monkeypatch.setattr(upload_job, "monotonic", lambda: sum(slept))
     return slept
 
 
@@ -130,6 +133,24 @@ async def test_the_deadline_ends_the_wait(sleeps):
     assert encord.cancelled == []
 
 
+@pytest.mark.parametrize("days", [-1, 1])
+async def test_a_clock_moved_by_a_day_neither_ends_nor_stretches_the_wait(sleeps, monkeypatch, days):
+    class Moving(Encord):
+        def poll_upload_job(self, folder_uuid, job_id):
+            monkeypatch.setattr(upload_job.time, "time", lambda: started + days * 86_400)
+            return super().poll_upload_job(folder_uuid, job_id)
+
+    started = upload_job.time.time()
+    assert (await events_of(trigger_for(Moving(*[state(PENDING)] * 5, state(DONE)))))[0][
+        "event"
+    ] == "finished"
+    assert sum(sleeps) < 300
+    endless = trigger_for(Moving(), deadline=upload_job.time.time() + 100)
+    sleeps.clear()
+    assert (await events_of(endless))[0]["event"] == "deadline"
+    assert sum(sleeps) == pytest.approx(100)
+
+
 async def test_a_deadline_that_has_passed_fires_without_a_question(sleeps):
     encord = Encord()
     events = await events_of(trigger_for(encord, deadline=upload_job.time.time() - 1))
@@ -169,4 +190,44 @@ async def test_the_end_of_the_triggerer_leaves_the_job_alone():
 async def test_a_person_who_ends_the_task_cancels_the_job():
     encord = Encord()
     await trigger_for(encord).on_kill()
+    assert encord.cancelled == [("folder-1", "job-1")]
+
+
+@pytest.mark.parametrize(("waiting", "cancelled"), [(0, [("folder-1", "job-1")]), (1, [])])
+async def test_a_job_that_another_triggerer_has_taken_over_is_left_alone(monkeypatch, waiting, cancelled):
+    asked = []
+    monkeypatch.setattr(
+        RuntimeTaskInstance, "get_ti_count", staticmethod(lambda **what: asked.append(what) or waiting)
+    )
+    encord = Encord()
+    trigger = trigger_for(encord)
+    trigger.task_instance = SimpleNamespace(dag_id="d", task_id="register", run_id="r", map_index=3)
+    await trigger.on_kill()
+    assert encord.cancelled == cancelled
+    this_task = {"dag_id": "d", "map_index": 3, "task_ids": ["register"], "run_ids": ["r"]}
+    assert asked == [{**this_task, "states": ["deferred"]}]
+
+
+async def test_a_cancel_that_airflow_breaks_off_is_made_all_the_same(monkeypatch):
+    asked, answer = threading.Event(), threading.Event()
+
+    def count(**what):
+        asked.set()
+        answer.wait(5)
+        return 0
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_ti_count", staticmethod(count))
+    encord = Encord()
+    trigger = trigger_for(encord)
+    trigger.task_instance = SimpleNamespace(dag_id="d", task_id="register", run_id="r", map_index=3)
+    killing = asyncio.create_task(trigger.on_kill())
+    await asyncio.to_thread(asked.wait, 5)
+    killing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await killing
+    answer.set()
+    for _ in range(100):
+        if encord.cancelled:
+            break
+        await asyncio.sleep(0.01)
     assert encord.cancelled == [("folder-1", "job-1")]

@@ -1,0 +1,412 @@
+"""A proxy on loopback that does to HTTP what networks, gateways and busy servers do.
+
+It forwards requests byte by byte, the Host header included, so that every signature stays valid. What happens
+to a request follows from the seed, the request and how often it was made before, not from the order in which
+threads come: the same seed gives the same faults.
+
+    with running_proxy("http://127.0.0.1:9000", seed=7, faults=at(0.3)) as proxy:
+        EncordClient(domain=proxy.url, ...)
+        assert proxy.requests[0].status == 200
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import random
+import re
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+LOOPBACK = "127.0.0.1"
+HEAD_BYTES = 1 << 16
+LONGEST_LATENCY_S = 0.3
+SLOW_BODY_S = 0.3
+PIECES = 6
+RETRY_AFTER_S = 1
+BAD_GATEWAY_PAGE = b"<html><body><h1>502 Bad Gateway</h1><p>nginx</p></body></html>"
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""SO_LINGER on, zero seconds: closing the socket sends a reset instead of a farewell."""
+
+
+class Fault(StrEnum):
+    """What can happen to a request."""
+
+    LATENCY = "latency"
+    RESET = "reset"  # before the request arrives anywhere
+    SLOW_BODY = "slow body"
+    CUT_BODY = "cut body"  # the connection breaks in the middle of the answer
+    CUT_JSON = "cut JSON"  # a gateway hands on half of a JSON answer as if it were whole
+    BAD_GATEWAY = "502"  # as HTML
+    UNAVAILABLE = "503"
+    BUSY = "429"  # with Retry-After in seconds
+    BUSY_UNTIL = "429 with a date"  # with Retry-After as an HTTP date
+    LOST_ANSWER = "lost answer"  # the request is carried out, its answer dropped
+
+
+STATUSES = {Fault.BAD_GATEWAY: 502, Fault.UNAVAILABLE: 503, Fault.BUSY: 429, Fault.BUSY_UNTIL: 429}
+
+
+def at(probability: float, *kinds: Fault) -> dict[Fault, float]:
+    """Return faults of some kinds, of all if none is named, that together have this probability."""
+    kinds = kinds or tuple(Fault)
+    return dict.fromkeys(kinds, probability / len(kinds))
+
+
+@dataclass(slots=True)
+class Request:
+    """One request as it reached the proxy. Times are seconds since 1970 UTC.
+
+    Attributes:
+        at: When all of it had arrived.
+        method: GET, POST, ...
+        path: Path and query.
+        fault: What was done to it.
+        status: What the client is answered; None if it gets no whole head of an answer.
+        not_before: Until when the client is asked to make no further request.
+        answered_at: When its answer, or what was left of it, had been sent; None before.
+    """
+
+    at: float
+    method: str
+    path: str
+    fault: Fault | None = None
+    status: int | None = None
+    not_before: float | None = None
+    answered_at: float | None = None
+
+
+@dataclass(slots=True)
+class Refusal:
+    """An answer that requests to a path get instead of what they ask for.
+
+    Attributes:
+        path: Regular expression, searched in method, space, path and query.
+        status: Of the answer; 200 lets the request pass, so that `fault` alone is what happens.
+        fault: A fault instead of a status.
+        times: How often; None for always.
+    """
+
+    path: str
+    status: int = 200
+    fault: Fault | None = None
+    times: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """An HTTP message, its bytes as they came."""
+
+    head: bytes
+    body: bytes
+    first_line: str
+    headers: Mapping[str, str]
+
+    @property
+    def status(self) -> int:
+        return int(self.first_line.split(" ")[1])
+
+    @property
+    def keeps_alive(self) -> bool:
+        return self.headers.get("connection", "").lower() != "close"
+
+
+@dataclass
+class FaultProxy:
+    """The proxy; made by `running_proxy`.
+
+    Attributes:
+        upstream: Address of the real server.
+        seed: Where the faults come from.
+        faults: The probability of each; may be changed while it runs.
+        refusals: Come before `faults`; the first that fits decides.
+        requests: All requests so far, in the order in which they came.
+    """
+
+    upstream: str
+    seed: int = 0
+    faults: Mapping[Fault, float] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    port: int = 0
+    _seen: Counter[str] = field(default_factory=Counter)
+    _connections: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def url(self) -> str:
+        """Where clients reach it."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def counts(self) -> Counter[Fault]:
+        """How often each fault struck."""
+        return Counter(request.fault for request in self.requests if request.fault is not None)
+
+    def to(self, pattern: str) -> list[Request]:
+        """Return the requests whose method, space, path and query hold a regular expression."""
+        return [one for one in self.requests if re.search(pattern, f"{one.method} {one.path}")]
+
+    def too_early(self, tolerance_s: float = 0.05) -> list[Request]:
+        """Return the requests that were made although the client had been asked to wait.
+
+        Args:
+            tolerance_s: Requests that were on their way when the answer arrived are nobody's fault.
+        """
+        asked = [
+            (one.answered_at, one.not_before) for one in self.requests if one.answered_at and one.not_before
+        ]
+        return [
+            one
+            for one in self.requests
+            if any(told + tolerance_s < one.at < until - tolerance_s for told, until in asked)
+        ]
+
+    async def serve(self, listener: socket.socket) -> asyncio.Server:
+        """Take connections."""
+        return await asyncio.start_server(self._connected, sock=listener, limit=HEAD_BYTES)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        exchange = _Exchange(self, reader, writer)
+        try:
+            with contextlib.suppress(OSError, EOFError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await exchange.run()
+        finally:
+            exchange.close()
+            self._connections.discard(task)
+
+    def end_connections(self) -> None:
+        """End what is under way."""
+        for task in self._connections:
+            task.cancel()
+
+    def decide(self, method: str, path: str) -> tuple[Fault | None, int | None, random.Random]:
+        """Return what happens to a request: a fault, a status, or neither; and a source for its details."""
+        called = f"{method} {UUID.sub('*', path)}"
+        self._seen[called] += 1
+        source = random.Random(f"{self.seed} {called} {self._seen[called]}")
+        for refusal in self.refusals:
+            if refusal.times != 0 and re.search(refusal.path, f"{method} {path}"):
+                refusal.times = None if refusal.times is None else refusal.times - 1
+                return refusal.fault, refusal.status if refusal.status != 200 else None, source
+        drawn = source.random()
+        for fault, probability in self.faults.items():
+            drawn -= probability
+            if drawn < 0:
+                return fault, None, source
+        return None, None, source
+
+
+class _Exchange:
+    """One connection of a client, and the one to the server behind it."""
+
+    def __init__(
+        self, proxy: FaultProxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.proxy, self.reader, self.writer = proxy, reader, writer
+        self.server: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def run(self) -> None:
+        """Handle requests until one side ends the connection."""
+        while True:
+            message = await _read_request(self.reader, self.writer)
+            method, path, _ = message.first_line.split(" ", 2)
+            request = Request(time.time(), method, path)
+            self.proxy.requests.append(request)
+            request.fault, refused, source = self.proxy.decide(method, path)
+            try:
+                goes_on = await self._answer(message, request, refused, source)
+            finally:
+                request.answered_at = time.time()
+            if not goes_on or not message.keeps_alive:
+                return
+
+    async def _answer(
+        self, message: _Message, request: Request, refused: int | None, source: random.Random
+    ) -> bool:
+        """Answer a request; return whether the connection goes on."""
+        fault = request.fault
+        if status := refused or (STATUSES.get(fault) if fault else None):
+            request.status, request.not_before = status, _not_before(fault, request.at)
+            self.writer.write(_refusal(request))
+            await self.writer.drain()
+            return True
+        if fault is Fault.RESET:
+            return self._reset()
+        if fault is Fault.LATENCY:
+            await asyncio.sleep(source.uniform(0, LONGEST_LATENCY_S))
+        answer = await self._forward(message, request.method)
+        if fault is Fault.LOST_ANSWER:
+            return self._reset()
+        if fault is Fault.CUT_BODY:
+            return await self._cut(answer)
+        if fault is Fault.CUT_JSON:
+            answer = _half(answer)
+        request.status = answer.status
+        self.writer.write(answer.head)
+        await self._send(answer.body, PIECES if fault is Fault.SLOW_BODY else 1)
+        return answer.keeps_alive
+
+    async def _forward(self, request: _Message, method: str) -> _Message:
+        if self.server is None:
+            parts = urlsplit(self.proxy.upstream)
+            self.server = await asyncio.open_connection(parts.hostname, parts.port, limit=HEAD_BYTES)
+        reader, writer = self.server
+        writer.write(request.head + request.body)
+        await writer.drain()
+        answer = await _read_answer(reader, method)
+        if not answer.keeps_alive:
+            writer.close()
+            self.server = None
+        return answer
+
+    async def _send(self, body: bytes, pieces: int) -> None:
+        size = max(1, math.ceil(len(body) / pieces))
+        for start in range(0, len(body), size):
+            if start:
+                await asyncio.sleep(SLOW_BODY_S / pieces)
+            self.writer.write(body[start : start + size])
+            await self.writer.drain()
+
+    async def _cut(self, answer: _Message) -> bool:
+        whole = answer.head + answer.body
+        self.writer.write(whole[: len(whole) - max(1, len(answer.body) // 2)])
+        await self.writer.drain()
+        return False
+
+    def _reset(self) -> bool:
+        connection = self.writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        self.writer.transport.abort()
+        return False
+
+    def close(self) -> None:
+        """Close both connections."""
+        self.writer.close()
+        if self.server is not None:
+            self.server[1].close()
+
+
+def _not_before(fault: Fault | None, at: float) -> float | None:
+    if fault is Fault.BUSY:
+        return at + RETRY_AFTER_S
+    if fault is Fault.BUSY_UNTIL:
+        return float(math.ceil(at) + RETRY_AFTER_S)  # a date has whole seconds
+    return None
+
+
+def _refusal(request: Request) -> bytes:
+    """Return an answer that no server has given."""
+    fault, body, kind = request.fault, b'{"message": "no"}', "application/json"
+    if fault is Fault.BAD_GATEWAY:
+        body, kind = BAD_GATEWAY_PAGE, "text/html"
+    lines = [f"HTTP/1.1 {request.status} Refused", f"Content-Type: {kind}"]
+    if fault is Fault.BUSY:
+        lines.append(f"Retry-After: {RETRY_AFTER_S}")
+    if fault is Fault.BUSY_UNTIL:
+        lines.append(f"Retry-After: {formatdate(request.not_before, usegmt=True)}")
+    lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + (b"" if request.method == "HEAD" else body)
+
+
+def _half(answer: _Message) -> _Message:
+    """Return a JSON answer whose second half is missing, and which says that it is whole."""
+    if "json" not in answer.headers.get("content-type", "") or "content-length" not in answer.headers:
+        return answer
+    body = answer.body[: len(answer.body) // 2]
+    head = re.sub(rb"(?i)(content-length: *)\d+", rb"\g<1>%d" % len(body), answer.head)
+    return _Message(head, body, answer.first_line, answer.headers)
+
+
+async def _read_head(reader: asyncio.StreamReader) -> tuple[bytes, str, dict[str, str]]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    pairs = (line.partition(":") for line in lines if line)
+    return head, first, {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Message:
+    head, first, headers = await _read_head(reader)
+    if headers.get("expect", "").lower() == "100-continue":
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return _Message(head, await _read_body(reader, headers, until_end=False), first, headers)
+
+
+async def _read_answer(reader: asyncio.StreamReader, method: str) -> _Message:
+    head, first, headers = await _read_head(reader)
+    while first.split(" ")[1].startswith("1"):  # 100 Continue, which the client has had from us
+        head, first, headers = await _read_head(reader)
+    without_body = method == "HEAD" or first.split(" ")[1] in {"204", "304"}
+    body = b"" if without_body else await _read_body(reader, headers, until_end=True)
+    if not without_body and "content-length" not in headers and "transfer-encoding" not in headers:
+        headers["connection"] = "close"  # its end is the end of the connection
+    return _Message(head, body, first, headers)
+
+
+async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str], *, until_end: bool) -> bytes:
+    """Read a body as it is on the wire, chunks with their lengths."""
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        return b"".join([part async for part in _chunks(reader)])
+    if "content-length" in headers:
+        return await reader.readexactly(int(headers["content-length"]))
+    return await reader.read() if until_end else b""
+
+
+async def _chunks(reader: asyncio.StreamReader):
+    while True:
+        line = await reader.readuntil(b"\r\n")
+        size = int(line.split(b";")[0], 16)
+        yield line
+        while size == 0 and (line := await reader.readuntil(b"\r\n")) != b"\r\n":
+            yield line  # a trailer
+        if size == 0:
+            yield b"\r\n"
+            return
+        yield await reader.readexactly(size + 2)
+
+
+@contextlib.contextmanager
+def running_proxy(
+    upstream: str,
+    *,
+    seed: int = 0,
+    faults: Mapping[Fault, float] | None = None,
+    refusals: Sequence[Refusal] = (),
+) -> Iterator[FaultProxy]:
+    """Run a proxy in a thread of its own, on a free port.
+
+    Args:
+        upstream: `http://host:port` of the real server.
+        seed: Same seed, same faults.
+        faults: The probability of each.
+        refusals: What certain requests are answered.
+    """
+    listener = socket.create_server((LOOPBACK, 0))
+    proxy = FaultProxy(upstream, seed, faults or {}, list(refusals), port=listener.getsockname()[1])
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(proxy.serve(listener))
+    thread = threading.Thread(target=loop.run_forever, name="fault-proxy", daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        loop.call_soon_threadsafe(proxy.end_connections)
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(lambda: loop.call_later(0.05, loop.stop))
+        thread.join(5)
+        loop.close()

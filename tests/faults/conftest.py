@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sqlite3
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -119,11 +120,9 @@ class Bench:
 
     def sync(self, *, backing_folder: bool = True, **changes: Any) -> Sync:
         """Make a dataset, and a sync into it."""
-        made = len(list(self.root.iterdir()))
-        dataset = f"{self.name}-{made}"
+        dataset = f"{self.name}-{uuid.uuid4().hex[:8]}"
         self.service.client().create_dataset(dataset, 4, create_backing_folder=backing_folder)
-        root = self.root / str(made)
-        root.mkdir()
+        root = self.root / dataset
         plain: dict[str, Any] = {
             "root": root,
             "run_id": "night-1",
@@ -161,6 +160,6 @@ def bench(
 ) -> Bench:
     """Makes syncs."""
     name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name.lower())
-    return Bench(s3, service, tmp_path, name.strip("-")[:80])
+    return Bench(s3, service, tmp_path, name.strip("-")[:40])
 
 

@@ -37,6 +37,8 @@ SLOW_BODY_S = 0.3
 PIECES = 6
 RETRY_AFTER_S = 1
 BAD_GATEWAY_PAGE = b"<html><body><h1>502 Bad Gateway</h1><p>nginx</p></body></html>"
+# As FastAPI, and so Encord, says what is wrong with a request.
+BODIES = {422: b'{"detail": [{"loc": ["body", "images"], "msg": "Field required", "type": "missing"}]}'}
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """SO_LINGER on, zero seconds: closing the socket sends a reset instead of a farewell."""
@@ -312,7 +314,7 @@ def _not_before(fault: Fault | None, at: float) -> float | None:
 
 def _refusal(request: Request) -> bytes:
     """Return an answer that no server has given."""
-    fault, body, kind = request.fault, b'{"message": "no"}', "application/json"
+    fault, body, kind = request.fault, BODIES.get(request.status or 0, b'{"message": "no"}'), "application/json"
     if fault is Fault.BAD_GATEWAY:
         body, kind = BAD_GATEWAY_PAGE, "text/html"
     lines = [f"HTTP/1.1 {request.status} Refused", f"Content-Type: {kind}"]

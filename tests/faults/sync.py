@@ -10,7 +10,7 @@ import csv
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ TRIES = 5
 """A task's tries with the retries that the DAG gives it."""
 HOLD_S = 2.0
 PAUSE_S = 0.2
+FIRST_WAIT_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ class Sync:
     bucket: str
     prefix: str = ""
     items_per_manifest: int = 3
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what goes to another process: the fields, and no open connections."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @property
     def folder(self) -> RunFolder:
@@ -149,7 +154,7 @@ class Sync:
                 except CloudSyncError as error:
                     if not error.transient or not left:
                         raise
-                    time.sleep(PAUSE_S + (error.retry_after_s or 0))
+                    time.sleep(FIRST_WAIT_S * 2 ** (TRIES - 1 - left) + (error.retry_after_s or 0))
         return tries
 
     def result(self, stage: str) -> Any:

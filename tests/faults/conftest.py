@@ -155,11 +155,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(
-    s3: S3Server, service: DatasetService, tmp_path: Path, request: pytest.FixtureRequest
-) -> Bench:
+def bench(s3: S3Server, service: DatasetService, tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
     """Makes syncs."""
     name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name.lower())
     return Bench(s3, service, tmp_path, name.strip("-")[:40])
-
-

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
     from tests.faults.sync import Sync
 
-PRELOADED = ["tests.faults.sync", "encord", "encord.user_client", "encord.orm.storage", "duckdb", "pandas", "boto3"]
+PRELOADED = [
+    "tests.faults.sync",
+    "encord",
+    "encord.user_client",
+    "encord.orm.storage",
+    "duckdb",
+    "pandas",
+    "boto3",
+]
 START_S = 60
 END_S = 120
 

@@ -217,9 +217,7 @@ class FaultProxy:
 class _Exchange:
     """One connection of a client, and the one to the server behind it."""
 
-    def __init__(
-        self, proxy: FaultProxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, proxy: FaultProxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.proxy, self.reader, self.writer = proxy, reader, writer
         self.server: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
@@ -314,7 +312,11 @@ def _not_before(fault: Fault | None, at: float) -> float | None:
 
 def _refusal(request: Request) -> bytes:
     """Return an answer that no server has given."""
-    fault, body, kind = request.fault, BODIES.get(request.status or 0, b'{"message": "no"}'), "application/json"
+    fault, body, kind = (
+        request.fault,
+        BODIES.get(request.status or 0, b'{"message": "no"}'),
+        "application/json",
+    )
     if fault is Fault.BAD_GATEWAY:
         body, kind = BAD_GATEWAY_PAGE, "text/html"
     lines = [f"HTTP/1.1 {request.status} Refused", f"Content-Type: {kind}"]

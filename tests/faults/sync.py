@@ -10,7 +10,7 @@ import csv
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ class Sync:
         bucket: The bucket.
         prefix: The integration's prefix.
         items_per_manifest: As in the integration file.
+        select: The section of the integration file.
     """
 
     root: Path
@@ -76,7 +77,8 @@ class Sync:
     login: tuple[str, str]
     bucket: str
     prefix: str = ""
-    items_per_manifest: int = 3
+    items_per_manifest: int = 5
+    select: dict[str, Any] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what goes to another process: the fields, and no open connections."""
@@ -95,6 +97,7 @@ class Sync:
                 "name": self.dataset,
                 "storage": {"provider": "s3", "connection_id": "s3", "bucket": self.bucket},
                 "target": {"connection_id": "encord", "dataset": self.dataset},
+                "select": self.select,
                 "groups": [
                     {
                         "type": "image_group",
@@ -277,9 +280,7 @@ class _EncordFolder:
     def find(self, items: Iterable[SentItem]) -> tuple[list[str], list[SentItem]]:
         if self.target.folder_uuid is None:
             return [], list(items)
-        return find_items(
-            self.sync.client, self.target.folder_uuid, items, renamed_at_most=RENAMED_AT_MOST
-        )
+        return find_items(self.sync.client, self.target.folder_uuid, items, renamed_at_most=RENAMED_AT_MOST)
 
     def link(self, item_uuids: Sequence[str]) -> None:
         if item_uuids and not self.target.is_backing_folder:
@@ -290,5 +291,3 @@ def job_statuses(folder: RunFolder) -> dict[str, tuple[str, int]]:
     """Return status and submissions of each job record of a run folder."""
     records = {name: json.loads(folder.read(name)) for name in folder.names("jobs/*.json")}
     return {name: (record["status"], record["submissions"]) for name, record in records.items()}
-
-

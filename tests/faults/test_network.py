@@ -11,7 +11,7 @@ from cloud_sync.errors import CloudSyncError
 from cloud_sync.objects.stores import open_s3
 from cloud_sync.registration.client import EncordClient
 from cloud_sync.registration.connection import Timeouts
-from tests.faults.conftest import BUCKET, GOOD
+from tests.faults.conftest import BUCKET, GOOD, Bench
 from tests.faults.proxy import RETRY_AFTER_S, Fault, Refusal, at, running_proxy
 
 SHARE = 0.3
@@ -20,14 +20,18 @@ MOST_AMPLIFICATION = 2
 FAILING = [fault for fault in Fault if fault not in {Fault.LATENCY, Fault.SLOW_BODY}]
 
 
+def many_manifests(bench, store, encord):
+    """Make a sync behind two proxies that asks for much."""
+    urls = {"domain": encord.url, "store_url": store.url}
+    return bench.sync(**urls, backing_folder=False, items_per_manifest=3)
+
+
 @pytest.fixture(scope="module")
 def plain_requests(s3, service, tmp_path_factory):
     """How many requests a sync makes to store and Encord if nothing goes wrong."""
-    from tests.faults.conftest import Bench
-
     bench = Bench(s3, service, tmp_path_factory.mktemp("plain"), "plain")
     with running_proxy(s3.endpoint_url) as store, running_proxy(service.url) as encord:
-        bench.sync(domain=encord.url, store_url=store.url, backing_folder=False).run_with_tries()
+        many_manifests(bench, store, encord).run_with_tries()
         return len(store.requests), len(encord.requests)
 
 
@@ -37,7 +41,7 @@ def test_three_faults_in_ten_requests_lose_nothing_and_register_nothing_twice(be
         running_proxy(bench.s3.endpoint_url, seed=seed, faults=faults) as store,
         running_proxy(bench.service.url, seed=seed, faults=faults) as encord,
     ):
-        sync = bench.sync(domain=encord.url, store_url=store.url, backing_folder=False)
+        sync = many_manifests(bench, store, encord)
         sync.run_with_tries()
         bench.check(sync)
     assert store.counts
@@ -79,7 +83,7 @@ def test_a_read_survives_a_fault_that_passes(bench, fault):
 def test_a_poll_waits_as_long_as_it_is_asked_to(bench, fault):
     poll = Refusal("GET .*data-upload-jobs/", fault=fault, times=2)
     with running_proxy(bench.service.url, refusals=[poll]) as proxy:
-        sync = bench.sync(domain=proxy.url)
+        sync = bench.sync(domain=proxy.url, items_per_manifest=10)
         sync.run_with_tries()
         bench.check(sync)
         assert proxy.counts == {fault: 2}
@@ -90,7 +94,7 @@ def test_a_poll_waits_as_long_as_it_is_asked_to(bench, fault):
 def test_a_submission_that_is_refused_for_a_while_is_made_when_the_while_is_over(bench, fault):
     start = Refusal("POST .*data-upload-jobs$", fault=fault, times=1)
     with running_proxy(bench.service.url, refusals=[start]) as proxy:
-        sync = bench.sync(domain=proxy.url)
+        sync = bench.sync(domain=proxy.url, items_per_manifest=10)
         started = time.monotonic()
         sync.run_with_tries()
         assert time.monotonic() - started > RETRY_AFTER_S * 0.9
@@ -101,7 +105,7 @@ def test_a_submission_that_is_refused_for_a_while_is_made_when_the_while_is_over
 def test_a_submission_whose_answer_is_lost_is_made_once_more_and_registers_nothing_twice(bench):
     start = Refusal("POST .*data-upload-jobs$", fault=Fault.LOST_ANSWER, times=1)
     with running_proxy(bench.service.url, refusals=[start]) as proxy:
-        sync = bench.sync(domain=proxy.url, backing_folder=False)
+        sync = bench.sync(domain=proxy.url, backing_folder=False, items_per_manifest=10)
         sync.run_with_tries()
         manifests = len(sync.folder.names("manifests/0*.json"))
         assert len(proxy.to("POST .*data-upload-jobs$")) == manifests + 1
@@ -112,7 +116,11 @@ def test_a_submission_whose_answer_is_lost_is_made_once_more_and_registers_nothi
 def test_what_encord_refuses_for_good_is_asked_once(bench, status):
     with running_proxy(bench.service.url, refusals=[Refusal("", status)]) as proxy:
         client = client_of(proxy, bench.service.private_key)
-        for call in (client.check, lambda: client.poll_upload_job("f", "j"), lambda: client.find_dataset("d")):
+        for call in (
+            client.check,
+            lambda: client.poll_upload_job("f", "j"),
+            lambda: client.find_dataset("d"),
+        ):
             before = len(proxy.requests)
             with pytest.raises(CloudSyncError) as caught:
                 call()
@@ -124,7 +132,7 @@ def test_what_encord_refuses_for_good_is_asked_once(bench, status):
 @pytest.mark.parametrize("status", [401, 403, 404, 422])
 def test_a_submission_that_encord_refuses_for_good_is_made_once(bench, status):
     with running_proxy(bench.service.url) as proxy:
-        sync = bench.sync(domain=proxy.url)
+        sync = bench.sync(domain=proxy.url, items_per_manifest=10)
         sync.run("list", "plan", "build")
         proxy.refusals.append(Refusal("POST .*data-upload-jobs$", status))
         if status == 422:  # about this manifest's content, so the others are sent all the same
@@ -143,7 +151,11 @@ def test_what_the_store_refuses_for_good_is_asked_once(bench, status):
     with running_proxy(bench.s3.endpoint_url, refusals=[Refusal("", status)]) as proxy:
         key_id, secret = bench.s3.access_key_id, bench.s3.secret_access_key
         store = open_s3(BUCKET, endpoint_url=proxy.url, access_key_id=key_id, secret_access_key=secret)
-        for call in (store.check_access, lambda: store.head(GOOD[0]), lambda: store.read_range(GOOD[0], 0, 9)):
+        for call in (
+            store.check_access,
+            lambda: store.head(GOOD[0]),
+            lambda: store.read_range(GOOD[0], 0, 9),
+        ):
             before = len(proxy.requests)
             with pytest.raises(CloudSyncError) as caught:
                 call()

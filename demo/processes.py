@@ -225,6 +225,21 @@ class Supervisor:
 
         self._wait(checked, record, timeout_s, "is not ready", interval_s)
 
+    def kill(self, name: str) -> None:
+        """Kill a process and all it started, as a crash of its machine does, and forget it.
+
+        It may be started again then. Nothing is asked to end, so nothing can clean up.
+        """
+        with self._lock:
+            record, process = self._started.pop(name)
+        while members := record.members():
+            for member in members:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.kill()
+            process.poll()
+        process.wait()
+        self.table.remove(record)
+
     def check(self) -> None:
         """Notice a process that has ended.
 
@@ -316,7 +331,7 @@ def _wait_and_kill(members: Mapping[ProcessRecord, list[psutil.Process]], reap: 
 
 
 def _spawn(command: Command, log: Path) -> subprocess.Popen[bytes]:
-    with log.open("wb") as output:
+    with log.open("ab") as output:  # a process that is started again goes on with its log
         try:
             return subprocess.Popen(
                 ["/bin/sh", "-c", GATE, command.name, *command.argv],

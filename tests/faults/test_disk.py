@@ -1,4 +1,4 @@
-"""A disk that is full or read-only: an error that says so, and a run that goes on when there is room again."""
+"""A disk that is full or read-only: an error that says so, and a run that goes on when there is room."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from cloud_sync.run_folder import RunFolder
 from tests.faults.memory import World
 from tests.faults.sync import STAGES
 
+MOUNT, UMOUNT = "/bin/mount", "/bin/umount"
 DISK_BYTES = 2 << 20
 BLOCK_BYTES = 4096
 MOST_FAILURES = 100
@@ -102,14 +103,14 @@ def small_disk(tmp_path):
     """A file system of its own, of 2 MiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk)]
+    mount = [MOUNT, "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"only root may mount a file system: {done.stderr.strip()}")
     try:
         yield disk
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run([UMOUNT, str(disk)], check=True)
 
 
 def test_a_run_on_a_full_disk_goes_on_when_there_is_room(small_disk, seed):
@@ -118,8 +119,10 @@ def test_a_run_on_a_full_disk_goes_on_when_there_is_room(small_disk, seed):
     for stage in STAGES:
         for _ in range(3):
             fill(small_disk, ballast, rooms.randrange(0, LARGEST_ROOM_BYTES, BLOCK_BYTES))
-            with contextlib.suppress(CloudSyncError):
-                check_error(lambda stage=stage: sync.run(stage), small_disk)
+            try:
+                sync.run(stage)
+            except CloudSyncError as error:
+                check(error, small_disk)
         ballast.unlink()
         sync.run(stage)
     world.check(sync)
@@ -130,8 +133,9 @@ def test_a_run_on_a_disk_without_any_room_says_so_in_each_stage(small_disk):
     sync, ballast = world.sync(items_per_manifest=10), small_disk / "ballast"
     for stage in STAGES:
         fill(small_disk, ballast, 0)
-        with pytest.raises(StorageError, match="(?i)no space left|cannot be used") as caught:
-            check_error(lambda stage=stage: sync.run(stage), small_disk)
+        with pytest.raises(StorageError, match=r"(?i)no space left|cannot be used") as caught:
+            sync.run(stage)
+        check(caught.value, small_disk)
         assert caught.value.transient
         ballast.unlink()
         sync.run(stage)
@@ -143,21 +147,18 @@ def test_a_run_on_a_read_only_disk_says_so_in_each_stage(small_disk):
     sync = world.sync(items_per_manifest=10)
     for stage in STAGES:
         remount(small_disk, "ro")
-        with pytest.raises(StorageError, match="(?i)read-only file system|cannot be used"):
-            check_error(lambda stage=stage: sync.run(stage), small_disk)
+        with pytest.raises(StorageError, match=r"(?i)read-only file system|cannot be used") as caught:
+            sync.run(stage)
+        check(caught.value, small_disk)
         remount(small_disk, "rw")
         sync.run(stage)
     world.check(sync)
 
 
-def check_error(call, place):
-    """Call; of an error check that it says where and what to do."""
-    try:
-        call()
-    except CloudSyncError as error:
-        assert str(place) in (error.where or ""), error
-        assert error.remedy, error
-        raise
+def check(error, place):
+    """Check that an error says where and what to do."""
+    assert str(place) in (error.where or ""), error
+    assert error.remedy, error
 
 
 def fill(disk, ballast, room_bytes):
@@ -169,7 +170,7 @@ def fill(disk, ballast, room_bytes):
 
 
 def remount(disk, how):
-    subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
+    subprocess.run([MOUNT, "-o", f"remount,{how}", str(disk)], check=True)
 
 
 # The ledger's pointer

@@ -59,7 +59,7 @@ def test_a_torn_file_of_a_run_folder_is_noticed_or_does_no_harm(tmp_path, name, 
 
 
 def recover(world, sync, name):
-    """Return the run that puts it right: the same from its first task on, or after the register stage the next."""
+    """Return the run that puts it right: the same from its first task, or, once all is sent, the next."""
     if RUN_FILES[name] == "register":
         return world.sync("night-2", items_per_manifest=10)
     sync.clear()

@@ -256,7 +256,7 @@ def test_a_torn_plan_is_refused_by_name_and_nothing_is_built(folder, name):
     folder.path("metadata.parquet").write_bytes(folder.path("register.parquet").read_bytes())
     whole = folder.path(name).read_bytes()
     folder.path(name).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(StorageError, match="cannot be read: .* Clear the run") as caught:
+    with pytest.raises(StorageError, match=r"cannot be read: .* Clear the run") as caught:
         build(folder)
     assert caught.value.where == str(folder.path(name))
     assert folder.names("**/*") == ["metadata.parquet", "register.parquet"]

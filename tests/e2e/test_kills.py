@@ -18,6 +18,8 @@ from tests.e2e.conftest import KILL_ROUNDS, Bench, killed_dag
 from tests.e2e.test_sync import submitted_job, task_process, urls_in, wait_for
 
 pytestmark = pytest.mark.timeout(600)
+KILLED_PARTS = ("triggerer", "api-server", "scheduler")
+"""One after the other; the executor's processes are the scheduler's."""
 
 
 @pytest.fixture(scope="module", params=range(KILL_ROUNDS), ids=lambda number: f"round-{number + 1}")
@@ -60,13 +62,11 @@ def test_a_run_outlives_its_triggerer_api_server_and_scheduler(
         command.name: command for command in part_commands(bench.stack.environment, bench.stack.places)
     }
     supervisor = bench.stack.supervisor
-    # Without a triggerer nobody wakes the task, so there is time for the others.
-    supervisor.kill("triggerer")
-    for part in ("api-server", "scheduler"):
+    for part in KILLED_PARTS:
         supervisor.kill(part)
+    for part in KILLED_PARTS:
         supervisor.start(commands[part])
-        wait_for(lambda: bench.stack.api.health() or None)
-    supervisor.start(commands["triggerer"])
+    wait_for(lambda: bench.stack.api.health() or None)
     check(bench, run, f"Parts {number}", bulk_keys)
 
 

@@ -178,13 +178,6 @@ class RunFolder:
         return path
 
 
-def discard(path: Path) -> None:
-    """Remove a temporary file that may not exist; on a disk that cannot be written it stays."""
-    # What went wrong before is what has to be said: a read-only disk refuses this as well.
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
-
-
 def _digest(path: Path) -> str:
     if not path.is_file():
         raise _missing(path)
@@ -215,6 +208,13 @@ def _missing(path: Path) -> StorageError:
         where=str(path),
         remedy="Clear the task that writes it, so that it is written again.",
     )
+
+
+def discard(path: Path) -> None:
+    """Remove a temporary file that may not exist; on a disk that cannot be written it stays."""
+    # What went wrong before is what has to be said: a read-only disk refuses this as well.
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.faults.proxy import FaultProxy, running_proxy
 from tests.faults.sync import Sync, job_statuses
 from tests.servers import DatasetService, S3Server, running_dataset_service, running_s3
 
@@ -137,6 +138,11 @@ class Bench:
         }
         return Sync(**(plain | changes))
 
+    def asking_much(self, store: FaultProxy, encord: FaultProxy) -> Sync:
+        """Make a sync of many small manifests behind two proxies, which also links what it registers."""
+        urls = {"domain": encord.url, "store_url": store.url}
+        return self.sync(**urls, backing_folder=False, items_per_manifest=3)
+
     def check(self, sync: Sync) -> Registered:
         """Check that a sync that has settled lost nothing, registered nothing twice and has a verdict."""
         found = Registered.of(sync, self.service)
@@ -159,3 +165,29 @@ def bench(s3: S3Server, service: DatasetService, tmp_path: Path, request: pytest
     """Makes syncs."""
     name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name.lower())
     return Bench(s3, service, tmp_path, name.strip("-")[:40])
+
+
+@dataclass(frozen=True)
+class PlainSync:
+    """A sync behind two proxies that did nothing to it.
+
+    Attributes:
+        tries: How many tries its stages needed.
+        store: The proxy before the store.
+        encord: The proxy before the dataset service.
+    """
+
+    tries: int
+    store: FaultProxy
+    encord: FaultProxy
+
+
+@pytest.fixture(scope="session")
+def plain_sync(s3: S3Server, service: DatasetService, tmp_path_factory: pytest.TempPathFactory) -> PlainSync:
+    """What a sync costs if nothing goes wrong."""
+    bench = Bench(s3, service, tmp_path_factory.mktemp("plain"), "plain")
+    with running_proxy(s3.endpoint_url) as store, running_proxy(service.url) as encord:
+        sync = bench.asking_much(store, encord)
+        tries = sync.run_with_tries()
+        bench.check(sync)
+    return PlainSync(tries, store, encord)

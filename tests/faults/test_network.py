@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,44 +10,30 @@ from cloud_sync.errors import CloudSyncError
 from cloud_sync.objects.stores import open_s3
 from cloud_sync.registration.client import EncordClient
 from cloud_sync.registration.connection import Timeouts
-from tests.faults.conftest import BUCKET, GOOD, Bench
-from tests.faults.proxy import RETRY_AFTER_S, Fault, Refusal, at, running_proxy
+from tests.faults.conftest import BUCKET, GOOD
+from tests.faults.proxy import Fault, Refusal, at, running_proxy
 
 SHARE = 0.3
 MOST_ATTEMPTS = 5
 MOST_AMPLIFICATION = 2
+BUSY = (Fault.BUSY, Fault.BUSY_UNTIL)
 FAILING = [fault for fault in Fault if fault not in {Fault.LATENCY, Fault.SLOW_BODY}]
 
 
-def many_manifests(bench, store, encord):
-    """Make a sync behind two proxies that asks for much."""
-    urls = {"domain": encord.url, "store_url": store.url}
-    return bench.sync(**urls, backing_folder=False, items_per_manifest=3)
-
-
-@pytest.fixture(scope="module")
-def plain_requests(s3, service, tmp_path_factory):
-    """How many requests a sync makes to store and Encord if nothing goes wrong."""
-    bench = Bench(s3, service, tmp_path_factory.mktemp("plain"), "plain")
-    with running_proxy(s3.endpoint_url) as store, running_proxy(service.url) as encord:
-        many_manifests(bench, store, encord).run_with_tries()
-        return len(store.requests), len(encord.requests)
-
-
-def test_three_faults_in_ten_requests_lose_nothing_and_register_nothing_twice(bench, plain_requests, seed):
+def test_three_faults_in_ten_requests_lose_nothing_and_register_nothing_twice(bench, plain_sync, seed):
     faults = at(SHARE)
     with (
         running_proxy(bench.s3.endpoint_url, seed=seed, faults=faults) as store,
         running_proxy(bench.service.url, seed=seed, faults=faults) as encord,
     ):
-        sync = many_manifests(bench, store, encord)
+        sync = bench.asking_much(store, encord)
         sync.run_with_tries()
         bench.check(sync)
     assert store.counts
     assert encord.counts
     assert encord.too_early() == []
-    for proxy, plain in zip((store, encord), plain_requests, strict=True):
-        assert len(proxy.requests) < MOST_AMPLIFICATION * plain, proxy.counts
+    for proxy, plain in ((store, plain_sync.store), (encord, plain_sync.encord)):
+        assert len(proxy.requests) < MOST_AMPLIFICATION * len(plain.requests), proxy.counts
 
 
 def client_of(proxy, key):
@@ -71,7 +56,7 @@ def test_a_call_that_goes_on_failing_is_attempted_five_times_at_most(bench):
     assert {fault: count for fault, count in counts.items() if count > MOST_ATTEMPTS} == {}
 
 
-@pytest.mark.parametrize("fault", [Fault.RESET, Fault.UNAVAILABLE, Fault.BUSY, Fault.BUSY_UNTIL])
+@pytest.mark.parametrize("fault", [Fault.RESET, Fault.UNAVAILABLE, *BUSY])
 def test_a_read_survives_a_fault_that_passes(bench, fault):
     with running_proxy(bench.service.url, refusals=[Refusal("", fault=fault, times=1)]) as proxy:
         assert client_of(proxy, bench.service.private_key).check() == 1
@@ -79,26 +64,14 @@ def test_a_read_survives_a_fault_that_passes(bench, fault):
         assert proxy.too_early() == []
 
 
-@pytest.mark.parametrize("fault", [Fault.BUSY, Fault.BUSY_UNTIL])
-def test_a_poll_waits_as_long_as_it_is_asked_to(bench, fault):
-    poll = Refusal("GET .*data-upload-jobs/", fault=fault, times=2)
-    with running_proxy(bench.service.url, refusals=[poll]) as proxy:
+def test_what_is_refused_for_a_while_is_asked_again_when_the_while_is_over(bench):
+    polls, starts = "GET .*data-upload-jobs/", "POST .*data-upload-jobs$"
+    busy = [Refusal(path, fault=fault, times=1) for path in (polls, starts) for fault in BUSY]
+    with running_proxy(bench.service.url, refusals=busy) as proxy:
         sync = bench.sync(domain=proxy.url, items_per_manifest=10)
         sync.run_with_tries()
-        bench.check(sync)
-        assert proxy.counts == {fault: 2}
-        assert proxy.too_early() == []
-
-
-@pytest.mark.parametrize("fault", [Fault.BUSY, Fault.BUSY_UNTIL])
-def test_a_submission_that_is_refused_for_a_while_is_made_when_the_while_is_over(bench, fault):
-    start = Refusal("POST .*data-upload-jobs$", fault=fault, times=1)
-    with running_proxy(bench.service.url, refusals=[start]) as proxy:
-        sync = bench.sync(domain=proxy.url, items_per_manifest=10)
-        started = time.monotonic()
-        sync.run_with_tries()
-        assert time.monotonic() - started > RETRY_AFTER_S * 0.9
         assert bench.check(sync).jobs == len(sync.folder.names("manifests/0*.json"))
+        assert proxy.counts == dict.fromkeys(BUSY, 2)
         assert proxy.too_early() == []
 
 

@@ -15,13 +15,10 @@ from tests.faults.proxy import RETRY_AFTER_S, Fault, Refusal, at, running_proxy
 from tests.faults.sync import STAGES
 
 
-def test_a_sync_through_two_proxies_without_faults_is_a_plain_sync(bench):
-    with running_proxy(bench.s3.endpoint_url) as store, running_proxy(bench.service.url) as encord:
-        sync = bench.sync(domain=encord.url, store_url=store.url)
-        assert sync.run_with_tries() == len(STAGES)
-        bench.check(sync)
-    assert {request.status for request in encord.requests} == {200}
-    assert {request.status for request in store.requests} == {200, 206}
+def test_a_sync_through_two_proxies_without_faults_is_a_plain_sync(plain_sync):
+    assert plain_sync.tries == len(STAGES)
+    assert {request.status for request in plain_sync.encord.requests} == {200}
+    assert {request.status for request in plain_sync.store.requests} == {200, 206}
 
 
 def test_the_same_seed_gives_the_same_faults():

@@ -8,34 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from cloud_sync.manifest.model import SentItem
-from cloud_sync.registration.model import DatasetRef, JobState, UnitError
-from tests.faults.conftest import BAD, BAD_GROUP, GOOD, GOOD_GROUPS, bucket_contents
+from cloud_sync.registration.model import JobState, UnitError
+from tests.faults.conftest import BAD, BAD_GROUP, GOOD, GOOD_GROUPS, bucket_contents, jpeg
 from tests.faults.sync import Sync
-from tests.unit.failures.fakes import FakeStore as Contents
-from tests.unit.objects.fake_store import FakeStore as Listed
-from tests.unit.registration.fakes import FakeEncord
+from tests.unit.cloud_sync_airflow.operators.house import Bucket, Encord
 
 DATASET = "in-memory"
 ENDPOINT = "https://store.example.com"
 
 
-class Bucket(Listed):
-    """A bucket that can be listed and read."""
-
-    def __init__(self, contents: dict[str, bytes]) -> None:
-        super().__init__({key: len(content) for key, content in contents.items()})
-        self.contents = Contents(contents)
-
-    def __getattr__(self, name: str) -> Any:
-        """Read objects as `Contents` does."""
-        return getattr(self.contents, name)
-
-    def check_access(self, prefix: str = "") -> None:
-        """Refuse nobody."""
-
-
-class Encord(FakeEncord):
-    """Encord with one dataset, whose backing folder is `folder-1`.
+@dataclass
+class ShyEncord(Encord):
+    """Encord that has moods.
 
     Attributes:
         shy_of: What it does not register for the time being: items with a file whose URL holds this.
@@ -48,14 +32,6 @@ class Encord(FakeEncord):
         state = super()._process([item for item in items if item not in shy], ignore_errors)
         errors = tuple(UnitError(item.object_urls, "busy", "unit-shy", "Processing") for item in shy)
         return replace(state, failed=state.failed + len(shy), unit_errors=state.unit_errors + errors)
-
-    def find_dataset(self, title_or_hash: str) -> DatasetRef:
-        """Find every dataset."""
-        return DatasetRef("dataset-1", title_or_hash, "folder-1")
-
-    def find_encord_integration(self, title_or_uuid: str) -> tuple[str, str]:
-        """Find every credential."""
-        return "credential-1", title_or_uuid
 
 
 @dataclass(frozen=True)
@@ -76,7 +52,7 @@ class World:
 
     root: Path
     bucket: Bucket = field(default_factory=lambda: Bucket(bucket_contents()))
-    encord: Encord = field(default_factory=Encord)
+    encord: ShyEncord = field(default_factory=ShyEncord)
 
     def sync(self, run_id: str = "night-1", **changes: Any) -> MemorySync:
         """Make a run."""
@@ -95,6 +71,12 @@ class World:
             client=self.encord,
             **changes,
         )
+
+    def add(self, key: str) -> None:
+        """Put another good image into the store."""
+        self.bucket.contents.objects[key] = jpeg()
+        self.bucket.sizes = {**self.bucket.sizes, key: len(jpeg())}
+        self.bucket.keys = sorted(self.bucket.sizes)
 
     def check_registered(self, sync: Sync) -> None:
         """Check that each good item is registered exactly once, and nothing else."""

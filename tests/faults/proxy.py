@@ -27,6 +27,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from tests.faults.wire import Message, half_of, read_answer, read_request
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -106,24 +108,6 @@ class Refusal:
     status: int = 200
     fault: Fault | None = None
     times: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """An HTTP message, its bytes as they came."""
-
-    head: bytes
-    body: bytes
-    first_line: str
-    headers: Mapping[str, str]
-
-    @property
-    def status(self) -> int:
-        return int(self.first_line.split(" ")[1])
-
-    @property
-    def keeps_alive(self) -> bool:
-        return self.headers.get("connection", "").lower() != "close"
 
 
 @dataclass
@@ -224,7 +208,7 @@ class _Exchange:
     async def run(self) -> None:
         """Handle requests until one side ends the connection."""
         while True:
-            message = await _read_request(self.reader, self.writer)
+            message = await read_request(self.reader, self.writer)
             method, path, _ = message.first_line.split(" ", 2)
             request = Request(time.time(), method, path)
             self.proxy.requests.append(request)
@@ -237,7 +221,7 @@ class _Exchange:
                 return
 
     async def _answer(
-        self, message: _Message, request: Request, refused: int | None, source: random.Random
+        self, message: Message, request: Request, refused: int | None, source: random.Random
     ) -> bool:
         """Answer a request; return whether the connection goes on."""
         fault = request.fault
@@ -256,20 +240,20 @@ class _Exchange:
         if fault is Fault.CUT_BODY:
             return await self._cut(answer)
         if fault is Fault.CUT_JSON:
-            answer = _half(answer)
+            answer = half_of(answer)
         request.status = answer.status
         self.writer.write(answer.head)
         await self._send(answer.body, PIECES if fault is Fault.SLOW_BODY else 1)
         return answer.keeps_alive
 
-    async def _forward(self, request: _Message, method: str) -> _Message:
+    async def _forward(self, request: Message, method: str) -> Message:
         if self.server is None:
             parts = urlsplit(self.proxy.upstream)
             self.server = await asyncio.open_connection(parts.hostname, parts.port, limit=HEAD_BYTES)
         reader, writer = self.server
         writer.write(request.head + request.body)
         await writer.drain()
-        answer = await _read_answer(reader, method)
+        answer = await read_answer(reader, method)
         if not answer.keeps_alive:
             writer.close()
             self.server = None
@@ -283,7 +267,7 @@ class _Exchange:
             self.writer.write(body[start : start + size])
             await self.writer.drain()
 
-    async def _cut(self, answer: _Message) -> bool:
+    async def _cut(self, answer: Message) -> bool:
         whole = answer.head + answer.body
         self.writer.write(whole[: len(whole) - max(1, len(answer.body) // 2)])
         await self.writer.drain()
@@ -326,62 +310,6 @@ def _refusal(request: Request) -> bytes:
         lines.append(f"Retry-After: {formatdate(request.not_before, usegmt=True)}")
     lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode() + (b"" if request.method == "HEAD" else body)
-
-
-def _half(answer: _Message) -> _Message:
-    """Return a JSON answer whose second half is missing, and which says that it is whole."""
-    if "json" not in answer.headers.get("content-type", "") or "content-length" not in answer.headers:
-        return answer
-    body = answer.body[: len(answer.body) // 2]
-    head = re.sub(rb"(?i)(content-length: *)\d+", rb"\g<1>%d" % len(body), answer.head)
-    return _Message(head, body, answer.first_line, answer.headers)
-
-
-async def _read_head(reader: asyncio.StreamReader) -> tuple[bytes, str, dict[str, str]]:
-    head = await reader.readuntil(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
-    pairs = (line.partition(":") for line in lines if line)
-    return head, first, {name.strip().lower(): value.strip() for name, _, value in pairs}
-
-
-async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Message:
-    head, first, headers = await _read_head(reader)
-    if headers.get("expect", "").lower() == "100-continue":
-        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    return _Message(head, await _read_body(reader, headers, until_end=False), first, headers)
-
-
-async def _read_answer(reader: asyncio.StreamReader, method: str) -> _Message:
-    head, first, headers = await _read_head(reader)
-    while first.split(" ")[1].startswith("1"):  # 100 Continue, which the client has had from us
-        head, first, headers = await _read_head(reader)
-    without_body = method == "HEAD" or first.split(" ")[1] in {"204", "304"}
-    body = b"" if without_body else await _read_body(reader, headers, until_end=True)
-    if not without_body and "content-length" not in headers and "transfer-encoding" not in headers:
-        headers["connection"] = "close"  # its end is the end of the connection
-    return _Message(head, body, first, headers)
-
-
-async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str], *, until_end: bool) -> bytes:
-    """Read a body as it is on the wire, chunks with their lengths."""
-    if headers.get("transfer-encoding", "").lower() == "chunked":
-        return b"".join([part async for part in _chunks(reader)])
-    if "content-length" in headers:
-        return await reader.readexactly(int(headers["content-length"]))
-    return await reader.read() if until_end else b""
-
-
-async def _chunks(reader: asyncio.StreamReader):
-    while True:
-        line = await reader.readuntil(b"\r\n")
-        size = int(line.split(b";")[0], 16)
-        yield line
-        while size == 0 and (line := await reader.readuntil(b"\r\n")) != b"\r\n":
-            yield line  # a trailer
-        if size == 0:
-            yield b"\r\n"
-            return
-        yield await reader.readexactly(size + 2)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,6 @@ from cloud_sync.registration import jobs
 from cloud_sync.registration.client import EncordClient
 from cloud_sync_airflow.triggers import upload_job
 from cloud_sync_airflow.triggers.upload_job import UploadJobEvent, UploadJobTrigger
-from tests.faults.conftest import jpeg
 from tests.faults.memory import World
 
 DAY = timedelta(days=1)
@@ -45,12 +44,6 @@ def moved_datetime(by):
     return Moved
 
 
-def add_object(world, key):
-    world.bucket.contents.objects[key] = jpeg()
-    world.bucket.sizes = {**world.bucket.sizes, key: 7}
-    world.bucket.keys = sorted(world.bucket.sizes)
-
-
 @AHEAD_AND_BEHIND
 def test_a_clock_that_was_wrong_in_one_night_loses_nothing_in_the_next(tmp_path, clock, moved):
     world = World(tmp_path)
@@ -59,7 +52,7 @@ def test_a_clock_that_was_wrong_in_one_night_loses_nothing_in_the_next(tmp_path,
     first.run()
     world.check(first)
     clock(timedelta())
-    add_object(world, "camera-9/new.jpg")
+    world.add("camera-9/new.jpg")
     second = world.sync("night-2")
     second.run()
     assert second.report["registered"] == 1
@@ -86,7 +79,7 @@ def test_what_failed_for_a_passing_reason_while_the_clock_was_wrong_is_registere
     tmp_path, clock, moved
 ):
     world, key = World(tmp_path), "camera-9/shy.jpg"
-    add_object(world, key)
+    world.add(key)
     world.encord.shy_of = key
     clock(moved)
     world.sync("night-1").run()

@@ -10,12 +10,16 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # Cheap suites first, so that a broken build says so early; one pytest run, so one summary line.
 SUITES := $(wildcard tests/unit tests/integration tests/faults tests/e2e)
 
+# `make test` runs one round with seed 1; here each run looks elsewhere, and says where.
+faults: FAULT_ROUNDS ?= 20
+faults: FAULT_SEED ?= $(shell date +%j%H%M)
+
 # Airflow imports thousands of modules: without bytecode on disk each process pays 5 s for it.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lint types imports test unit demo up down bench fuzz schema reference lock clean
+.PHONY: help venv lint types imports test unit faults demo up down bench fuzz schema reference lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +55,10 @@ test: $(INSTALLED) ## Run all tests: unit, integration, end to end
 
 unit: $(INSTALLED) ## Run the unit tests
 	$(BIN)/pytest tests/unit
+
+# FAULT_SEED=<seed> FAULT_ROUNDS=1 repeats what a test's name ends with.
+faults: $(INSTALLED) ## Break network, disks, clocks and processes, each test FAULT_ROUNDS times (20)
+	FAULT_ROUNDS=$(FAULT_ROUNDS) FAULT_SEED=$(FAULT_SEED) $(BIN)/pytest --timeout=1800 tests/faults tests/e2e/test_kills.py
 
 demo: $(INSTALLED) ## Run the demo and end everything it started
 	$(BIN)/python -m demo run

@@ -167,6 +167,7 @@ class Supervisor:
         self.table = ProcessTable(root)
         self.stopping = threading.Event()
         self._started: dict[str, tuple[ProcessRecord, subprocess.Popen[bytes]]] = {}
+        self._killed: set[str] = set()
         self._lock = threading.Lock()
 
     def start(self, command: Command) -> ProcessRecord:
@@ -181,6 +182,8 @@ class Supervisor:
         with self._lock:  # so that nothing starts after `stop` looked at what runs
             if self.stopping.is_set():
                 raise StoppingError("not started: the demo is being ended.", where=command.name)
+            if command.name not in self._killed:  # else it goes on with its log
+                log.unlink(missing_ok=True)
             process = _spawn(command, log)
             record = ProcessRecord.of(command, process.pid, log)
             self.table.add(record)
@@ -224,6 +227,22 @@ class Supervisor:
             return ready()
 
         self._wait(checked, record, timeout_s, "is not ready", interval_s)
+
+    def kill(self, name: str) -> None:
+        """Kill a process and all it started, as a crash of its machine does, and forget it.
+
+        It may be started again then. Nothing is asked to end, so nothing can clean up.
+        """
+        with self._lock:
+            record, process = self._started.pop(name)
+            self._killed.add(name)
+        while members := record.members():
+            for member in members:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.kill()
+            process.poll()
+        process.wait()
+        self.table.remove(record)
 
     def check(self) -> None:
         """Notice a process that has ended.
@@ -316,7 +335,7 @@ def _wait_and_kill(members: Mapping[ProcessRecord, list[psutil.Process]], reap: 
 
 
 def _spawn(command: Command, log: Path) -> subprocess.Popen[bytes]:
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         try:
             return subprocess.Popen(
                 ["/bin/sh", "-c", GATE, command.name, *command.argv],

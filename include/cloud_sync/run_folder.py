@@ -12,7 +12,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -132,7 +132,7 @@ class RunFolder:
                 temporary.replace(target)
                 _fsync(target.parent)
         finally:
-            temporary.unlink(missing_ok=True)
+            discard(temporary)
 
     def move(self, name: str, new_name: str) -> None:
         """Give a file another name, in whatever folder, durably."""
@@ -284,6 +284,13 @@ def _missing(path: Path) -> StorageError:
         where=str(path),
         remedy="Clear the task that writes it, so that it is written again.",
     )
+
+
+def discard(path: Path) -> None:
+    """Remove a temporary file that may not exist; on a disk that cannot be written it stays."""
+    # What went wrong before is what has to be said: a read-only disk refuses this as well.
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,12 @@ DEMO_FILE = PROJECT / "include" / "integrations" / "demo.yaml"
 RUN_TIMEOUT_S = 240
 REFUSED_SECRET = "not-the-secret-of-this-store"
 BROKEN_FILE = "name: broken\nstorage:\n  provider: s3\n  conection_id: demo_s3\n"
+
+
+def killed_dag(dataset: str) -> str:
+    """Return the name of the integration whose processes are killed while it fills a dataset."""
+    return f"killed-{dataset.lower().replace(' ', '-')}"
+
 
 # What differs from demo.yaml in each integration: section -> field -> value.
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
@@ -63,6 +70,22 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "target": {"connection_id": "e2e_slow_encord", "dataset": "Killed", "encord_integration": None},
         "upload": {"items_per_manifest": 4000, "jobs_in_flight": 1},
     },
+}
+KILL_ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))
+KILLED_DATASETS = [f"{what} {number}" for what in ("Parts", "Worker") for number in range(KILL_ROUNDS)]
+VARIANTS |= {
+    killed_dag(dataset): {
+        **VARIANTS["killed"],
+        "target": {**VARIANTS["killed"]["target"], "dataset": dataset},
+    }
+    for dataset in KILLED_DATASETS
+}
+# So that the death of a scheduler, triggerer or worker is noticed while a test waits.
+SOON_NOTICED = {
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
 }
 
 
@@ -144,6 +167,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             "AIRFLOW_CONN_E2E_REFUSED_S3": aws(settings, secrets.s3_access_key_id, REFUSED_SECRET),
             "AIRFLOW_CONN_E2E_RSA_ENCORD": encord(slow, rsa_key),
             "AIRFLOW_CONN_E2E_SLOW_ENCORD": encord(slow, slow.private_key),
+            **SOON_NOTICED,
         }
         sources = Sources(integrations=integrations)
         with running_stack(root / "stack", settings, sources=sources, extra_environment=connections) as stack:

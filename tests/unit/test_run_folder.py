@@ -108,6 +108,16 @@ class TestErrors:
         assert caught.value.transient
         assert not folder.exists("a.txt")
 
+    def test_a_disk_that_does_not_even_let_the_temporary_file_go(self, folder, monkeypatch):
+        def refuse(*_, **__):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        folder.write("report.json", b"old")
+        monkeypatch.setattr(Path, "write_bytes", refuse)
+        monkeypatch.setattr(Path, "unlink", refuse)
+        with pytest.raises(StorageError, match="cannot be written: Read-only file system"):
+            folder.write("report.json", b"new")
+
     def test_other_errors_of_the_code_inside_stay_what_they_are(self, folder):
         with pytest.raises(ConnectionResetError), folder.writing("a.txt"):
             raise ConnectionResetError(errno.ECONNRESET, "reset")

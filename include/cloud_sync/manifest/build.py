@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cloud_sync.encord_limits import ITEMS_AT_ONE_TIME
-from cloud_sync.manifest.chunks import Chunk, chunks, count_items
+from cloud_sync.manifest.chunks import Chunk, chunks, count_items, open_rows
 from cloud_sync.manifest.json_format import encode_manifest
 from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, ManifestIndex, read_rounds, write_index
 from cloud_sync.planning.model import METADATA_NAME
@@ -64,10 +64,13 @@ def build_manifests(
 
     Returns:
         A reference to the index, and the index.
+
+    Raises:
+        StorageError: What the plan stage wrote cannot be read, or the disk cannot be written.
     """
     entries: list[ManifestEntry] = []
     with (
-        pq.ParquetFile(register_path) as rows,
+        open_rows(register_path) as rows,
         folder.writing(ITEMS_NAME) as path,
         pq.ParquetWriter(path, ITEMS_SCHEMA, compression="snappy", use_dictionary=DICTIONARIES) as writer,
     ):
@@ -96,7 +99,7 @@ def build_manifests(
 
 def count_manifests(folder: RunFolder, *, register_path: Path, items_per_manifest: int) -> int:
     """Return how many manifests `build_manifests` would write."""
-    with pq.ParquetFile(register_path) as rows:
+    with open_rows(register_path) as rows:
         size = manifest_size(count_items(rows), items_per_manifest)
         return sum(1 for _ in chunks(rows, folder.path(METADATA_NAME), size))
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cloud_sync.encord_limits import MAX_TITLE_CHARACTERS
+from cloud_sync.errors import StorageError
 from cloud_sync.manifest.items import Item, VideoMetadata
 from cloud_sync.titles import short_title
 
@@ -92,6 +93,22 @@ class Chunk:
         )
 
 
+def open_rows(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file that an earlier stage wrote.
+
+    Raises:
+        StorageError: It is missing, or its end is.
+    """
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StorageError(
+            f"cannot be read: {str(error).splitlines()[0]}",
+            where=str(path),
+            remedy="Clear the run from its first task, so that it is written again.",
+        ) from error
+
+
 def count_items(rows: pq.ParquetFile) -> int:
     """Return how many items a file of files to register has."""
     batches = rows.iter_batches(columns=["position"])
@@ -143,7 +160,7 @@ class _Described:
     """Reads `metadata.parquet` in step with the items."""
 
     def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetFile(path)
+        self._file = open_rows(path)
         self._batches = self._file.iter_batches(batch_size=ROWS_AT_ONCE)
         self._rest = self._file.schema_arrow.empty_table()
 

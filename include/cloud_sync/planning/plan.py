@@ -28,7 +28,7 @@ from cloud_sync.planning.model import (
 )
 from cloud_sync.planning.natural import natural_key
 from cloud_sync.planning.series import load_headers
-from cloud_sync.run_folder import FileRef, RunFolder
+from cloud_sync.run_folder import FileRef, RunFolder, discard
 
 if TYPE_CHECKING:
     import duckdb
@@ -170,7 +170,7 @@ def _decidable(
         engine.execute(f"CREATE TEMP TABLE fates AS {decisions.fates_sql(groupings, request.now)}")
         yield
     finally:
-        path.unlink(missing_ok=True)
+        discard(path)
 
 
 def _load_selected(

@@ -199,3 +199,19 @@ def test_what_a_killed_owner_left_is_found_and_ended(tmp_path: Path) -> None:
     assert all(is_gone(process) for process in left)
     heir.stop()
     assert heir.table.records() == []
+
+
+def test_a_killed_process_is_gone_with_all_it_started_and_may_be_started_again(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    command = shell("server", WITH_CHILD, tmp_path)
+    first = start_ready(supervisor, command)
+    members = first.members()
+    assert len(members) == 2
+    supervisor.kill("server")
+    assert all(map(is_gone, members))
+    assert supervisor.table.records() == []
+    supervisor.check()
+    second = supervisor.start(command)
+    assert supervisor.table.records() == [second]
+    wait_for(lambda: Path(second.log).read_text().count("ready") == 2)  # its log goes on

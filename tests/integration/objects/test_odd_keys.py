@@ -92,7 +92,7 @@ def test_all_kinds_of_keys_at_once(moto: S3Server, tmp_path: Path, prefix: str):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_random_neighbours(moto: S3Server, tmp_path: Path, seed: int):
-    chosen = random.Random(seed)  # noqa: S311
+    chosen = random.Random(seed)
     keys = chosen.sample(PLAIN + ODD + EMPTY, chosen.randint(1, 25))
     contents = {key: b"" if key in EMPTY else b"content" for key in keys}
     bucket = f"neighbours-{seed}"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud_sync.errors import ManifestError
+from cloud_sync.errors import ManifestError, StorageError
 from cloud_sync.manifest.build import ITEMS_SCHEMA, build_manifests, count_manifests, manifest_size
 from cloud_sync.manifest.chunks import FILE_COLUMNS
 from cloud_sync.manifest.items import Item
@@ -248,3 +248,15 @@ class TestIndex:
 
     def test_a_run_that_built_nothing_has_an_empty_index(self, folder):
         assert read_index(folder) == ManifestIndex((), 0)
+
+
+@pytest.mark.parametrize("name", ["register.parquet", "metadata.parquet"])
+def test_a_torn_plan_is_refused_by_name_and_nothing_is_built(folder, name):
+    write_register(folder, ["1.jpg", "2.jpg"])
+    folder.path("metadata.parquet").write_bytes(folder.path("register.parquet").read_bytes())
+    whole = folder.path(name).read_bytes()
+    folder.path(name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StorageError, match=r"cannot be read: .* Clear the run") as caught:
+        build(folder)
+    assert caught.value.where == str(folder.path(name))
+    assert folder.names("**/*") == ["metadata.parquet", "register.parquet"]

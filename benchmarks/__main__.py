@@ -5,7 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("bench_listing", "bench_pipeline", "bench_grouping", "bench_manifest", "bench_dag_parse")
+BENCHMARKS = (
+    "bench_listing",
+    "bench_pipeline",
+    "bench_grouping",
+    "bench_manifest",
+    "bench_failures",
+    "bench_rounds",
+    "bench_dag_parse",
+)
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
     python -m benchmarks.bench_listing --objects 1000000
 
 The server replays pages from memory (benchmarks/listing_responder.py), faster than every client; its own
-speed is printed first. A second round has 80 ms a page, as from a real store.
+speed is printed first. A second round has 80 ms a page, as from a real store; a third a folder for each key.
 """
 
 from __future__ import annotations
@@ -119,6 +119,12 @@ def slow_round(objects: int) -> list[Measurement]:
         ]
 
 
+def folders_round(objects: int) -> list[Measurement]:
+    """Show what it costs to look for the folders first, where each key has one of its own."""
+    with running_responder(objects, in_each=1) as url:
+        return [measure(OURS, f"{THIS}:with_ours", endpoint_url=url, prefix="raw/", pages_in_flight=32)]
+
+
 def main() -> None:
     """Read the command line, measure, print Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -133,6 +139,8 @@ def main() -> None:
     print(f"\nOurs costs {cpu_s[OURS] / cpu_s[BARE]:.2f} times the CPU of the bare stream.\n")
     print(f"{options.objects:,} keys, {SLOW_MS} ms a page:\n")
     print(table(slow_round(options.objects), base="boto3 paginator, a tenth"))
+    print(f"\n{options.objects:,} keys, each in a folder of its own:\n")
+    print(table(folders_round(options.objects), base=OURS))
 
 
 if __name__ == "__main__":

@@ -37,8 +37,10 @@ ENTRY = (
 CHECKSUM = "<ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>"
 
 
-def camera_keys(count: int, *, flat: bool = False) -> list[str]:
-    """Return keys in listing order: 10 cameras x 20 days, or all in one folder."""
+def camera_keys(count: int, *, flat: bool = False, in_each: int | None = None) -> list[str]:
+    """Return keys in listing order: 10 cameras x 20 days, all in one folder, or so many in each folder."""
+    if in_each is not None:
+        return [f"raw/scene_{number // in_each:09d}/{number % in_each:05d}.jpg" for number in range(count)]
     if flat:
         return [f"raw/frame_{number:09d}.jpg" for number in range(count)]
     folders = [
@@ -187,7 +189,9 @@ async def serve(port: int, pages: Pages, delay_s: float) -> None:
 
 
 @contextlib.contextmanager
-def running_responder(objects: int, *, delay_ms: float = 0, checksums: bool = False) -> Iterator[str]:
+def running_responder(
+    objects: int, *, delay_ms: float = 0, checksums: bool = False, in_each: int | None = None
+) -> Iterator[str]:
     """Run the server in a process of its own, and yield its address."""
     command = [sys.executable, "-m", "benchmarks.listing_responder"]
     command += [
@@ -196,6 +200,7 @@ def running_responder(objects: int, *, delay_ms: float = 0, checksums: bool = Fa
         "--delay-ms",
         str(delay_ms),
         *(["--checksums"] if checksums else []),
+        *(["--in-each", str(in_each)] if in_each else []),
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -213,9 +218,11 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=1_000_000)
     parser.add_argument("--delay-ms", type=float, default=0)
     parser.add_argument("--flat", action="store_true", help="all keys in one folder")
+    parser.add_argument("--in-each", type=int, help="so many keys in each folder, for very many folders")
     parser.add_argument("--checksums", action="store_true", help="objects with checksums")
     options = parser.parse_args()
-    pages = Pages(camera_keys(options.objects, flat=options.flat), checksums=options.checksums)
+    keys = camera_keys(options.objects, flat=options.flat, in_each=options.in_each)
+    pages = Pages(keys, checksums=options.checksums)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(options.port, pages, options.delay_ms / 1000))
 

@@ -8,14 +8,15 @@ Encord skips single files and unchanged groups; a group that has grown or change
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cloud_sync import releases
 from cloud_sync.errors import ConfigError, StorageError
 from cloud_sync.manifest.items import GROUPED_TYPES
 from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 POINTER_NAME = "current.json"
 NEXT_NAME = "next.parquet"
+NEXT_RELEASES_NAME = "next-released.parquet"
+LOCK_NAME = "commit.lock"
 
 VERSIONS_KEPT = 30
 
@@ -32,6 +35,7 @@ VERSIONS_KEPT = 30
 MEMORY_LIMIT = "200MB"
 # One thread writes the same rows in the same order every time, and spends less CPU than two.
 THREADS = 1
+ROWS_AT_ONCE = 1000
 
 
 class LedgerState(StrEnum):
@@ -54,6 +58,7 @@ class LedgerVersion:
         url_base: How object URLs began; Encord tells duplicates by the exact URL.
         counts: Objects by state.
         path: Local path of the Parquet file.
+        releases: Which objects were released lately; None if none were.
     """
 
     number: int
@@ -63,6 +68,7 @@ class LedgerVersion:
     url_base: str
     counts: Mapping[str, int]
     path: Path
+    releases: FileRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +173,17 @@ class Ledger:
             rows = engine.execute(HISTORIES).fetchall()
         return {url: FailureHistory(attempts, first) for url, attempts, first in rows}
 
+    def states(self, keys: Iterable[str]) -> dict[str, LedgerState]:
+        """Return the states of some objects, by their keys; objects that are not known have none."""
+        version = self.current()
+        if version is None:
+            return {}
+        with sql_engine(self.files.root) as engine:
+            engine.execute("CREATE TEMP TABLE wanted AS SELECT unnest($1::VARCHAR[]) AS key", [list(keys)])
+            _view(engine, "known", version.path)
+            rows = engine.execute("SELECT key, state FROM known SEMI JOIN wanted USING (key)").fetchall()
+        return {key: LedgerState(state) for key, state in rows}
+
     def commit(
         self,
         *,
@@ -175,8 +192,12 @@ class Ledger:
         items_path: Path,
         manifests: Iterable[SettledManifest],
         failures: Iterable[SettledFailure],
+        later: Sequence[Path] = (),
     ) -> LedgerVersion:
         """Write the next version from the one before this run, and make it the one in force.
+
+        Commits of several runs, and releases, follow each other: each builds on what the one before has
+        written.
 
         Args:
             run_id: The DAG run; a second commit of one run replaces the first.
@@ -184,34 +205,128 @@ class Ledger:
             items_path: Parquet with key, url, size_bytes, etag, last_modified, item_type, item_key, manifest.
             manifests: The manifests whose upload jobs have ended.
             failures: For each of their items that were not registered, the files at fault.
+            later: More such files, of what was sent again: an item in one of them is no longer that of the
+                files before it, and was tried once more.
         """
+        with self.files.locked(LOCK_NAME):
+            return self._commit(run_id, url_base, [items_path, *later], manifests, failures)
+
+    def _commit(
+        self,
+        run_id: str,
+        url_base: str,
+        items_paths: Sequence[Path],
+        manifests: Iterable[SettledManifest],
+        failures: Iterable[SettledFailure],
+    ) -> LedgerVersion:
         base = self.before(run_id)
+        released = self._releases()
         with self.files.writing(NEXT_NAME) as temporary, sql_engine(self.files.root) as engine:
             _load(engine, manifests, failures)
             before = base.path if base else None
-            counts = _write_version(engine, before, items_path, temporary)
-        number = base.number + 1 if base else 1
-        sha256 = sha256_of(self.files.path(NEXT_NAME))
-        # Named by its content, so that settling again never touches the file that is in force.
-        file = f"v{number:06d}-{sha256[:12]}.parquet"
-        self.files.move(NEXT_NAME, file)
-        pointer = {
-            "number": number,
-            "file": file,
-            "previous": base.number if base else None,
-            "previous_file": base.path.name if base else None,
-            "run_id": run_id,
-            "url_base": url_base,
-            "counts": counts,
-            "sha256": sha256,
-        }
+            released_path = self.files.verified(released) if released else None
+            counts = _write_version(engine, before, items_paths, temporary, released_path)
+        return self._publish(
+            {
+                "number": base.number + 1 if base else 1,
+                "previous": base.number if base else None,
+                "previous_file": base.path.name if base else None,
+                "run_id": run_id,
+                "url_base": url_base,
+                "counts": counts,
+            },
+            released,
+        )
+
+    def quarantined(self) -> Iterator[releases.QuarantinedObject]:
+        """Yield the objects that are not sent until they change or are released, in the order of keys."""
+        version = self.current()
+        if version is None:
+            return
+        with sql_engine(self.files.root) as engine:
+            _view(engine, "known", version.path)
+            found = engine.execute(releases.QUARANTINED)
+            while rows := found.fetchmany(ROWS_AT_ONCE):
+                yield from (releases.QuarantinedObject(*row) for row in rows)
+
+    def release(
+        self,
+        *,
+        urls: Collection[str] = (),
+        classes: Collection[str] = (),
+        everything: bool = False,
+        now: datetime | None = None,
+    ) -> int:
+        """Let quarantined objects be tried again by the next run; attempts and times stay as they are.
+
+        Of a group all files are released with any of them. The version in force is replaced by one of the
+        same number and run, so that the run finds what it began from also when it settles once more. A
+        failure that is older than the release, of whatever run, quarantines nothing any more.
+
+        Args:
+            urls: The object URLs to release.
+            classes: Release what failed for one of these classes.
+            everything: Release all.
+            now: The time of the release; failures after it count.
+
+        Returns:
+            How many objects were released.
+        """
+        # Jobs end at whole seconds: one that ends in this very second may have been sent after the release.
+        now = (now or datetime.now(UTC)).replace(microsecond=0)
+        wanted = {"urls": list(urls), "classes": list(classes), "everything": everything}
+        with self.files.locked(LOCK_NAME):
+            return self._release(wanted, now)
+
+    def _release(self, wanted: Mapping[str, Any], now: datetime) -> int:
+        version = self.current()
+        if version is None:
+            return 0
+        with sql_engine(self.files.root) as engine:
+            _view(engine, "known", version.path)
+            engine.execute(releases.CHOSEN, wanted)
+            count = int(engine.execute("SELECT count(*) FROM chosen").fetchall()[0][0])
+            if not count:
+                return 0
+            _load_releases(engine, self.files.verified(version.releases) if version.releases else None)
+            with self.files.writing(NEXT_RELEASES_NAME) as temporary:
+                times = {"now": now, "oldest": now - releases.KEPT}
+                engine.execute(f"CREATE TEMP TABLE remembered AS {releases.REMEMBERED}", times)
+                _copy(engine, "FROM remembered", temporary)
+            with self.files.writing(NEXT_NAME) as temporary:
+                counts = _copy_version(engine, releases.RELEASED_VERSION, temporary)
+        pointer = self.files.read_json(POINTER_NAME)
+        self._publish({**pointer, "counts": counts}, self._named_by_content(NEXT_RELEASES_NAME, "released"))
+        return count
+
+    def _publish(self, pointer: Mapping[str, Any], released: FileRef | None) -> LedgerVersion:
+        """Put the version that was written in force."""
+        version = self._named_by_content(NEXT_NAME, f"v{pointer['number']:06d}")
+        pointer = {**pointer, "file": version.path, "sha256": version.sha256}
+        if released is not None:
+            pointer["released"] = {"file": released.path, "sha256": released.sha256}
         self.files.write_json(POINTER_NAME, pointer)
-        for old in self.files.names("v*.parquet")[:-VERSIONS_KEPT]:
-            self.files.path(old).unlink(missing_ok=True)
+        needed = {pointer["file"], pointer["previous_file"], released.path if released else None}
+        old = self.files.names("v*.parquet")[:-VERSIONS_KEPT] + self.files.names("released-*.parquet")
+        for name in old:
+            if name not in needed:
+                self.files.path(name).unlink(missing_ok=True)
         return self._version(pointer)
+
+    def _named_by_content(self, name: str, stem: str) -> FileRef:
+        """Give a new file its name: by its content, so that a file that is in force is never touched."""
+        sha256 = sha256_of(self.files.path(name))
+        file = f"{stem}-{sha256[:12]}.parquet"
+        self.files.move(name, file)
+        return FileRef(file, sha256, {})
+
+    def _releases(self) -> FileRef | None:
+        version = self.current()
+        return version.releases if version else None
 
     def _version(self, pointer: Mapping[str, Any]) -> LedgerVersion:
         previous_file = pointer["previous_file"]
+        released = pointer.get("released")
         return LedgerVersion(
             number=pointer["number"],
             previous=pointer["previous"],
@@ -220,6 +335,7 @@ class Ledger:
             url_base=pointer["url_base"],
             counts=pointer["counts"],
             path=self.files.path(pointer["file"]),
+            releases=FileRef(released["file"], released["sha256"], {}) if released else None,
         )
 
     def _damaged(self, what: str) -> StorageError:
@@ -345,7 +461,7 @@ NEXT_VERSION = f"""
             item.item_key, item.item_type, item.state,
             ended.name AS manifest, ended.upload_job_id,
             CASE WHEN item.state = 'registered' AND known.state = 'registered' THEN known.attempts
-                 ELSE coalesce(earlier.attempts, 0) + 1 END::INTEGER AS attempts,
+                 ELSE coalesce(earlier.attempts, 0) + item.tries END::INTEGER AS attempts,
             item.failure_class,
             CASE WHEN item.state = 'registered' THEN known.first_failed_at
                  ELSE coalesce(earlier.first_failed_at, ended.finished_at) END AS first_failed_at,
@@ -358,7 +474,10 @@ NEXT_VERSION = f"""
         LEFT JOIN known ON known.key = item.key
         LEFT JOIN earlier ON earlier.key = item.key
         -- An old run that is settled once more has nothing to say about what happened since.
-        WHERE NOT coalesce(greatest(known.registered_at, known.last_failed_at) > ended.finished_at, false)
+        -- Nor has it anything new to say of what it has settled itself, if another run has settled meanwhile.
+        WHERE NOT coalesce(
+            known.last_failed_at > ended.finished_at OR known.registered_at >= ended.finished_at
+            OR (known.upload_job_id = ended.upload_job_id AND ended.upload_job_id <> ''), false)
     )
     -- A sent group is all that its item holds now; files that it has lost would be missed for ever.
     SELECT * FROM known
@@ -369,19 +488,72 @@ NEXT_VERSION = f"""
 """  # noqa: S608 (built from constants of this file)
 
 
+# What was sent again is little: the large table is read once, past a small one.
+SENT_AGAIN = """
+    CREATE TEMP TABLE again AS
+    SELECT
+        * EXCLUDE (place),
+        1 + count(*) OVER (PARTITION BY item_type, item_key, key) AS tries
+    FROM ({rounds})
+    QUALIFY row_number() OVER (PARTITION BY item_type, item_key, key ORDER BY place DESC) = 1
+"""
+ITEMS_AS_SENT_LAST = """
+    CREATE TEMP VIEW items AS
+    SELECT *, 1 AS tries FROM {first} ANTI JOIN again USING (item_type, item_key, key)
+    UNION ALL BY NAME
+    SELECT * FROM again
+"""
+
+
 def _write_version(
-    engine: duckdb.DuckDBPyConnection, before: Path | None, items_path: Path, target: Path
+    engine: duckdb.DuckDBPyConnection,
+    before: Path | None,
+    items_paths: Sequence[Path],
+    target: Path,
+    released: Path | None,
 ) -> dict[str, int]:
     if before is None:
         engine.execute(EMPTY_VERSION)
     else:
         _view(engine, "known", before)
-    _view(engine, "items", items_path)
-    engine.execute(f"COPY ({NEXT_VERSION}) TO {sql_text(target)} (FORMAT parquet, COMPRESSION zstd)")
+    _view_items(engine, *items_paths)
+    if released is None:
+        return _copy_version(engine, NEXT_VERSION, target)
+    _load_releases(engine, released)
+    return _copy_version(engine, releases.with_releases(NEXT_VERSION), target)
+
+
+def _copy_version(engine: duckdb.DuckDBPyConnection, version: str, target: Path) -> dict[str, int]:
+    """Write a version, and count its objects by state."""
+    _copy(engine, version, target)
     rows = engine.execute(
         f"SELECT state, count(*) FROM {parquet([target])} GROUP BY state ORDER BY state"  # noqa: S608
     ).fetchall()
     return dict(rows)
+
+
+def _copy(engine: duckdb.DuckDBPyConnection, query: str, target: Path) -> None:
+    engine.execute(f"COPY ({query}) TO {sql_text(target)} (FORMAT parquet, COMPRESSION zstd)")
+
+
+def _load_releases(engine: duckdb.DuckDBPyConnection, path: Path | None) -> None:
+    if path is None:
+        engine.execute(releases.NONE_RELEASED)
+    else:
+        _view(engine, "released", path)
+
+
+def _view_items(engine: duckdb.DuckDBPyConnection, first: Path, *later: Path) -> None:
+    """Make `items`: each as it was sent last, with how often it was sent."""
+    if not later:
+        engine.execute(f"CREATE TEMP VIEW items AS SELECT *, 1 AS tries FROM {parquet([first])}")  # noqa: S608
+        return
+    rounds = " UNION ALL BY NAME ".join(
+        f"SELECT *, {place} AS place FROM {parquet([path])}"  # noqa: S608 (paths are quoted)
+        for place, path in enumerate(later)
+    )
+    engine.execute(SENT_AGAIN.format(rounds=rounds))
+    engine.execute(ITEMS_AS_SENT_LAST.format(first=parquet([first])))
 
 
 def _view(engine: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:

@@ -31,6 +31,12 @@ PLAIN_REGEX = re.compile(
     r"|\((?:\?:|\?P<[a-zA-Z_][a-zA-Z0-9_]*>)?(?!\?)|[|^$]|\\b)*",
     re.ASCII,
 )
+REGEX_REMEDY = "Write it without lookaround and backreferences, such as '(?P<group>.+)_(?P<index>[0-9]+)'."
+# JavaScript, Java and .NET name groups so.
+OTHER_DIALECT_REMEDY = (
+    "Write (?P<name>...) instead of (?<name>...), and the rest without lookaround and backreferences."
+)
+
 PLAIN_CHARACTERS = 1000
 # RE2 multiplies the numbers of repetitions that stand inside each other, and takes no more than this.
 MOST_REPEATED = 1000
@@ -84,7 +90,10 @@ def compiled_regex(pattern: str) -> re.Pattern[str]:
     try:
         compiled = re.compile(pattern, re.ASCII | re.DOTALL)
     except (re.error, OverflowError, RecursionError) as error:
-        raise _no_regex(str(error) or "it is nested too deeply") from None
+        fault = str(error) or "it is nested too deeply"
+        raise _no_regex(
+            fault, OTHER_DIALECT_REMEDY if "unknown extension ?<" in fault else REGEX_REMEDY
+        ) from None
     if not _is_plain(pattern) and (refusal := _refusal_of_re2(pattern)):
         raise _no_regex(refusal)
     return compiled
@@ -113,11 +122,8 @@ def _refusal_of_re2(pattern: str) -> str | None:
     return None
 
 
-def _no_regex(fault: str) -> ConfigError:
-    return ConfigError(
-        f"cannot be used as a regular expression: {fault}.",
-        remedy="Write it without lookaround and backreferences, such as '(?P<group>.+)_(?P<index>[0-9]+)'.",
-    )
+def _no_regex(fault: str, remedy: str = REGEX_REMEDY) -> ConfigError:
+    return ConfigError(f"cannot be used as a regular expression: {fault}.", remedy=remedy)
 
 
 def names_by_number(pattern: re.Pattern[str], *, wanted: Collection[str]) -> tuple[str, ...]:

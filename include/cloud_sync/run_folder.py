@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,10 +19,17 @@ from typing import Any, Self
 
 from cloud_sync.errors import StorageError
 
+log = logging.getLogger(__name__)
+
 HASH_BLOCK_BYTES = 1 << 20
 LONGEST_NAME = 120  # well under every file system's 255 bytes
 UNSAFE_IN_A_NAME = re.compile(r"[^A-Za-z0-9._+=@-]")
 
+
+LOCK_WAIT_S = 600.0
+LOCK_PAUSE_S = 0.05
+# File systems without locks, as some network file systems are.
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
 # What the disk itself says; other errors of the code that writes a file are its own to explain.
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
@@ -133,6 +143,25 @@ class RunFolder:
             for changed in {source.parent, target.parent}:
                 _fsync(changed)
 
+    @contextmanager
+    def locked(self, name: str, *, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+        """Keep other processes and threads out that lock the same file; the end of a process frees it.
+
+        Where the file system knows no locks, this one is left out with a warning.
+
+        Args:
+            name: The file to lock, made if need be. Never remove or replace it.
+            wait_s: How long to wait for another one at most.
+        """
+        path = self.path(name)
+        with _disk_errors("cannot be locked", path):
+            _make_folder(path.parent)
+            file = path.open("ab")
+        with file:
+            with _disk_errors("cannot be locked", path):
+                _lock(file.fileno(), path, time.monotonic() + wait_s)
+            yield
+
     def write(self, name: str, data: bytes) -> None:
         """Write a whole file."""
         with self.writing(name) as temporary, _disk_errors("cannot be written", self.path(name)):
@@ -140,8 +169,28 @@ class RunFolder:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a small JSON file in a stable, readable form."""
-        text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        self.write(name, (text + "\n").encode())
+        self.write(name, _json_bytes(value))
+
+    def claim(self, name: str, value: Any) -> bool:
+        """Write a small JSON file if it is not there; True for the one process that did.
+
+        The name is there at once, the content a moment later: look at the name only.
+        """
+        path = self.path(name)
+        with _disk_errors("cannot be written", path):
+            _make_folder(path.parent)
+            try:
+                with path.open("xb") as file:
+                    file.write(_json_bytes(value))
+            except FileExistsError:
+                return False
+        return True
+
+    def disclaim(self, name: str) -> None:
+        """Remove a file that was claimed, so that another process may."""
+        path = self.path(name)
+        with _disk_errors("cannot be removed", path):
+            path.unlink(missing_ok=True)
 
     def read(self, name: str) -> bytes:
         """Read a whole file."""
@@ -178,6 +227,11 @@ class RunFolder:
         return path
 
 
+def _json_bytes(value: Any) -> bytes:
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode()
+
+
 def _digest(path: Path) -> str:
     if not path.is_file():
         raise _missing(path)
@@ -192,6 +246,28 @@ def _make_folder(folder: Path) -> None:
     _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     _fsync(folder.parent)
+
+
+def _lock(handle: int, path: Path, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise StorageError(
+                    "is held by another task.",
+                    where=str(path),
+                    remedy="Wait until that task has ended.",
+                    transient=True,
+                ) from None
+            time.sleep(LOCK_PAUSE_S)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            log.warning("%s cannot be locked (%s): two runs may overwrite each other", path, error.strerror)
+            return
+        else:
+            return
 
 
 def _fsync(path: Path) -> None:

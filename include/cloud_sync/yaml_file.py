@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 MAX_DEPTH: Final = 32
 """Deeper files are refused: libyaml builds the tree by recursion, and enough of it ends the process."""
+
+BAD_ESCAPE = re.compile("unknown escape|expected escape|did not find expected hexdecimal")
+"""What the parsers of PyYAML say of a backslash in double quotes that begins no escape."""
 
 TAG: Final = "tag:yaml.org,2002:"
 TEXT_TAGS: Final = frozenset({f"{TAG}timestamp", f"{TAG}value"})
@@ -91,11 +95,10 @@ def _read_text(path: Path) -> str:
 
 
 def _not_yaml(path: Path, line: int, problem: str) -> ConfigError:
-    return ConfigError(
-        f"is not valid: {problem}.",
-        where=f"{path}, line {line}",
-        remedy="Check the indentation, the quotes and the characters there.",
-    )
+    remedy = "Check the indentation, the quotes and the characters there."
+    if BAD_ESCAPE.search(problem):
+        remedy = r"Write it in single quotes, such as '\.jpg$': in double quotes a backslash is an escape."
+    return ConfigError(f"is not valid: {problem}.", where=f"{path}, line {line}", remedy=remedy)
 
 
 def _check_depth(text: str) -> None:

@@ -1,4 +1,4 @@
-"""From an integration to its DAG: list, plan, build, register, settle."""
+"""From an integration to its DAG: list, plan, build, register, retry rounds, settle."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, get_parsing_context
+from airflow.sdk import DAG, TaskGroup, get_parsing_context
 
 from cloud_sync.errors import ConfigError
 from cloud_sync.integration import Integration, LoadedIntegrations, load_integrations
 from cloud_sync_airflow.assets import dataset_asset
+from cloud_sync_airflow.notifiers.callbacks import alert_on_failure, alert_on_success
 from cloud_sync_airflow.operators.build import BuildOperator
 from cloud_sync_airflow.operators.list import ListOperator
 from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
+from cloud_sync_airflow.operators.retry import SelectOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
 from cloud_sync_airflow.params import sync_params
 from cloud_sync_airflow.retry import CloudSyncRetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 # Fields of an integration that stand elsewhere on the page of its DAG.
 SHOWN_BY_AIRFLOW = frozenset({"name", "description", "schedule", "owner", "tags"})
@@ -60,6 +62,8 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
 
     `settle` is the teardown of `plan`: once there is a plan it runs whatever happens to the stages
     between, so that what is known reaches the failure CSV and the ledger; and if it fails, the run fails.
+    It stands behind every register task, because a failed one fails those after it at once, while the
+    others still run.
     """
     settings: dict[str, Any] = {"integration": integration.model_dump(mode="json")}
     with DAG(
@@ -82,13 +86,30 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
         register = RegisterOperator.partial(
             task_id="register", map_index_template="{{ task.label }}", **settings
         ).expand(shard=build.output)
+        sending = [register]
+        for number in range(1, integration.retry.rounds + 1):
+            sending.append(_retry_round(number, sending[-1], settings))
         settle = SettleOperator(task_id="settle", outlets=[dataset_asset(integration)], **timed)
-        register >> settle.as_teardown(setups=plan, on_failure_fail_dagrun=True)
+        sending >> settle.as_teardown(setups=plan, on_failure_fail_dagrun=True)
     return dag
 
 
+def _retry_round(number: int, before: Any, settings: Mapping[str, Any]) -> Any:
+    """Add a retry round behind a register task, and return its own register task."""
+    with TaskGroup(f"retry_{number}", tooltip="Sends again what failed for a passing reason."):
+        select = SelectOperator(
+            task_id="select", of_round=number, execution_timeout=STAGE_TIMEOUT, **settings
+        )
+        register = RegisterOperator.partial(
+            task_id="register", of_round=number, map_index_template="{{ task.label }}", **settings
+        ).expand(shard=select.output)
+    before >> select
+    return register
+
+
 def task_defaults(owner: str) -> dict[str, Any]:
-    """Return what holds for the tasks of every DAG: who answers for them, and when they are tried again."""
+    """Return what holds for the tasks of every DAG: who answers for them, when they are tried again, and who
+    is told when they fail for good (which the integration says)."""
     return {
         "owner": owner,
         "retries": RETRIES,
@@ -96,6 +117,8 @@ def task_defaults(owner: str) -> dict[str, Any]:
         "retry_exponential_backoff": 2.0,
         "max_retry_delay": timedelta(minutes=15),
         "retry_policy": CloudSyncRetryPolicy(),
+        "on_failure_callback": alert_on_failure,
+        "on_success_callback": alert_on_success,
     }
 
 

@@ -61,6 +61,7 @@ def sync_params(prefix: str) -> dict[str, Param]:
             False,
             type="boolean",
             title="Full pass",
-            description="Send also what is known to be registered or quarantined. Encord skips what it has.",
+            description="Send also what is known to be registered or quarantined. Encord skips the single "
+            "files and unchanged groups that it has. Registered groups that grew or changed are not sent.",
         ),
     }

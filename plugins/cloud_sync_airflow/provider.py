@@ -75,5 +75,13 @@ def _settings() -> dict[str, Any]:
                 "example": "/opt/airflow/manifests",
                 "default": "",
             },
+            "tables_folder": {
+                "description": "Folder of the tables that metadata.table of integration files may name, on a "
+                "disk that all workers share. Left empty: `tables` in the state folder.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "/opt/airflow/tables",
+                "default": "",
+            },
         },
     }

@@ -86,7 +86,7 @@ def upload_params(integrations: Mapping[str, Mapping[str, Any]], folder: Path) -
         folder: The folder of manifests.
     """
     return {
-        "integration": _integration(integrations),
+        "integration": integration_param(integrations),
         "manifest_path": Param(
             None,
             type=["null", "string"],
@@ -150,7 +150,8 @@ def upload_params(integrations: Mapping[str, Mapping[str, Any]], folder: Path) -
     }
 
 
-def _integration(integrations: Mapping[str, Mapping[str, Any]]) -> Param:
+def integration_param(integrations: Mapping[str, Mapping[str, Any]]) -> Param:
+    """Return the field in which an integration is chosen."""
     if not integrations:
         return Param(
             None,

@@ -138,6 +138,7 @@ def test_every_contract_is_broken_by_a_planted_violation(tree: Path) -> None:
 
 
 HEAVY = (
+    "aiosmtplib",
     "boto3",
     "botocore",
     "duckdb",
@@ -147,6 +148,7 @@ HEAVY = (
     "obstore",
     "pandas",
     "pyarrow",
+    "slack_sdk",
 )
 PARSE_EACH_DAG_FILE = """
 import json, runpy, sys

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any, get_origin
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from cloud_sync import yaml_file
 from cloud_sync.errors import CloudSyncError, ConfigError
 from cloud_sync.integration import (
     Integration,
     check_integration,
     is_uuid,
     json_schema,
+    load_files,
     load_integration,
     load_integrations,
     write_json_schema,
@@ -89,6 +92,9 @@ def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
             "skip_duplicate_urls": True,
             "jobs_in_flight": 4,
         },
+        "alerts": (),
+        "retry": {"rounds": 2, "first_wait": "30s", "longest_wait": "900s", "items_per_manifest": 100},
+        "failures": {"fail_at_count": None, "fail_at_share": 0.5, "diagnosis_requests": 20_000},
     }
 
 
@@ -114,6 +120,24 @@ def test_values_are_read_as_a_person_means_them(tmp_path):
 def test_durations(tmp_path, text, seconds):
     path = write(tmp_path, f"{MINIMAL}select: {{minimum_age: '{text}'}}\n")
     assert load_integration(path).select.minimum_age == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("50%", 0.5), ("0.5", 0.5), ("' 7 % '", 7 / 100), ("33.3%", 333 / 1000), ("0%", 0), ("0", 0), ("1", 1)],
+)
+def test_shares(tmp_path, text, share):
+    path = write(tmp_path, f"{MINIMAL}failures: {{fail_at_share: {text}}}\n")
+    assert load_integration(path).failures.fail_at_share == share
+    assert schema_errors(path) == []
+
+
+@pytest.mark.parametrize("text", ["101%", "-1%", "50", "-0.1", "half", "true", ".nan", "'0.5'", "''", "[1]"])
+def test_what_is_no_share(tmp_path, text):
+    path = write(tmp_path, f"{MINIMAL}failures: {{fail_at_share: {text}}}\n")
+    assert ", line 4, failures.fail_at_share: write a share such as 50% or 0.5, from 0% to 100%" in error_of(
+        path
+    )
 
 
 @pytest.mark.parametrize("schedule", ["0 2 * * *", "*/5 * * * *", "0 0 1 jan mon", "0 0 l * *", "0 0 * * 7"])
@@ -160,6 +184,15 @@ BAD_YAML: list[tuple[str | bytes, int, str]] = [
 ]
 
 
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml.CSafeLoader])
+@pytest.mark.parametrize("text", [r'"\.jpg"', r'"\d+"', r'"\xyz"', r'"\u12"'])
+def test_a_backslash_in_double_quotes_is_told_to_want_single_ones(tmp_path, monkeypatch, text, loader):
+    monkeypatch.setattr(yaml_file, "LOADER", loader)
+    error = error_of(write(tmp_path, f"{MINIMAL}select:\n  include: [{text}]\n"))
+    assert error.startswith(f"{tmp_path}/one.yaml, line 5: is not valid: ")
+    assert "Write it in single quotes" in error
+
+
 @pytest.mark.parametrize(("content", "line", "problem"), BAD_YAML)
 def test_what_is_not_yaml_is_named_with_file_line_and_remedy(tmp_path, content, line, problem):
     path = tmp_path / "bad.yaml"
@@ -169,6 +202,7 @@ def test_what_is_not_yaml_is_named_with_file_line_and_remedy(tmp_path, content, 
     assert f"line {line}" in error
     assert problem in error
     assert error.rstrip().endswith(".")
+    assert "in single quotes" not in error
 
 
 GROUP = "groups:\n  - type: image_group\n    by: regex"
@@ -254,6 +288,40 @@ BAD_FIELDS = [
     ("upload: {items_per_manifest: 10001}", "line 4, upload.items_per_manifest: ", "equal to 10000"),
     ("upload: {items_per_manifest: true}", "line 4, upload.items_per_manifest: ", "valid integer"),
     ("upload: {ignore_errors: 'false'}", "line 4, upload.ignore_errors: ", "valid boolean"),
+    ("alerts: {email: a}", "line 4, alerts: ", "must be a list, such as [a, b]"),
+    ("alerts:\n  - when: [failed_run]", "line 5, alerts[0]: ", "write one of email, slack and webhook"),
+    (
+        "alerts:\n  - {slack: {connection_id: a}, webhook: {connection_id: b}}",
+        "line 5, alerts[0]: ",
+        "for another make another entry of the list",
+    ),
+    (
+        "alerts:\n  - email: {connection_id: a}",
+        "line 5, alerts[0].email.to: ",
+        "is missing. Add it: Addresses of who is told.",
+    ),
+    ("alerts:\n  - email: {connection_id: a, to: []}", "line 5, alerts[0].email.to: ", "write at least one"),
+    (
+        "alerts:\n  - email: {connection_id: a, to: ['a@b.c, d@e.f']}",
+        "line 5, alerts[0].email.to[0]: ",
+        "write one address, such as oncall@example.com",
+    ),
+    (
+        'alerts:\n  - email: {connection_id: a, to: ["a@b.c\\nBcc: d@e.f"]}',
+        "line 5, alerts[0].email.to[0]: ",
+        "write one address, such as oncall@example.com",
+    ),
+    (
+        "alerts:\n  - slack: {connection_id: a}\n    when: [failure]",
+        "line 6, alerts[0].when[0]: ",
+        "input should be 'failed_run', 'failed_task' or 'quarantine'",
+    ),
+    (
+        "alerts:\n  - slack: {connection_id: a}\n    when: []",
+        "line 6, alerts[0].when: ",
+        "write at least one",
+    ),
+    ("alerts:\n  - slak: {connection_id: a}", "line 5, alerts[0].slak: ", "Did you mean slack?"),
     ("upload: {jobs_in_flight: 65}", "line 4, upload.jobs_in_flight: ", "less than or equal to 64"),
 ]
 
@@ -379,16 +447,25 @@ def test_any_value_in_any_field_is_taken_or_refused_with_its_place(tmp_path, pla
     assert Integration.model_validate(json.loads(json.dumps(dumped, allow_nan=False))) == integration
 
 
+LENGTH_OF_ENTRY = len(("alerts", 0))
+
+
 def put(data: dict[str, Any], place: tuple[str | int, ...], value: Any) -> None:
-    """Set a value, with the sections around it; a grouping rule gets the fields that it must have."""
+    """Set a value, with the sections around it; an entry of a list gets the fields that it must have."""
     *around, name = place
     section: Any = data
     for step in around:
         if step == 0:
-            section.append({"type": "image_group", "by": "folder"})
+            section.append({"type": "image_group", "by": "folder"} if "groups" in around else {})
             section = section[0]
         else:
-            section = section.setdefault(step, [] if step == "groups" else {})
+            section = section.setdefault(step, [] if step in {"groups", "alerts"} else {})
+    if around[:1] == ["alerts"]:
+        section |= (
+            {"connection_id": "a"} if len(around) > LENGTH_OF_ENTRY else {"slack": {"connection_id": "a"}}
+        )
+    if around[-1:] == ["email"]:
+        section["to"] = ["a@example.com"]
     if around[-1:] == ["table"]:
         section["path"] = "a.csv"
     section[name] = value
@@ -424,6 +501,17 @@ class TestSettingsThatStandInNoFile:
         assert str(caught.value).startswith(message)
 
 
+class TestAlerts:
+    def test_a_channel_is_of_one_kind_and_told_of_failed_runs_and_tasks(self, tmp_path):
+        text = (
+            "alerts:\n  - webhook: {connection_id: a}\n  - email: {connection_id: b, to: [c@example.com]}\n"
+        )
+        webhook, email = load_integration(write(tmp_path, MINIMAL + text)).alerts
+        assert (webhook.kind, webhook.connection_id) == ("webhook", "a")
+        assert (email.kind, email.connection_id) == ("email", "b")
+        assert webhook.when == ("failed_run", "failed_task")
+
+
 def test_the_frozen_form_gives_the_same_integration_back():
     integration = load_integration(INTEGRATIONS / "_example.yaml")
     text = json.dumps(integration.model_dump(mode="json"), allow_nan=False)
@@ -454,6 +542,13 @@ class TestFolder:
             "Give each integration a name of its own."
             for one, two in [("a.yaml", "b.yaml"), ("b.yaml", "a.yaml")]
         ]
+
+    def test_files_of_other_folders_and_files_left_alone_may_share_a_name(self, tmp_path):
+        (tmp_path / "other").mkdir()
+        files = [write(tmp_path, MINIMAL, name) for name in ("a.yaml", "_draft.yaml", "other/b.yaml")]
+        loaded = load_files([*files, files[0]])
+        assert [path for path, _ in loaded.integrations] == files
+        assert loaded.errors == ()
 
     def test_only_yaml_files_with_open_names_are_read(self, tmp_path):
         for name in ["_draft.yaml", ".hidden.yaml", "notes.txt", "old.yaml.bak", "x.yxml"]:
@@ -492,11 +587,16 @@ class TestSchema:
             "zzz: 1",
             "select: {minimum_age: soon}",
             "upload: {jobs_in_flight: 0}",
+            "failures: {fail_at_share: 12}",
+            "failures: {fail_at_count: 0}",
+            "failures: {diagnosis_requests: -1}",
             "types: {videos: mp4}",
             "groups: [{type: image_group}]",
             "groups: [{type: image_group, by: folder, complete: {count: 0}}]",
             "metadata: {sidecar: maybe}",
             "tags: ['']",
+            "alerts: [{slack: {connection_id: a}, when: [sometimes]}]",
+            "alerts: [{email: {connection_id: a, to: [nobody]}}]",
         ],
     )
     def test_it_refuses_bad_ones(self, tmp_path, text):
@@ -538,9 +638,13 @@ def test_the_example_shows_every_field_with_a_comment():
 
 
 def lookup(data: Any, place: tuple[str | int, ...]) -> Any:
-    for step in place:
+    """Return what stands at a place; of a list in whichever entry has it, since some exclude each other."""
+    for depth, step in enumerate(place):
+        if isinstance(step, int):
+            found = (lookup(entry, place[depth + 1 :]) for entry in data or ())
+            return next((value for value in found if value is not None), None)
         if data:
-            data = data[step] if isinstance(step, int) else data.get(step)
+            data = data.get(step)
     return data
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -290,6 +292,7 @@ class TestCrash:
         assert caught.value.transient
         assert ledger.current() == before
         assert sorted(path.name for path in ledger.files.root.iterdir()) == [
+            "commit.lock",
             "current.json",
             before.path.name,
         ]
@@ -406,3 +409,113 @@ def test_old_versions_are_cleared_away(ledger):
     assert len(kept) == VERSIONS_KEPT
     assert kept[-1] == version.path.name
     assert ledger.before("night 99").number == VERSIONS_KEPT + 2
+
+
+def test_states_are_told_of_the_objects_that_are_known(ledger):
+    assert ledger.states(["a.jpg"]) == {}
+    night(ledger, 1, ["a.jpg", "b.jpg", "c.jpg", "d.jpg"], failed=("b.jpg",), bad=("c.jpg",))
+    assert ledger.states(["a.jpg", "b.jpg", "c.jpg", "unknown"]) == {
+        "a.jpg": LedgerState.REGISTERED,
+        "b.jpg": LedgerState.FAILED,
+        "c.jpg": LedgerState.QUARANTINED,
+    }
+
+
+class TestSentAgain:
+    """A run that sent some items once more, in retry rounds."""
+
+    def commit(self, ledger, tmp_path, *tables, failed=(), bad=(), run_id="night 2", jobs="job"):
+        """Commit a run; each table is the items of one manifest, the second and later ones of rounds."""
+        paths = [
+            write_items(tmp_path / f"{run_id}-{number}.parquet", [[]] * number + [list(items)])
+            for number, items in enumerate(tables)
+        ]
+        return ledger.commit(
+            run_id=run_id,
+            url_base=URL_BASE,
+            items_path=paths[0],
+            later=paths[1:],
+            manifests=[
+                SettledManifest(n, f"m{n}", f"{jobs} {n}", LONG_AGO + 2 * NIGHT) for n in range(len(tables))
+            ],
+            failures=[
+                *(SettledFailure(url(key), "transient", LedgerState.FAILED) for key in failed),
+                *(SettledFailure(url(key), "corrupt", LedgerState.QUARANTINED) for key in bad),
+            ],
+        )
+
+    def known(self, version):
+        return {key: (row["state"], row["manifest"], row["attempts"]) for key, row in rows(version).items()}
+
+    def test_an_item_is_that_of_the_last_table(self, ledger, tmp_path):
+        night(ledger, 1, ["c.jpg", "old.jpg"], failed=("c.jpg",))
+        tables = ["a.jpg", "b.jpg", "c.jpg"], ["b.jpg", "c.jpg"], ["c.jpg"]
+        version = self.commit(ledger, tmp_path, *tables, failed=("c.jpg",))
+        assert self.known(version) == {
+            "a.jpg": ("registered", "m0", 1),
+            "b.jpg": ("registered", "m1", 2),
+            "c.jpg": ("failed", "m2", 4),
+            "old.jpg": ("registered", "manifests/0000-a.json", 1),
+        }
+        assert (
+            ledger.histories("night 3", tmp_path / "night 2-0.parquet", [url("c.jpg")])[url("c.jpg")].attempts
+            == 4
+        )
+
+    def test_a_group_goes_with_all_its_files(self, ledger, tmp_path):
+        group = Group("g/", ["g/1.jpg", "g/2.jpg"])
+        version = self.commit(ledger, tmp_path, ["a.jpg", group], [group], bad=("g/2.jpg",))
+        assert self.known(version) == {
+            "a.jpg": ("registered", "m0", 1),
+            "g/1.jpg": ("quarantined", "m1", 2),
+            "g/2.jpg": ("quarantined", "m1", 2),
+        }
+
+    def test_what_stands_in_a_table_without_an_end_stays_out(self, ledger, tmp_path):
+        paths = [
+            write_items(tmp_path / "first.parquet", [["a.jpg", "b.jpg"]]),
+            write_items(tmp_path / "again.parquet", [[], ["b.jpg"]]),
+        ]
+        version = ledger.commit(
+            run_id="night 1",
+            url_base=URL_BASE,
+            items_path=paths[0],
+            later=paths[1:],
+            manifests=[SettledManifest(0, "m0", "job", LONG_AGO)],
+            failures=[],
+        )
+        assert self.known(version) == {"a.jpg": ("registered", "m0", 1)}
+
+    def test_committing_again_gives_the_same_bytes(self, ledger, tmp_path):
+        tables = ["a.jpg", "b.jpg"], ["b.jpg"]
+        first = self.commit(ledger, tmp_path, *tables).path.read_bytes()
+        assert self.commit(ledger, tmp_path, *tables).path.read_bytes() == first
+
+    def test_a_run_that_settles_again_after_another_counts_nothing_twice(self, ledger, tmp_path):
+        self.commit(ledger, tmp_path, ["a.jpg"], failed=("a.jpg",))
+        self.commit(ledger, tmp_path, ["b.jpg"], run_id="by hand", jobs="other")
+        version = self.commit(ledger, tmp_path, ["a.jpg"], failed=("a.jpg",))
+        assert self.known(version) == {"a.jpg": ("failed", "m0", 1), "b.jpg": ("registered", "m0", 1)}
+
+
+class TestTwoRunsAtOnce:
+    def test_no_commit_is_lost(self, ledger, tmp_path):
+        def one(number: int) -> LedgerVersion:
+            return night(Ledger(ledger.files.root), number, [f"{number}.jpg"])
+
+        with ThreadPoolExecutor(8) as pool:
+            versions = list(pool.map(one, range(16)))
+        assert sorted(version.number for version in versions) == list(range(1, 17))
+        assert set(rows(ledger.current())) == {f"{number}.jpg" for number in range(16)}
+
+    def test_a_commit_waits_for_the_one_before(self, ledger, monkeypatch):
+        other = Ledger(ledger.files.root)
+        monkeypatch.setattr(other.files, "locked", lambda name: nullcontext())
+        with ThreadPoolExecutor(1) as pool:
+            with ledger.files.locked("commit.lock"):
+                waiting = pool.submit(night, ledger, 1, ["a.jpg"])
+                with pytest.raises(TimeoutError):
+                    waiting.result(0.2)
+                night(other, 2, ["b.jpg"])
+            assert waiting.result().number == 2
+        assert set(rows(ledger.current())) == {"a.jpg", "b.jpg"}

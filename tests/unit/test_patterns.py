@@ -155,6 +155,7 @@ class TestRegularExpressions:
             compiled_regex(pattern)
         assert fault in str(caught.value)
         assert "without lookaround and backreferences" in str(caught.value)
+        assert ("Write (?P<name>...) instead" in str(caught.value)) is pattern.startswith("(?<")
 
     @pytest.mark.parametrize(
         "pattern",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -198,3 +200,50 @@ class TestSafeName:
     def test_texts_that_look_alike_once_cleaned_stay_apart(self):
         names = {safe_name(text) for text in ["a b", "a_b", "a/b", "a:b", "a_b."]}
         assert len(names) == 5
+
+
+class TestClaiming:
+    def test_the_first_one_gets_it_and_nobody_else_until_it_is_given_back(self, folder):
+        assert folder.claim("alerts/a.json", {"x": 1})
+        assert not folder.claim("alerts/a.json", {"x": 2})
+        assert folder.read_json("alerts/a.json") == {"x": 1}
+        folder.disclaim("alerts/a.json")
+        folder.disclaim("alerts/a.json")
+        assert folder.claim("alerts/a.json", {"x": 2})
+
+    def test_of_many_at_one_time_one_gets_it(self, folder):
+        with ThreadPoolExecutor(8) as pool:
+            won = list(pool.map(lambda n: folder.claim("a.json", n), range(64)))
+        assert sum(won) == 1
+
+    def test_a_place_where_nothing_can_be_written_is_an_error(self, folder):
+        folder.write("alerts", b"a file in the place of the folder")
+        with pytest.raises(StorageError, match="cannot be written"):
+            folder.claim("alerts/a.json", {})
+
+
+class TestLock:
+    def test_who_waits_too_long_is_told_and_may_try_again(self, tmp_path):
+        folder = RunFolder(tmp_path / "deep" / "folder")
+        with (
+            folder.locked("x.lock"),
+            pytest.raises(StorageError, match="is held by another task") as caught,
+            folder.locked("x.lock", wait_s=0),
+        ):
+            pass
+        assert caught.value.transient
+        with folder.locked("x.lock", wait_s=0):
+            pass
+
+    def test_a_file_system_without_locks_is_lived_with(self, tmp_path, monkeypatch, caplog):
+        def none(*_):
+            raise OSError(errno.ENOLCK, "no locks")
+
+        monkeypatch.setattr(fcntl, "flock", none)
+        with RunFolder(tmp_path).locked("x.lock"):
+            assert "cannot be locked (no locks)" in caplog.text
+
+    def test_a_folder_that_cannot_be_written_is_an_error(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(StorageError, match="cannot be locked"), RunFolder(tmp_path / "file").locked("x"):
+            pass

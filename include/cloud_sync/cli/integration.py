@@ -22,22 +22,18 @@ INTEGRATIONS_FOLDER: Final = Path("include/integrations")
 
 @app.command(epilog="Example:\n\ncloud-sync integration check include/integrations/street-cameras.yaml")
 def check(files: Annotated[list[Path], typer.Argument(help="Integration files.")]) -> None:
-    """Check integration files.
+    """Check integration files. Two of one folder must not have the same name.
 
     Ends with 0 if all are good, else with 1, and says file, line and remedy.
     """
-    from cloud_sync.integration import load_integration
+    from cloud_sync.integration import load_files
 
-    good = True
-    for path in files:
-        try:
-            name = load_integration(path).name
-        except ConfigError as error:
-            good = False
-            say(str(error))
-        else:
-            typer.echo(f"{path}: good, integration {name}")
-    raise typer.Exit(ExitCode.FINE if good else ExitCode.FINDINGS)
+    loaded = load_files(files)
+    for error in loaded.errors:
+        say(str(error))
+    for path, integration in loaded.integrations:
+        typer.echo(f"{path}: good, integration {integration.name}")
+    raise typer.Exit(ExitCode.FINDINGS if loaded.errors else ExitCode.FINE)
 
 
 @app.command(epilog="Example:\n\ncloud-sync integration schema include/integrations/integration.schema.json")

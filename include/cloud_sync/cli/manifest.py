@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -32,6 +32,7 @@ app = typer.Typer(
 
 FINDING_COLUMNS = (Column("level / code"), Column("place / message / remedy"))
 DIFFERENCE_COLUMNS = (Column("change / type"), Column("item / what / place before / place after"))
+SHOWN_ERRORS: Final = 5
 SUFFIXES: dict[str, Literal["json", "csv"]] = {".json": "json", ".csv": "csv"}
 
 
@@ -84,12 +85,15 @@ def _linted(
 
 
 def _show_findings(manifest: ReadManifest, findings: Sequence[Finding]) -> None:
-    levels = Counter(finding.level for finding in findings)
-    counts = ", ".join(counted(levels[level], level) for level in ("error", "warning", "note"))
     if findings:
         rows = [((each.level, each.code), (each.place, each.message, each.remedy)) for each in findings]
         show_table(FINDING_COLUMNS, rows, title=manifest.file)
-    say(f"{manifest.file}: {counted(len(manifest.items), 'item')}, {counts}.")
+    say(f"{manifest.file}: {counted(len(manifest.items), 'item')}, {_counts(findings)}.")
+
+
+def _counts(findings: Sequence[Finding]) -> str:
+    levels = Counter(finding.level for finding in findings)
+    return ", ".join(counted(levels[level], level) for level in ("error", "warning", "note"))
 
 
 def _report(manifest: ReadManifest, findings: Sequence[Finding]) -> dict[str, Any]:
@@ -131,24 +135,37 @@ def convert(
     A CSV cannot state flags, metadata and some item types.
 
     What would be lost is said, and refused without --allow-loss.
+
+    What IN leaves open, OUT leaves open too. What lint finds in IN is said.
     """
     from cloud_sync.manifest.convert import convert_manifest
-    from cloud_sync.manifest.reader import read_manifest
 
     wanted = format_of(target, to, option="--to")
     check_new(target, force=force)
-    manifest = read_manifest(source, file=str(source), format=format, lenient=lenient)
+    manifest, findings = _linted(source, lenient, format)
     converted = convert_manifest(manifest, to=wanted, allow_loss=allow_loss)
-    write_whole(target, converted.data)
+    # Editors and diff want it; the manifests of a run have none, because their bytes are hashed and sent.
+    write_whole(target, converted.data + (b"\n" if wanted == "json" else b""))
     lost = Counter(loss.message for loss in converted.losses)
     for message, count in lost.items():
         say(f"Lost {count:,} times: {message}", style="yellow")
     say(f"Wrote {target}: {counted(len(manifest.items), 'item')} as {wanted.upper()}.")
-    if manifest.findings:
+    if wanted == "json" and manifest.skip_duplicate_urls is None:
         say(
-            f"While reading: {counted(len(manifest.findings), 'finding')}. "
-            f"See: cloud-sync manifest lint {source}"
+            f"Note: as {source}, {target} does not state skip_duplicate_urls: sent twice, it registers "
+            'everything twice. Add "skip_duplicate_urls": true to it.',
+            style="yellow",
         )
+    _say_findings(source, findings)
+
+
+def _say_findings(source: Path, findings: Sequence[Finding]) -> None:
+    """Say what must not go on unseen into the other file: the first errors, and how much there is."""
+    errors = [finding for finding in findings if finding.level == "error"]
+    for finding in errors[:SHOWN_ERRORS]:
+        say(str(finding), style="yellow")
+    if any(finding.level != "note" for finding in findings):
+        say(f"Found in {source}: {_counts(findings)}. See: cloud-sync manifest lint {source}")
 
 
 def format_of(target: Path, given: Literal["json", "csv"] | None, *, option: str) -> Literal["json", "csv"]:

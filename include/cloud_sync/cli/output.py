@@ -75,8 +75,23 @@ def show_json(value: Any) -> None:
     _write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def show_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, title: str = "") -> None:
-    """Write rows to stdout. In a pipe each row begins with the title, if there is one."""
+def show_table(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    title: str = "",
+    most: int = ROWS_ON_A_TERMINAL,
+    rest: Callable[[Sequence[Sequence[Cell]]], Sequence[Cell]] | None = None,
+) -> None:
+    """Write rows to stdout.
+
+    Args:
+        columns: Their columns.
+        rows: All rows.
+        title: Stands above the table; in a pipe each row begins with it, if there is one.
+        most: So many rows on a terminal.
+        rest: Makes one row of those that are left out there; None has their number said on stderr.
+    """
     # Not rich's own answer, which FORCE_COLOR changes: a program that reads would get a table.
     if not sys.stdout.isatty():
         first = [title] if title else []
@@ -90,11 +105,12 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, tit
     table = Table(box=box.SIMPLE, title=heading, title_justify="left", pad_edge=False)
     for column in columns:
         table.add_column(Text(column.name), justify="left" if column.kind == "text" else "right")
-    for row in rows[:ROWS_ON_A_TERMINAL]:
+    left_out = rows[most:]
+    for row in [*rows[:most], *([rest(left_out)] if rest and left_out else [])]:
         table.add_row(*(_shown(cell, column) for cell, column in zip(row, columns, strict=True)))
     _console().print(table)
-    if len(rows) > ROWS_ON_A_TERMINAL:
-        say(f"{len(rows) - ROWS_ON_A_TERMINAL:,} more rows: send the output to a file or a pipe to see all.")
+    if left_out and not rest:
+        say(f"{len(left_out):,} more rows: send the output to a file or a pipe to see all.")
 
 
 @contextmanager

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cloud_sync.cli.output import Cell, Column, counted, counting, say
 from cloud_sync.cli.store import local_remedies, open_storage
@@ -15,11 +15,14 @@ from cloud_sync.cli.store import local_remedies, open_storage
 if TYPE_CHECKING:
     from cloud_sync.cli.options import Access
     from cloud_sync.cli.store import OpenStorage
-    from cloud_sync.integration import Integration
+    from cloud_sync.integration import Integration, Storage
     from cloud_sync.ledger import Ledger
     from cloud_sync.planning.model import PlanRow
     from cloud_sync.planning.plan import Plan
     from cloud_sync.run_folder import RunFolder
+
+ACTIONS: Final = ("register", "retry", "hold", "report", "skip")
+"""As a person asks for them: what is sent, what waits, what needs a look, what is left out."""
 
 PLAN_COLUMNS = (
     Column("action / type"),
@@ -94,6 +97,8 @@ def _list_and_plan(
     with counting(f"Listing {place}") as count:
         listing = list_objects(storage.store, prefix, folder, on_objects=count)
     say(f"Listed {counted(listing.objects, 'object')} under {place} in {listing.seconds:.1f} s.")
+    if not listing.objects:
+        _say_nothing_there(integration.storage)
     written = read_listing(folder, listing.index)
     return make_plan(
         folder,
@@ -109,6 +114,16 @@ def _list_and_plan(
     )
 
 
+def _say_nothing_there(storage: Storage) -> None:
+    """Say what may be wrong: to list what is not there is no error to a store."""
+    where, check = f"The bucket {storage.bucket} holds no objects", "the bucket"
+    if storage.prefix:
+        where += f" whose keys begin with {storage.prefix!r}"
+        check = "the prefix (case counts, and keys begin without a slash), the bucket"
+    access = "the access to it (--profile, --endpoint-url, --region)"
+    say(f"{where}. Check {check}, and {access}.", style="yellow")
+
+
 def _cache_folder(folder: RunFolder, ledger: Ledger | None) -> Path:
     """Return a folder with what is known of DICOM files; a copy, because planning writes what it learns."""
     from cloud_sync.planning.series import HEADERS_NAME
@@ -116,6 +131,11 @@ def _cache_folder(folder: RunFolder, ledger: Ledger | None) -> Path:
     if ledger is not None and ledger.files.exists(HEADERS_NAME):
         folder.write(HEADERS_NAME, ledger.files.read(HEADERS_NAME))
     return folder.root
+
+
+def in_order(rows: Iterable[PlanRow]) -> list[PlanRow]:
+    """Return lines of a plan as they are shown: by action, of each the most objects first."""
+    return sorted(rows, key=lambda row: (ACTIONS.index(row.action), -row.objects))
 
 
 def plan_cells(row: PlanRow) -> list[Cell]:

@@ -22,6 +22,7 @@ REMEDIES: Final = {
     "forbidden": "Check --profile, AWS_PROFILE or AWS_ACCESS_KEY_ID: the credentials have to be valid, with "
     "s3:ListBucket on the bucket and s3:GetObject on its objects.",
     "missing": "Check the bucket's name, --region and --endpoint-url.",
+    "no_bucket": "Check the bucket's name, --region and --endpoint-url.",
     "unreachable": "Check --endpoint-url and the network, then try again.",
     "other": "Check --region and --endpoint-url.",
 }

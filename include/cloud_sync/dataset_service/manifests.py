@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cloud_sync.dataset_service.units import UnitSpec
 
 FLAGS = ("skip_duplicate_urls", "upsert_metadata")
+HALF_A_CHARACTER = "half a character (a lone surrogate)"
 WHITESPACE = re.compile(r"\s")
 
 
@@ -90,6 +91,10 @@ def _entries(key: str, entries: JsonValue, limits: Limits, *, typed: bool) -> li
 
 
 def _within_limits(spec: UnitSpec, place: str, limits: Limits) -> None:
+    if not _is_text(spec.title, *spec.urls, *(file.title for file in spec.files)):
+        raise InvalidRequest(
+            f"has {HALF_A_CHARACTER} in a title or an object URL.", where=place, remedy="Correct the text."
+        )
     # Only that of the unit: the files of a group are named by their URLs, and nobody could shorten those.
     if len(spec.title) > limits.title_characters:
         raise InvalidRequest(
@@ -110,6 +115,15 @@ def _within_limits(spec: UnitSpec, place: str, limits: Limits) -> None:
         )
 
 
+def _is_text(*texts: str) -> bool:
+    """Tell whether texts can be stored and sent at all, which those with lone surrogates cannot."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _size_bytes(client_metadata: dict[str, Any], place: str) -> int:
     """Return the size of JSON text without any byte that could be left out.
 
@@ -120,7 +134,7 @@ def _size_bytes(client_metadata: dict[str, Any], place: str) -> int:
         text = json.dumps(client_metadata, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return len(text.encode())
     except UnicodeEncodeError:
-        fault, remedy = "half a character (a lone surrogate)", "Correct the text."
+        fault, remedy = HALF_A_CHARACTER, "Correct the text."
     except ValueError:
         fault, remedy = "NaN or Infinity", "Write null instead."
     raise InvalidRequest(f"has {fault} in client metadata.", where=place, remedy=remedy)

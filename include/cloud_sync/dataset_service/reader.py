@@ -10,6 +10,7 @@ from cloud_sync.errors import ConfigError
 from cloud_sync.objects.errors import ObjectStoreError
 from cloud_sync.objects.stores import ObjectStore, open_s3
 from cloud_sync.objects.urls import parse_object_url
+from cloud_sync.safe_url import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 SENTENCE_BY_REASON: Mapping[str, str] = {
     "missing": "The object does not exist",
+    "no_bucket": "The bucket of the object does not exist",
     "forbidden": "The object store refused access to the object; check the integration's permissions",
     "unreachable": "The object store could not be reached",
     "other": "The object could not be read",
@@ -90,10 +92,12 @@ class S3Reader:
         try:
             address = parse_object_url(url, (endpoint,) if endpoint else ())
         except ConfigError as error:
-            raise FetchError(f"Not an object URL of the integration's store: {without_query(url)}") from error
+            raise FetchError(
+                f"Not an object URL of the integration's store: {without_secrets(url)}"
+            ) from error
         if not _of_endpoint(url, endpoint) or address.bucket not in self._integration.buckets:
             raise FetchError(
-                f"The object is outside the integration {self._integration.title!r}: {without_query(url)}"
+                f"The object is outside the integration {self._integration.title!r}: {without_secrets(url)}"
             )
         return self._store(address.bucket), address.key
 
@@ -120,19 +124,17 @@ def open_readers(integrations: list[S3EncordIntegration], folder: Path) -> dict[
     return {each.identity: S3Reader(each, folder) for each in integrations}
 
 
-def without_query(url: str) -> str:
-    """Return a URL that may be shown: a query can hold a signature."""
-    return url.partition("?")[0].partition("#")[0]
-
-
 def _of_endpoint(url: str, endpoint: str | None) -> bool:
     """Whether an HTTP URL names the integration's own store, as `s3://` and ARN forms always do."""
-    host = urlsplit(url).netloc.lower()
     if endpoint is None or not url.lower().startswith(("http://", "https://")):
         return True
+    try:
+        host = urlsplit(url).netloc.lower()
+    except ValueError:  # a host that is none, such as `[media`
+        return False
     own = urlsplit(endpoint).netloc.lower()
     return host == own or host.endswith(f".{own}")
 
 
 def _fetch_error(error: ObjectStoreError, url: str) -> FetchError:
-    return FetchError(f"{SENTENCE_BY_REASON[error.reason]}: {without_query(url)}")
+    return FetchError(f"{SENTENCE_BY_REASON[error.reason]}: {without_secrets(url)}")

@@ -85,19 +85,24 @@ class Tally:
 
 
 def registered_by_type(
-    items_path: Path, ended: Sequence[Ended], refused: Iterable[RefusedItem]
+    items_path: Path, ended: Sequence[Ended], others: Iterable[SentItem]
 ) -> dict[str, Tally]:
-    """Count by type what these manifests say and is registered, now or before; without types of none."""
+    """Count by type what these manifests say and is registered, now or before; without types of none.
+
+    Args:
+        items_path: The run's `items.parquet`.
+        ended: Manifests in it.
+        others: The items in them that are not registered.
+    """
     condition = ds.field("manifest").isin([entry.number for entry, _ in ended])
     items: Counter[str] = Counter()
     files: Counter[str] = Counter()
     for rows in ds.dataset(items_path).to_batches(columns=["item_type", "position"], filter=condition):
         files.update(_counts(rows["item_type"]))
         items.update(_counts(rows["item_type"].filter(pc.equal(rows["position"], 0))))
-    for one in refused:
-        if one.item is not None:
-            items[one.item.item_type] -= 1
-            files[one.item.item_type] -= len(one.item.object_urls)
+    for item in others:
+        items[item.item_type] -= 1
+        files[item.item_type] -= len(item.object_urls)
     return {kind: Tally(count, files[kind]) for kind, count in sorted(items.items()) if count}
 
 

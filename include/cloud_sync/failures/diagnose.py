@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from cloud_sync.errors import StorageError
-from cloud_sync.failures.model import Diagnosis, FailureClass
+from cloud_sync.errors import CloudSyncError
+from cloud_sync.failures.causes import look_at
+from cloud_sync.failures.inquiry import REQUESTS_AT_MOST, Inquiry, ObjectReader
+from cloud_sync.failures.model import Diagnosis, Evidence, FailureClass, Suspect
 from cloud_sync.failures.words import diagnose_by_words
-from cloud_sync.media.completeness import TAIL_BYTES, has_end_mark, is_whole
-from cloud_sync.media.sniff import HEAD_BYTES, sniff
 
-# Reads of a few kilobytes wait for the network, not for this machine.
-READS_IN_FLIGHT = 16
+__all__ = ["REQUESTS_AT_MOST", "ObjectReader", "Suspect", "classify", "diagnose", "open_and_diagnose"]
 
 # Encord may refuse a healthy object for a reason that passes; after so many nights it is not passing.
 ATTEMPTS_BEFORE_REJECTED = 3
@@ -54,81 +51,64 @@ RULES: Mapping[str, FileRule] = {
     "nifti": FileRule("a NIfTI file", ("application/nifti",)),
 }
 
+TRY_AGAIN = "Nothing: the next run tries it again."
 
-class ObjectReader(Protocol):
-    """What diagnosis needs of an object store (`cloud_sync.objects.stores.ObjectStore`).
+# By the refusal of the store.
+REFUSALS: Mapping[str, Diagnosis] = {
+    "missing": Diagnosis(
+        FailureClass.MISSING,
+        "The object is not in the bucket any more.",
+        "Nothing, if it was deleted on purpose; otherwise upload it again.",
+    ),
+    "forbidden": Diagnosis(
+        FailureClass.FORBIDDEN,
+        "The object cannot be read.",
+        "Allow s3:GetObject on it for the Airflow connection and for the credential stored in Encord.",
+    ),
+    # Nothing is wrong with any object then: when the bucket is back, all can be registered.
+    "no_bucket": Diagnosis(
+        FailureClass.TRANSIENT,
+        "The bucket does not exist.",
+        "Check storage.bucket and the endpoint of the connection; the next run tries it again.",
+    ),
+    "unreachable": Diagnosis(
+        FailureClass.TRANSIENT, "The store could not be asked about the object.", TRY_AGAIN
+    ),
+}
 
-    Each method raises a StorageError with an attribute `reason`: missing, forbidden, unreachable, other.
+
+def diagnose(
+    reader: ObjectReader, suspects: Iterable[Suspect], *, requests_at_most: int = REQUESTS_AT_MOST
+) -> list[Diagnosis]:
+    """Look at the failed objects and return the diagnoses, in order.
+
+    Args:
+        reader: The store.
+        suspects: The failed files.
+        requests_at_most: How many requests to the store may be made. What is not looked at for want of them
+            is taken for transient, so that it is tried again.
     """
-
-    def head(self, key: str) -> Any:
-        """Return an object with `size_bytes`."""
-
-    def read_range(self, key: str, start: int, length: int) -> bytes:
-        """Return `length` bytes from `start`."""
-
-    def read_tail(self, key: str, length: int) -> bytes:
-        """Return the last `length` bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """A failed file, before it is looked at.
-
-    Attributes:
-        url: Its object URL.
-        key: Its key; None if the URL is not one of this bucket.
-        item_type: What its item was to be; empty for a URL that was not sent.
-        encord_error: What Encord said; if it did not name the file, what is known instead.
-        attempts: How often its item failed, this time included.
-        is_named: True if Encord refused this very file, False if it only was not registered.
-    """
-
-    url: str
-    key: str | None
-    item_type: str
-    encord_error: str
-    attempts: int
-    is_named: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What the store says of an object.
-
-    Attributes:
-        refusal: `missing`, `forbidden`, `unreachable` or `other` if it cannot be read.
-        size_bytes: Its size.
-        mime: Its type by the first bytes.
-        whole: False if its end is missing.
-    """
-
-    refusal: str | None = None
-    size_bytes: int = 0
-    mime: str = ""
-    whole: bool = True
-
-
-def diagnose(reader: ObjectReader, suspects: Iterable[Suspect]) -> list[Diagnosis]:
-    """Look at each failed object and return the diagnoses, in order."""
     suspects = list(suspects)
-    with ThreadPoolExecutor(READS_IN_FLIGHT, thread_name_prefix="diagnose") as pool:
-        evidence = pool.map(lambda suspect: gather(reader, suspect.key), suspects)
-        return [classify(suspect, found) for suspect, found in zip(suspects, evidence, strict=True)]
+    evidence = look_at(Inquiry(reader, requests_at_most), suspects)
+    return [classify(suspect, found) for suspect, found in zip(suspects, evidence, strict=True)]
 
 
-def gather(reader: ObjectReader, key: str | None) -> Evidence:
-    """Ask the store about one object: up to three small requests."""
-    if key is None:
-        return Evidence(refusal="other")
+def open_and_diagnose(
+    open_reader: Callable[[], ObjectReader],
+    suspects: Iterable[Suspect],
+    *,
+    requests_at_most: int = REQUESTS_AT_MOST,
+) -> list[Diagnosis]:
+    """Diagnose with a store that has to be opened first; if it cannot be, all is taken for transient.
+
+    What is registered has to be written down even then, and what has failed has to be named.
+    """
     try:
-        size_bytes = reader.head(key).size_bytes
-        head = reader.read_range(key, 0, min(size_bytes, HEAD_BYTES)) if size_bytes else b""
-        mime = sniff(head)
-        whole = not has_end_mark(mime) or is_whole(mime, reader.read_tail(key, TAIL_BYTES))
-    except StorageError as error:
-        return Evidence(refusal=getattr(error, "reason", "other"))
-    return Evidence(size_bytes=size_bytes, mime=mime, whole=whole)
+        reader = open_reader()
+    except CloudSyncError as error:
+        unopened = Evidence(refusal="unopened", detail=error.message)
+        return [classify(suspect, unopened) for suspect in suspects]
+    return diagnose(reader, suspects, requests_at_most=requests_at_most)
 
 
 def classify(suspect: Suspect, found: Evidence) -> Diagnosis:
@@ -137,30 +117,31 @@ def classify(suspect: Suspect, found: Evidence) -> Diagnosis:
         _cannot_be_read(found)
         or _is_unfit(suspect, found)
         or _is_elsewhere(suspect)
+        or _was_not_looked_at(suspect, found)
         or _is_healthy(suspect, found)
     )
 
 
 def _cannot_be_read(found: Evidence) -> Diagnosis | None:
-    if found.refusal == "missing":
-        return Diagnosis(
-            FailureClass.MISSING,
-            "The object is not in the bucket any more.",
-            "Nothing, if it was deleted on purpose; otherwise upload it again.",
-        )
-    if found.refusal == "forbidden":
-        return Diagnosis(
-            FailureClass.FORBIDDEN,
-            "The object cannot be read.",
-            "Allow s3:GetObject on it for the Airflow connection and for the credential stored in Encord.",
-        )
-    if found.refusal == "unreachable":
-        return Diagnosis(
-            FailureClass.TRANSIENT,
-            "The store could not be asked about the object.",
-            "Nothing: the next run tries it again.",
-        )
-    return None
+    said = REFUSALS.get(found.refusal or "")
+    if said is None:
+        return None
+    return replace(said, reason=_with_company(said.reason, found)) if found.alike else said
+
+
+def _with_company(reason: str, found: Evidence) -> str:
+    others = f"{found.alike - 1:,} others of this cause; {found.asked:,} of them were asked about"
+    return f"{reason.removesuffix('.')}, like {others}."
+
+
+def _was_not_looked_at(suspect: Suspect, found: Evidence) -> Diagnosis | None:
+    if found.refusal == "unasked":
+        state = "Not looked at: other failures took all requests of failures.diagnosis_requests."
+    elif found.refusal == "unopened":
+        state = f"Not looked at, because the store could not be opened: {found.detail}"
+    else:
+        return None
+    return Diagnosis(FailureClass.TRANSIENT, f"{state} {_said(suspect)}", TRY_AGAIN)
 
 
 def _is_unfit(suspect: Suspect, found: Evidence) -> Diagnosis | None:
@@ -210,13 +191,19 @@ def _is_elsewhere(suspect: Suspect) -> Diagnosis | None:
 
 
 def _is_healthy(suspect: Suspect, found: Evidence) -> Diagnosis:
-    said = suspect.encord_error
-    said = f"Encord said: {said or 'nothing'}" if suspect.is_named else said
-    state = "The object looks healthy." if found.refusal is None else "The object could not be looked at."
+    if found.refusal is not None:
+        reason = f"The object could not be looked at. {_said(suspect)}"
+        return Diagnosis(FailureClass.TRANSIENT, reason, TRY_AGAIN)
+    state = "The object looks healthy."
     if suspect.attempts < ATTEMPTS_BEFORE_REJECTED or not suspect.is_named:
-        return Diagnosis(FailureClass.TRANSIENT, f"{state} {said}", "Nothing: the next run tries it again.")
+        return Diagnosis(FailureClass.TRANSIENT, f"{state} {_said(suspect)}", TRY_AGAIN)
     return Diagnosis(
         FailureClass.REJECTED,
-        f"{state} It failed {suspect.attempts} times. {said}",
+        f"{state} It failed {suspect.attempts} times. {_said(suspect)}",
         "Give Encord's support the upload job and unit ids of this row.",
     )
+
+
+def _said(suspect: Suspect) -> str:
+    said = suspect.encord_error
+    return f"Encord said: {said or 'nothing'}" if suspect.is_named else said

@@ -14,8 +14,9 @@ CSV_NAME = "failures.csv"
 JSONL_NAME = "failures.jsonl"
 COLUMNS = tuple(field.name for field in fields(Failure))
 
-# Cells that begin so are formulas to a spreadsheet; a quote in front makes them text.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# Cells that begin so are formulas to a spreadsheet; a quote in front makes them text. Some spreadsheets take
+# the full-width forms of the signs too.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def write_failures(folder: RunFolder, failures: Sequence[Failure]) -> None:

@@ -1,9 +1,10 @@
-"""The noun of this room: one file that was not registered, and why."""
+"""The nouns of this room: one file that was not registered, and why."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class FailureClass(StrEnum):
@@ -19,6 +20,11 @@ class FailureClass(StrEnum):
     REJECTED = "rejected"
 
 
+MAY_PASS: Final = frozenset({FailureClass.TRANSIENT, FailureClass.FORBIDDEN})
+"""Tried again by the next run; the others are quarantined. Access that is granted later changes no etag, so
+only another try can notice it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """What is wrong with a file, and what a person can do about it."""
@@ -26,6 +32,53 @@ class Diagnosis:
     failure_class: FailureClass
     reason: str
     remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A failed file, before it is looked at.
+
+    Attributes:
+        url: Its object URL.
+        key: Its key; None if the URL is not one of this bucket.
+        item_type: What its item was to be; empty for a URL that was not sent.
+        encord_error: What Encord said; if it did not name the file, what is known instead.
+        attempts: How often its item failed, this time included.
+        is_named: True if Encord refused this very file, False if it only was not registered.
+    """
+
+    url: str
+    key: str | None
+    item_type: str
+    encord_error: str
+    attempts: int
+    is_named: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the store says of an object.
+
+    Attributes:
+        refusal: Why nothing is known of its content: `missing`, `no_bucket`, `forbidden`, `unreachable` or
+            `other` as the store said; `unasked` if there were no requests left to ask it, `unopened` if
+            the store could not be opened.
+        size_bytes: Its size.
+        mime: Its type by the first bytes.
+        whole: False if its end is missing.
+        alike: How many objects a refusal was found for by asking only some of them, this one included;
+            0 if each was asked.
+        asked: How many of those were asked.
+        detail: Why the store could not be opened.
+    """
+
+    refusal: str | None = None
+    size_bytes: int = 0
+    mime: str = ""
+    whole: bool = True
+    alike: int = 0
+    asked: int = 0
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cloud_sync.errors import CloudSyncError
+from cloud_sync.failures.choice import LEFT_OUT
 from cloud_sync.failures.failure_csv import CSV_NAME, JSONL_NAME
 from cloud_sync.failures.model import Failure
 from cloud_sync.failures.settle import Settlement
+from cloud_sync.failures.verdict import Judgement, Verdict, judge, quarantined_items, waiting_items
 from cloud_sync.manifest.model import FINDINGS_NAME
-from cloud_sync.planning.model import PLAN_NAME, PLAN_ONLY, REASONS, SENT_ACTIONS, PlanRow
+from cloud_sync.planning.model import PLAN_NAME, PLAN_ONLY, REASONS, PlanRow
 from cloud_sync.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from cloud_sync.integration import Failures
 
 REPORT_NAME = "report.json"
 EXAMPLES = 5
+# Where Encord's words differ from file to file there are as many causes as files.
+MOST_CAUSES = 1000
+CAUSES_IN_LOG = 20
 FILES = {"report": REPORT_NAME, "failures_csv": CSV_NAME, "failures_jsonl": JSONL_NAME}
-
-
-class Verdict(StrEnum):
-    """The project's word on a run; Encord calls a job done even when every unit failed."""
-
-    OK = "ok"
-    OK_WITH_QUARANTINE = "ok_with_quarantine"
-    FAILED = "failed"
-
-
-class RunFailed(CloudSyncError):  # noqa: N818 (a verdict, not an accident)
-    """The run ended, and a person has to look at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +34,8 @@ class RunFacts:
         given: What is known of the manifest that a person gave; None for a sync. It has `file` and
             `findings` (how many of each level), if it could be read also `format`, `items` and `files`, and
             if it was refused `error`.
+        retried: What is known of the failure list whose items were sent again; None for other runs. It has
+            `list`, `rows`, `items` and `files` (of what was sent), and `left_out` (by reason, with examples).
     """
 
     integration: str
@@ -52,52 +48,63 @@ class RunFacts:
     started_at: str
     finished_at: str
     given: Mapping[str, Any] | None = None
+    retried: Mapping[str, Any] | None = None
 
 
-def verdict_of(plan: Sequence[PlanRow], settlement: Settlement) -> Verdict:
-    """Judge a run by its counts.
-
-    Failed: the build never finished, a manifest never got an outcome, an upload job was refused or
-    cancelled, or of all that was sent nothing is registered.
-    """
-    sent = sum(entry.items for entry, _ in settlement.ended)
-    nothing_registered = sent > 0 and not settlement.registered and not settlement.already_registered
-    bad_job = any(outcome.status != "done" for _, outcome in settlement.ended)
-    if settlement.unbuilt or settlement.waiting or bad_job or nothing_registered:
-        return Verdict.FAILED
-    quarantined_before = any(row.reason == "quarantined" for row in plan)
-    return Verdict.OK_WITH_QUARANTINE if settlement.failures or quarantined_before else Verdict.OK
-
-
-def make_report(folder: RunFolder, facts: RunFacts, settlement: Settlement) -> dict[str, Any]:
+def make_report(
+    folder: RunFolder, facts: RunFacts, settlement: Settlement, limits: Failures
+) -> dict[str, Any]:
     """Write `report.json` and return it.
 
     What is listed is counted in objects, what is sent and registered in items; `planned` says both.
+
+    Args:
+        folder: The run folder.
+        facts: What is known of the run besides its settlement.
+        settlement: What it came to.
+        limits: The thresholds for its verdict.
     """
     jobs = [outcome.status for _, outcome in settlement.ended]
     known = sum(row.items for row in facts.plan if row.reason == "registered")
-    planned = sum(row.items for row in facts.plan if row.action in SENT_ACTIONS)
+    causes = failures_by_cause(settlement.failures)
     report = {
         **asdict(facts),
-        "verdict": verdict_of(facts.plan, settlement).value,
+        **asdict(_judgement(folder, facts, settlement, limits)),
         "planned": [asdict(row) for row in facts.plan],
         "manifests": len(settlement.ended) + len(settlement.waiting),
         "jobs": {status: jobs.count(status) for status in ("done", "failed", "cancelled")},
         "registered": settlement.registered,
         "already_registered": settlement.already_registered + known,
         "registered_by_type": {kind: asdict(tally) for kind, tally in settlement.by_type.items()},
+        "retry_rounds": [asdict(one) for one in settlement.rounds],
         "failed": settlement.failed,
         "failed_files": len(settlement.failures),
-        "waiting": planned if settlement.unbuilt else settlement.waiting_items,
-        "failures_by_cause": failures_by_cause(settlement.failures),
+        "quarantined": quarantined_items(facts.plan),
+        "waiting": waiting_items(facts.plan, settlement),
+        "causes": len(causes),
+        "failures_by_cause": causes[:MOST_CAUSES],
     }
     del report["plan"]
     files = {**FILES, "plan": PLAN_NAME} if facts.given is None else {**FILES, "findings": FINDINGS_NAME}
     report["files"] = {name: str(folder.path(file)) for name, file in files.items()}
-    if facts.given is None:
-        del report["given"]
+    for name in ("given", "retried"):
+        if report[name] is None:
+            del report[name]
     folder.write_json(REPORT_NAME, report)
     return report
+
+
+def _judgement(folder: RunFolder, facts: RunFacts, settlement: Settlement, limits: Failures) -> Judgement:
+    refused = (facts.given or {}).get("error")
+    if refused is not None:
+        return Judgement(Verdict.FAILED, refused)
+    return judge(
+        facts.plan,
+        settlement,
+        limits,
+        failures_csv=str(folder.path(CSV_NAME)),
+        runs_again=facts.given is None,
+    )
 
 
 def failures_by_cause(failures: Sequence[Failure]) -> list[dict[str, Any]]:
@@ -138,21 +145,42 @@ def summary(report: Mapping[str, Any]) -> str:
                 f"      {kind:<16}{tally['items']:>9,} items, {tally['files']:,} files"
                 for kind, tally in report["registered_by_type"].items()
             ),
+            *(
+                f"  retry round {one['number']:<8}{one['sent']:>9,} items sent again, "
+                f"{one['registered']:,} registered"
+                for one in report["retry_rounds"]
+            ),
             f"  failed              {report['failed']:>9,} items",
         ]
     if report["waiting"]:
         lines.append(f"  never answered for  {report['waiting']:>9,} items: see the failed tasks of this run")
-    for cause in report["failures_by_cause"]:
+    if report["quarantined"]:
+        lines.append(f"  quarantined before  {report['quarantined']:>9,} items, which were not sent")
+    shown = report["failures_by_cause"][:CAUSES_IN_LOG]
+    for cause in shown:
         lines.append(f"  {cause['count']:,} x {cause['failure_class']}: {cause['reason']} {cause['remedy']}")
         lines += [f"      {url}" for url in cause["examples"]]
+    if more := report["causes"] - len(shown):
+        lines.append(f"  and {more:,} more causes")
     if report["failed_files"]:
         lines.append(f"  all failures: {report['files']['failures_csv']}")
     lines.append(f"  all of this: {report['files']['report']}")
+    if report["mode"] != PLAN_ONLY:
+        # The last line: the one that is read first.
+        lines.append(f"{report['verdict']}: {report['why']} {report['remedy']}".rstrip())
     return "\n".join(lines)
 
 
 def _source(report: Mapping[str, Any]) -> list[str]:
     """Return the line about where the run's items came from: a listing, or a manifest that was given."""
+    if retried := report.get("retried"):
+        return [
+            f"  failure list        {retried['rows']:>9,} rows: {retried['list']}",
+            *(
+                f"  left out            {one['files']:>9,} files: {LEFT_OUT[reason]}"
+                for reason, one in retried["left_out"].items()
+            ),
+        ]
     if (given := report.get("given")) is None:
         listed = report["listed"]
         return [
@@ -163,24 +191,3 @@ def _source(report: Mapping[str, Any]) -> list[str]:
         f"  given               {given['items']:>9,} items, {given['files']:,} files: {given['file']}",
         f"  findings            {levels}",
     ]
-
-
-def check_verdict(report: Mapping[str, Any]) -> None:
-    """End a failed run as failed.
-
-    Raises:
-        RunFailed: The verdict is `failed`; says why and what to do.
-    """
-    if report["verdict"] != Verdict.FAILED:
-        return
-    if report["waiting"] or not report["manifests"]:
-        why = f"{report['waiting']:,} items were never answered for."
-        remedy = "Look at the failed tasks of this run, then clear them; what is registered is skipped."
-    elif report["jobs"]["failed"] or report["jobs"]["cancelled"]:
-        why = f"{report['jobs']['failed']} upload jobs were refused, {report['jobs']['cancelled']} cancelled."
-        later = "the next run tries again" if "given" not in report else "upload once more"
-        remedy = f"See {report['files']['failures_csv']}; {later} what can pass."
-    else:
-        why = f"all {report['failed']:,} items that were sent failed."
-        remedy = f"See {report['files']['failures_csv']} for the reason and the remedy of each."
-    raise RunFailed(why, where=f"run {report['run_id']}", remedy=remedy)

@@ -9,23 +9,30 @@ from itertools import chain
 from pathlib import Path
 
 from cloud_sync.errors import CloudSyncError
-from cloud_sync.failures.accounting import (
-    Ended,
-    FolderReader,
-    RefusedItem,
-    Tally,
-    refused_items,
-    registered_by_type,
+from cloud_sync.failures.accounting import Ended, FolderReader, RefusedItem, Tally, registered_by_type
+from cloud_sync.failures.diagnose import (
+    ATTEMPTS_BEFORE_REJECTED,
+    REQUESTS_AT_MOST,
+    ObjectReader,
+    open_and_diagnose,
 )
-from cloud_sync.failures.diagnose import ObjectReader, Suspect, diagnose
-from cloud_sync.failures.model import Diagnosis, Failure, FailureClass
+from cloud_sync.failures.model import MAY_PASS, Diagnosis, Failure, FailureClass, Suspect
+from cloud_sync.failures.sendings import Account, Sending, account, read_sendings
 from cloud_sync.ledger import FailureHistory, Ledger, LedgerState, SettledFailure, SettledManifest
-from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, read_index
-from cloud_sync.registration.model import read_outcome
+from cloud_sync.manifest.model import ManifestEntry
 from cloud_sync.run_folder import RunFolder
 
 # The classes of files that look as they should: nobody knows then which file of a group is at fault.
 HEALTHY = frozenset({FailureClass.TRANSIENT, FailureClass.REJECTED})
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTally:
+    """What a retry round came to, in items: how many were sent again, and how many are registered now."""
+
+    number: int
+    sent: int
+    registered: int
 
 
 @dataclass(slots=True)
@@ -33,29 +40,42 @@ class Settlement:
     """What a run came to.
 
     Attributes:
-        ended: Manifests whose upload job has ended, with its outcome.
+        ended: Manifests whose upload job has ended, with its outcome; those of retry rounds too.
         waiting: Manifests without an outcome: never sent, or their task failed.
         unbuilt: True if the build stage never finished, so that it is not known what would be sent.
         failures: One for each file at fault for an item that was not registered, ordered by URL.
+        sent: Items in the manifests that have ended; one that was sent again counts once.
         failed: Items sent that are not registered.
         registered: Items that this run registered.
         already_registered: Items sent that were registered before.
         by_type: The items of both, by their type.
+        rounds: What each retry round came to.
+        healed: Numbers of manifests whose upload job was refused or cancelled, but whose items all were sent
+            again in a retry round, or have an error of their own.
     """
 
     ended: list[Ended] = field(default_factory=list)
     waiting: list[ManifestEntry] = field(default_factory=list)
     unbuilt: bool = False
     failures: list[Failure] = field(default_factory=list)
+    sent: int = 0
     failed: int = 0
     registered: int = 0
     already_registered: int = 0
     by_type: dict[str, Tally] = field(default_factory=dict)
+    rounds: list[RoundTally] = field(default_factory=list)
+    healed: frozenset[int] = frozenset()
 
     @property
     def waiting_items(self) -> int:
         """Items that were planned, but whose manifest has no outcome."""
         return sum(entry.items for entry in self.waiting)
+
+    @property
+    def broken_jobs(self) -> int:
+        """Upload jobs that were refused or cancelled and left items behind for no reason of their own."""
+        bad = [entry.number for entry, outcome in self.ended if outcome.status != "done"]
+        return sum(number not in self.healed for number in bad)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +89,8 @@ class SettleContext:
         url_base: How this run's object URLs begin.
         parse_url: Turns an object URL into its key; a CloudSyncError if it is not of the bucket.
         remedies: What to say instead of a class's usual remedies.
+        diagnosis_requests: How many requests may be made to find out what is wrong with the failed files.
+        committed_as: The run's name in the ledger, where several DAGs write into one; left out: `run_id`.
     """
 
     run_id: str
@@ -77,6 +99,13 @@ class SettleContext:
     url_base: str
     parse_url: Callable[[str], str]
     remedies: Mapping[str, str] = field(default_factory=dict)
+    diagnosis_requests: int = REQUESTS_AT_MOST
+    committed_as: str = ""
+
+    @property
+    def ledger_run_id(self) -> str:
+        """The run's name in the ledger."""
+        return self.committed_as or self.run_id
 
 
 def settle(
@@ -102,35 +131,39 @@ def settle(
     Returns:
         The settlement. Settling the same run again gives the same ledger.
     """
-    result = _outcomes(folder)
-    items_path = folder.path(ITEMS_NAME)
+    sendings = read_sendings(folder)
+    if sendings is None:
+        return Settlement(unbuilt=True)
+    result = Settlement(
+        ended=[one for sending in sendings for one in sending.ended],
+        waiting=[entry for sending in sendings for entry in sending.waiting],
+    )
     if not result.ended:
         return result
-    refused = refused_items(items_path, result.ended, encord_folder)
-    sent = sum(entry.items for entry, _ in result.ended)
-    result.failed = sum(one.item is not None for one in refused)
-    result.already_registered = max(0, sent - result.failed - result.registered)
-    result.by_type = registered_by_type(items_path, result.ended, refused)
-    result.failures = _failures(context, items_path, ledger, open_reader, refused)
+    found = account(sendings, encord_folder)
+    _count(result, sendings, found)
+    result.failures = _failures(context, sendings[0].items_path, ledger, open_reader, found)
     if ledger is not None:
-        _commit(ledger, context, items_path, result)
+        _commit(ledger, context, [sending.items_path for sending in sendings], result)
     return result
 
 
-def _outcomes(folder: RunFolder) -> Settlement:
-    index = read_index(folder)
-    # What an earlier try of the run built says nothing about the plan that there is now.
-    if not index.is_of(folder):
-        return Settlement(unbuilt=True)
-    result = Settlement()
-    for entry in index.manifests:
-        outcome = read_outcome(folder, entry.number)
-        if outcome is None or outcome.manifest != entry.name:
-            result.waiting.append(entry)
-        else:
-            result.ended.append((entry, outcome))
-            result.registered += min(outcome.made, outcome.items)
-    return result
+def _count(result: Settlement, sendings: Sequence[Sending], found: Account) -> None:
+    """Fill in the counts. An item that stands in a retry round is known by its first manifest only once."""
+    built, *rounds = sendings
+    refused = [one.item for one in found.refused if one.item is not None]
+    result.sent = built.items - len(found.unanswered)
+    result.failed = len(refused)
+    result.registered = sum(sending.made for sending in sendings)
+    result.already_registered = max(0, result.sent - result.failed - result.registered)
+    result.by_type = registered_by_type(built.items_path, built.ended, chain(refused, found.unanswered))
+    result.rounds = [
+        RoundTally(sending.number, sending.items, registered)
+        for sending, registered in zip(rounds, found.registered[1:], strict=True)
+    ]
+    if rounds:
+        left = {one.entry.number for one in found.refused if one.item is not None and not one.errors}
+        result.healed = frozenset(entry.number for entry, _ in result.ended) - left
 
 
 def _failures(
@@ -138,20 +171,45 @@ def _failures(
     items_path: Path,
     ledger: Ledger | None,
     open_reader: Callable[[], ObjectReader],
-    refused: Sequence[RefusedItem],
+    found: Account,
 ) -> list[Failure]:
-    if not refused:
+    if not found.refused:
         return []
-    urls = [url for one in refused for url in one.files]
-    histories = ledger.histories(context.run_id, items_path, urls) if ledger is not None else {}
-    cases = [(one, _history(histories, one)) for one in refused]
-    suspects = [_suspects(context, *case) for case in cases]
-    diagnoses = iter(diagnose(open_reader(), chain.from_iterable(suspects)))
+    urls = [url for one in found.refused for url in one.files]
+    histories = ledger.histories(context.ledger_run_id, items_path, urls) if ledger is not None else {}
+    cases = [_case(histories, found, one) for one in found.refused]
+    of_cases = [suspects(case.refused, context.parse_url, attempts=case.attempts_to_judge) for case in cases]
+    diagnoses = iter(
+        open_and_diagnose(
+            open_reader,
+            list(chain.from_iterable(of_cases)),
+            requests_at_most=context.diagnosis_requests,
+        )
+    )
     rows: list[Failure] = []
-    for (one, history), of_item in zip(cases, suspects, strict=True):
-        found = [(suspect, next(diagnoses)) for suspect in of_item]
-        rows += [_failure(context, one, history, *pair) for pair in at_fault(found)]
+    for case, of_case in zip(cases, of_cases, strict=True):
+        pairs = [(suspect, next(diagnoses)) for suspect in of_case]
+        rows += [_failure(context, case, *pair) for pair in at_fault(pairs)]
     return sorted(rows, key=lambda row: row.object_url)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """An item that was not registered, its earlier failures, and how often it failed with this run."""
+
+    refused: RefusedItem
+    history: FailureHistory | None
+    attempts: int
+
+    @property
+    def attempts_to_judge(self) -> int:
+        """Attempts as diagnosis counts them: the rounds of one run alone show no lasting reason."""
+        return self.attempts if self.history else min(self.attempts, ATTEMPTS_BEFORE_REJECTED - 1)
+
+
+def _case(histories: Mapping[str, FailureHistory], found: Account, one: RefusedItem) -> _Case:
+    history = _history(histories, one)
+    return _Case(one, history, found.tries_of(one.item) + (history.attempts if history else 0))
 
 
 def _history(histories: Mapping[str, FailureHistory], one: RefusedItem) -> FailureHistory | None:
@@ -160,14 +218,21 @@ def _history(histories: Mapping[str, FailureHistory], one: RefusedItem) -> Failu
     return min((h for h in known if h), key=lambda h: h.attempts) if all(known) else None
 
 
-def _suspects(context: SettleContext, one: RefusedItem, history: FailureHistory | None) -> list[Suspect]:
+def suspects(one: RefusedItem, parse_url: Callable[[str], str], *, attempts: int) -> list[Suspect]:
+    """Return the files to look at for an item that was not registered.
+
+    Args:
+        one: The item.
+        parse_url: Turns an object URL into its key; a CloudSyncError if it is not of the bucket.
+        attempts: How often the item failed.
+    """
     return [
         Suspect(
             url=url,
-            key=_key_of(context, url),
+            key=_key_of(parse_url, url),
             item_type=one.item.item_type if one.item else "",
             encord_error=one.error_of(url).error,
-            attempts=history.attempts + 1 if history else 1,
+            attempts=attempts,
             is_named=url in one.errors,
         )
         for url in one.suspects
@@ -179,21 +244,16 @@ def at_fault(found: Sequence[tuple[Suspect, Diagnosis]]) -> Sequence[tuple[Suspe
     return [one for one in found if one[1].failure_class not in HEALTHY] or found
 
 
-def _key_of(context: SettleContext, url: str) -> str | None:
+def _key_of(parse_url: Callable[[str], str], url: str) -> str | None:
     try:
-        return context.parse_url(url)
+        return parse_url(url)
     except CloudSyncError:  # Encord named a URL that is not of this bucket
         return None
 
 
-def _failure(
-    context: SettleContext,
-    one: RefusedItem,
-    history: FailureHistory | None,
-    suspect: Suspect,
-    diagnosis: Diagnosis,
-) -> Failure:
-    first = history.first_failed_at if history else None
+def _failure(context: SettleContext, case: _Case, suspect: Suspect, diagnosis: Diagnosis) -> Failure:
+    one = case.refused
+    first = case.history.first_failed_at if case.history else None
     title = one.item.title if one.item else None
     return Failure(
         object_url=suspect.url,
@@ -202,7 +262,7 @@ def _failure(
         failure_class=diagnosis.failure_class,
         reason=diagnosis.reason,
         remedy=context.remedies.get(diagnosis.failure_class, diagnosis.remedy),
-        attempts=suspect.attempts,
+        attempts=case.attempts,
         first_failed_at=first.isoformat(timespec="seconds") if first else one.outcome.finished_at,
         last_failed_at=one.outcome.finished_at,
         upload_job_id=one.outcome.job_id,
@@ -214,11 +274,12 @@ def _failure(
     )
 
 
-def _commit(ledger: Ledger, context: SettleContext, items_path: Path, result: Settlement) -> None:
+def _commit(ledger: Ledger, context: SettleContext, items_paths: Sequence[Path], result: Settlement) -> None:
     ledger.commit(
-        run_id=context.run_id,
+        run_id=context.ledger_run_id,
         url_base=context.url_base,
-        items_path=items_path,
+        items_path=items_paths[0],
+        later=items_paths[1:],
         manifests=[
             SettledManifest(
                 entry.number, entry.name, outcome.job_id, datetime.fromisoformat(outcome.finished_at)
@@ -234,6 +295,4 @@ def _commit(ledger: Ledger, context: SettleContext, items_path: Path, result: Se
 
 
 def _state_of(row: Failure) -> LedgerState:
-    # Access that is granted later changes no etag, so only another try can notice it.
-    may_pass = row.failure_class in {FailureClass.TRANSIENT, FailureClass.FORBIDDEN}
-    return LedgerState.FAILED if may_pass else LedgerState.QUARANTINED
+    return LedgerState.FAILED if row.failure_class in MAY_PASS else LedgerState.QUARANTINED

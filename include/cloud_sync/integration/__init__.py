@@ -4,9 +4,12 @@ The model is the one source of its fields, defaults and limits: the JSON schema 
 it, and each error names the file, the line and the remedy.
 """
 
+from cloud_sync.integration.alerts import AlertChannel, AlertEvent
+from cloud_sync.integration.failures import Failures
 from cloud_sync.integration.files import (
     LoadedIntegrations,
     check_integration,
+    load_files,
     load_integration,
     load_integrations,
 )
@@ -21,14 +24,19 @@ from cloud_sync.integration.model import (
     Upload,
     is_uuid,
 )
+from cloud_sync.integration.retry import Retry
 from cloud_sync.integration.schema import json_schema, write_json_schema
 
 __all__ = [
+    "AlertChannel",
+    "AlertEvent",
     "Complete",
+    "Failures",
     "GroupRule",
     "Integration",
     "LoadedIntegrations",
     "Metadata",
+    "Retry",
     "Select",
     "Storage",
     "Table",
@@ -38,6 +46,7 @@ __all__ = [
     "check_integration",
     "is_uuid",
     "json_schema",
+    "load_files",
     "load_integration",
     "load_integrations",
     "write_json_schema",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from fractions import Fraction
 from typing import Annotated, Any
 
 from pydantic import (
@@ -25,6 +26,7 @@ MAX_SIZE_BYTES = 1 << 60
 DURATION = re.compile(r"(?P<count>[0-9]{1,9})\s*(?P<unit>[smhd])")
 CRON_FIELDS = 5
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+PERCENT = re.compile(r"(?P<number>[0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%")
 EXTENSION = re.compile(r"[a-z0-9][a-z0-9.]*")
 
 
@@ -36,6 +38,15 @@ def _duration(value: Any) -> Any:
     raise ValueError(
         f"write a whole number and a unit: 30s, 10m, 2h or 1d; at most {MAX_DURATION // timedelta(days=1)}d"
     )
+
+
+def _share(value: Any) -> Any:
+    if isinstance(value, str) and (match := PERCENT.fullmatch(value.strip())):
+        # Exact, so that 7 of 100 are 7%.
+        value = float(Fraction(match["number"]) / 100)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise ValueError("write a share such as 50% or 0.5, from 0% to 100%")
 
 
 def check_cron(value: str) -> str:
@@ -114,6 +125,19 @@ Size = Annotated[
     ByteSize,
     Field(ge=1, le=MAX_SIZE_BYTES),
     WithJsonSchema({"type": ["string", "integer"], "examples": ["1 GB", "250 MiB"]}),
+]
+Share = Annotated[
+    float,
+    BeforeValidator(_share),
+    WithJsonSchema(
+        {
+            "type": ["string", "number"],
+            "pattern": r"^\s*[0-9]{1,3}(\.[0-9]{1,6})?\s*%\s*$",
+            "minimum": 0,
+            "maximum": 1,
+            "examples": ["50%", 0.5],
+        }
+    ),
 ]
 Bucket = Annotated[str, Field(min_length=1), AfterValidator(_bucket)]
 Extension = Annotated[str, AfterValidator(_extension)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -29,26 +29,40 @@ class LoadedIntegrations:
 def load_integrations(folder: Path) -> LoadedIntegrations:
     """Read every `*.yaml` and `*.yml` file of a folder; names with a leading `_` or `.` are left alone.
 
-    A folder that does not exist is an error, not an empty one. A bad file does not hide the others. Two
-    files with one name are both errors, since neither can be said to be the right one.
+    A folder that does not exist is an error, not an empty one. Else as `load_files`.
+    """
+    if not folder.is_dir():
+        return LoadedIntegrations(integrations=(), errors=(_no_folder(folder),))
+    files = [path for path in sorted(folder.glob("*.y*ml")) if path.suffix in {".yaml", ".yml"}]
+    return load_files([path for path in files if _is_open(path)])
+
+
+def load_files(files: Iterable[Path]) -> LoadedIntegrations:
+    """Read some files. A bad one does not hide the others.
+
+    Two files of one folder with one name are both errors, since neither can be said to be the right one.
     """
     good: list[tuple[Path, Integration]] = []
-    errors: list[ConfigError] = [] if folder.is_dir() else [_no_folder(folder)]
-    for path in sorted(folder.glob("*.y*ml")):
-        if path.suffix not in {".yaml", ".yml"} or path.name.startswith(("_", ".")):
-            continue
+    errors: list[ConfigError] = []
+    for path in dict.fromkeys(files):
         try:
             good.append((path, load_integration(path)))
         except ConfigError as error:
             errors.append(error)
-    by_name: dict[str, list[Path]] = {}
+    namesakes: dict[tuple[Path, str], list[Path]] = {}
     for path, integration in good:
-        by_name.setdefault(integration.name, []).append(path)
-    for name, paths in by_name.items():
+        if _is_open(path):
+            namesakes.setdefault((path.parent.absolute(), integration.name), []).append(path)
+    for (_, name), paths in namesakes.items():
         if len(paths) > 1:
             errors += [_same_name(name, path, paths) for path in paths]
-    unique = tuple((path, one) for path, one in good if len(by_name[one.name]) == 1)
-    return LoadedIntegrations(integrations=unique, errors=tuple(errors))
+            good = [(path, one) for path, one in good if path not in paths]
+    return LoadedIntegrations(integrations=tuple(good), errors=tuple(errors))
+
+
+def _is_open(path: Path) -> bool:
+    """Tell whether loading the folder reads the file."""
+    return not path.name.startswith(("_", "."))
 
 
 def _no_folder(folder: Path) -> ConfigError:

@@ -10,6 +10,8 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from cloud_sync.encord_limits import ITEMS_AT_ONE_TIME
+from cloud_sync.integration.alerts import AlertChannel
+from cloud_sync.integration.failures import Failures
 from cloud_sync.integration.fields import (
     Bucket,
     ConnectionId,
@@ -28,6 +30,7 @@ from cloud_sync.integration.fields import (
 )
 from cloud_sync.integration.groups import GroupRule
 from cloud_sync.integration.metadata import Metadata
+from cloud_sync.integration.retry import Retry
 from cloud_sync.manifest.items import ItemType
 from cloud_sync.patterns import compiled_regex
 from cloud_sync.titles import KEY_FIELDS, check_template
@@ -174,6 +177,10 @@ class Integration(Section):
     """Template of the titles of single files. Fields: key, name, stem, extension, folder, and the named
     groups of metadata.from_key. Left out: Encord takes the file name."""
     upload: Upload = Upload()
+    alerts: tuple[AlertChannel, ...] = ()
+    """Who is told when a run or a task fails: by email, in Slack, or by a webhook. Left out: nobody."""
+    retry: Retry = Retry()
+    failures: Failures = Failures()
 
     @field_validator("title")
     @classmethod

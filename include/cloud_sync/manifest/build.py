@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from cloud_sync.encord_limits import ITEMS_AT_ONE_TIME
 from cloud_sync.manifest.chunks import Chunk, chunks, count_items, open_rows
 from cloud_sync.manifest.json_format import encode_manifest
-from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, ManifestIndex, write_index
+from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, ManifestIndex, read_rounds, write_index
 from cloud_sync.planning.model import METADATA_NAME
 from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
 
@@ -83,16 +83,18 @@ def build_manifests(
                 skip_duplicate_urls=skip_duplicate_urls,
                 upsert_metadata=upsert_metadata,
             )
-            entries.append(_write_manifest(folder, number, data, chunk))
+            files, items = chunk.files.num_rows, len(chunk.starts)
+            entries.append(write_manifest(folder, number, data, items=items, files=files))
             writer.write_table(_items_table(chunk, urls, titles, number))
-    _remove_others(folder, entries)
     index = ManifestIndex(
         manifests=tuple(entries),
         shards=min(len(entries), jobs_in_flight),
         plan_sha256=sha256_of(register_path),
         items_sha256=sha256_of(folder.path(ITEMS_NAME)),
     )
-    return write_index(folder, index), index
+    ref = write_index(folder, index)
+    remove_others(folder, [index, *read_rounds(folder)])
+    return ref, index
 
 
 def count_manifests(folder: RunFolder, *, register_path: Path, items_per_manifest: int) -> int:
@@ -123,17 +125,17 @@ def _items_table(chunk: Chunk, urls: list[str], titles: list[str | None] | None,
     ).cast(ITEMS_SCHEMA)
 
 
-def _write_manifest(folder: RunFolder, number: int, data: bytes, chunk: Chunk) -> ManifestEntry:
+def write_manifest(folder: RunFolder, number: int, data: bytes, *, items: int, files: int) -> ManifestEntry:
+    """Write the bytes of a manifest under their name and return its entry in the index."""
     sha256 = hashlib.sha256(data).hexdigest()
     name = f"manifests/{number:04d}-{sha256[:12]}.json"
     folder.write(name, data)
-    files, items = chunk.files.num_rows, len(chunk.starts)
     return ManifestEntry(number=number, name=name, items=items, files=files, sha256=sha256)
 
 
-def _remove_others(folder: RunFolder, entries: Sequence[ManifestEntry]) -> None:
-    """Remove what an earlier try left, if it planned otherwise: one number is one manifest."""
-    kept = {entry.name for entry in entries}
+def remove_others(folder: RunFolder, indexes: Iterable[ManifestIndex]) -> None:
+    """Remove the manifests of an earlier try that planned otherwise: one number is one manifest."""
+    kept = {entry.name for index in indexes for entry in index.manifests}
     for name in folder.names("manifests/[0-9]*.json"):
         if name not in kept:
             folder.path(name).unlink()

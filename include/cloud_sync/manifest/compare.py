@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from cloud_sync.manifest.content import ReadManifest, refuse_errors
 from cloud_sync.manifest.items import GROUPED_TYPES, Item
-from cloud_sync.manifest.lint_urls import without_query
+from cloud_sync.safe_url import without_secrets
 
 NAMES_SHOWN: Final = 5
 
@@ -186,7 +186,7 @@ METADATA: Final[dict[str, Callable[[Item], dict[str, Any] | None]]] = {
 
 
 def _name(item: Item) -> str:
-    return item.title or without_query(next(iter(item.object_urls), ""))
+    return item.title or without_secrets(next(iter(item.object_urls), ""))
 
 
 def _quoted(title: str | None) -> str:

@@ -29,6 +29,8 @@ class ReadManifest:
         upsert_metadata: As stated; None where the file does not say.
         findings: What was found while reading; `lint` finds more.
         place_of: Gives the place of an item by its position in `items`.
+        unread: How many entries are absent from `items`, because they cannot be read.
+        unread_flags: Names of flags that are stated, but not so that they can be read.
     """
 
     file: str
@@ -39,6 +41,8 @@ class ReadManifest:
     upsert_metadata: bool | None
     findings: tuple[Finding, ...]
     place_of: Callable[[int], str]
+    unread: int = 0
+    unread_flags: frozenset[str] = frozenset()
 
 
 def refuse_errors(file: str, findings: Sequence[Finding]) -> None:

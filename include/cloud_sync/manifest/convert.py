@@ -30,7 +30,7 @@ class Converted:
 def convert_manifest(manifest: ReadManifest, *, to: ManifestFormat, allow_loss: bool = False) -> Converted:
     """Write a manifest that was read in a format, also in its own to make it canonical.
 
-    JSON states `skip_duplicate_urls`; where the manifest did not, that is false, its default.
+    JSON states `skip_duplicate_urls` where the manifest did: what one leaves open, the other does too.
 
     Raises:
         ManifestError: The manifest has errors, or something would be lost and `allow_loss` is false.
@@ -47,7 +47,7 @@ def convert_manifest(manifest: ReadManifest, *, to: ManifestFormat, allow_loss: 
     return Converted(
         encode_manifest(
             manifest.items,
-            skip_duplicate_urls=bool(manifest.skip_duplicate_urls),
+            skip_duplicate_urls=manifest.skip_duplicate_urls,
             upsert_metadata=bool(manifest.upsert_metadata),
         )
     )

@@ -21,6 +21,11 @@ TITLES: Final[Mapping[ItemType, str]] = {
 }
 """The title column names the type. Sequences are image groups whose `Create video` is true."""
 
+HEADINGS_TOLD: Final = (
+    f"{URL} and one of {', '.join(TITLES.values())}; {CREATE_VIDEO} besides, for image groups"
+)
+"""The headings that a file can have, for messages."""
+
 SEPARATORS: Final = (",", ";", "\t")
 ANY_SEPARATOR = re.compile("[,;\t]")
 LIKE_URL = re.compile(r"://|^\s*arn:", re.IGNORECASE)
@@ -86,7 +91,7 @@ def read_columns(row: Sequence[str], *, file: str, line: int, findings: Findings
         raise ManifestError(
             "has headings that do not say of which type the files are.",
             where=where,
-            remedy=f"Use exactly one of {', '.join(TITLES.values())}.",
+            remedy=f"Write {HEADINGS_TOLD}.",
         )
     item_type: ItemType = types[0] if types else "video"
     return Columns(

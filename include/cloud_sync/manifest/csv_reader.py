@@ -13,7 +13,14 @@ from typing import Final
 from cloud_sync.encord_limits import MAX_URLS
 from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.content import ReadManifest
-from cloud_sync.manifest.csv_headings import SEPARATORS, TITLES, Columns, is_headings, read_columns
+from cloud_sync.manifest.csv_headings import (
+    HEADINGS_TOLD,
+    SEPARATORS,
+    TITLES,
+    Columns,
+    is_headings,
+    read_columns,
+)
 from cloud_sync.manifest.findings import Findings
 from cloud_sync.manifest.items import Item, ItemType
 from cloud_sync.manifest.lint_urls import file_name
@@ -45,15 +52,25 @@ def read_csv(data: bytes, *, file: str, findings: Findings) -> ReadManifest:
             raise ManifestError(
                 "does not begin with a row of headings.",
                 where=f"{file}, line {line}",
-                remedy="Write ObjectURL,Video title (or Image title, ...) above the rows.",
+                remedy=f"Write headings above the rows: {HEADINGS_TOLD}.",
             )
         else:
             reading.read_row(columns, row, line)
     if columns is None:
-        raise ManifestError("is empty.", where=file, remedy="Write headings and rows into it.")
+        raise ManifestError(
+            "is empty.", where=file, remedy=f"Write headings and rows into it: {HEADINGS_TOLD}."
+        )
     items, lines = reading.finish()
     return ReadManifest(
-        file, "csv", None, items, None, None, findings.all(), lambda item: f"line {lines[item]}"
+        file,
+        "csv",
+        None,
+        items,
+        None,
+        None,
+        findings.all(),
+        lambda item: f"line {lines[item]}",
+        reading.unread,
     )
 
 
@@ -109,6 +126,7 @@ class _Reading:
         self._lines: dict[ItemType, array[int]] = {"video": array("Q"), "image": array("Q")}
         self._groups: dict[tuple[ItemType, str], _Group] = {}
         self.rows = 0
+        self.unread = 0
 
     def read_row(self, columns: Columns, row: list[str], line: int) -> None:
         """Read one row below its headings."""
@@ -121,9 +139,11 @@ class _Reading:
                 f"has {len(row)} cells under {columns.width} headings.",
                 "Put a cell that holds the separator in double quotes.",
             )
+            self.unread += 1
             return
         url = self._url(columns, row, place)
         if url is None:
+            self.unread += 1
             return
         title = _cell(row, columns.title)
         if title.strip() and title != title.strip():
@@ -195,6 +215,7 @@ class _Reading:
                 f"has no {TITLES[item_type]}, so it belongs to no group.",
                 "Write the title of its group.",
             )
+            self.unread += 1
             return
         if item_type == "dicom_series" and create_video:
             self._refuse_create_video(line)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 Level = Literal["error", "warning", "note"]
 """error: Encord would refuse it, or it must not be submitted. warning: probably wrong. note: good to know."""
+
+PLACE = re.compile(r"line (\d+)(?:, column (\d+))?", re.ASCII)
 
 MAX_FINDINGS_OF_A_CODE: Final = 1000
 """More are counted, not kept: a file of a million faults must not fill the memory."""
@@ -51,9 +54,10 @@ CODES: Final[Mapping[str, tuple[Level, str]]] = {
     # Titles
     "title-missing": ("error", "A group or series without a title."),
     "title-blank": ("warning", "A title of whitespace only."),
-    "title-too-long": (
-        "error",
-        "A title, or the file name where there is none, is longer than Encord takes.",
+    "title-too-long": ("error", "A title is longer than Encord takes."),
+    "file-name-too-long": (
+        "warning",
+        "A file name that stands in for a title is longer than Encord takes; an upload shortens it.",
     ),
     "title-whitespace": ("warning", "A title in a CSV begins or ends with whitespace, which is kept."),
     "title-shared": ("warning", "Files without a title share a file name, so they become one series."),
@@ -151,3 +155,14 @@ class Findings:
             if count > MAX_FINDINGS_OF_A_CODE
         ]
         return (*self._kept, *omitted)
+
+
+def in_file_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return findings as they stand in the file: first those of the whole, last what was left out."""
+    return tuple(sorted(findings, key=_place)) if len(findings) > 1 else tuple(findings)
+
+
+def _place(finding: Finding) -> tuple[bool, int, int]:
+    found = PLACE.match(finding.place)
+    line, column = found.groups(default="0") if found else (0, 0)
+    return finding.code == "findings-omitted", int(line), int(column)

@@ -17,19 +17,29 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cloud_sync.encord_limits import MAX_TITLE_CHARACTERS
 from cloud_sync.manifest.build import ITEMS_SCHEMA
 from cloud_sync.manifest.chunks import FILE_COLUMNS
 from cloud_sync.manifest.content import ManifestFormat, ReadManifest
-from cloud_sync.manifest.findings import Finding, Findings
-from cloud_sync.manifest.items import Item, ItemType
+from cloud_sync.manifest.findings import Finding, Findings, in_file_order
+from cloud_sync.manifest.items import GROUPED_TYPES, Item, ItemType
 from cloud_sync.manifest.json_format import encode_manifest
 from cloud_sync.manifest.lint import lint
 from cloud_sync.manifest.lint_storage import StorageUrls, lint_storage
-from cloud_sync.manifest.lint_urls import without_query
+from cloud_sync.manifest.lint_urls import file_name
 from cloud_sync.manifest.model import FINDINGS_NAME
 from cloud_sync.manifest.reader import read_manifest
-from cloud_sync.planning.model import GIVEN, METADATA_NAME, REGISTER_NAME, SUMMARY_NAME, PlanRow
+from cloud_sync.planning.model import (
+    GIVEN,
+    METADATA_COLUMNS,
+    METADATA_NAME,
+    REGISTER_NAME,
+    SUMMARY_NAME,
+    PlanRow,
+)
 from cloud_sync.run_folder import FileRef, RunFolder
+from cloud_sync.safe_url import without_secrets
+from cloud_sync.titles import short_title
 
 GIVEN_NAME = "given.json"
 
@@ -42,9 +52,7 @@ SETTLED_BY_BUILD: Final = frozenset(("many-items",))
 
 # As the plan stage writes them.
 REGISTER_SCHEMA: Final = pa.schema([ITEMS_SCHEMA.field(name) for name in FILE_COLUMNS])
-METADATA_SCHEMA: Final = pa.schema(
-    [(name, pa.string()) for name in ("item_key", "title", "client_metadata", "video_metadata")]
-)
+METADATA_SCHEMA: Final = pa.schema([(name, pa.string()) for name in METADATA_COLUMNS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,7 @@ def examine(
         found += _overruled()
     if not any(finding.level == "error" for finding in found):
         found += lint_storage(manifest, urls)
-    return manifest, tuple(found)
+    return manifest, in_file_order(found)
 
 
 def by_level(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
@@ -141,15 +149,15 @@ def write_given(folder: RunFolder, manifest: ReadManifest, findings: Sequence[Fi
         ManifestError: An item cannot be written.
     """
     with (
-        _writing(folder, REGISTER_NAME, REGISTER_SCHEMA) as files,
-        _writing(folder, METADATA_NAME, METADATA_SCHEMA) as described,
+        writing_table(folder, REGISTER_NAME, REGISTER_SCHEMA) as files,
+        writing_table(folder, METADATA_NAME, METADATA_SCHEMA) as described,
     ):
         for start, items in _batches(manifest.items):
             # Shows that they can be written, and that no text in them is half a character.
             encode_manifest(items, skip_duplicate_urls=True)
             files.write_table(_files_table(items, start))
             described.write_table(_metadata_table(items, start))
-    rows = _plan_rows(manifest.items)
+    rows = plan_rows(manifest.items, GIVEN)
     folder.write_json(SUMMARY_NAME, [asdict(row) for row in rows])
     count = sum(row.objects for row in rows)
     folder.write_json(GIVEN_NAME, asdict(_given(manifest, findings, count)))
@@ -173,7 +181,8 @@ def _overruled() -> tuple[Finding, ...]:
 
 
 @contextmanager
-def _writing(folder: RunFolder, name: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+def writing_table(folder: RunFolder, name: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Give a writer of a Parquet file that appears whole or not at all."""
     with folder.writing(name) as path, pq.ParquetWriter(path, schema, compression="snappy") as writer:
         yield writer
 
@@ -208,18 +217,30 @@ def _files_table(items: Sequence[Item], start: int) -> pa.Table:
 def _metadata_table(items: Sequence[Item], start: int) -> pa.Table:
     columns = [
         [_item_key(number) for number in range(start, start + len(items))],
-        [item.title or None for item in items],
-        [_json(item.client_metadata) for item in items],
-        [_json(item.video_metadata) for item in items],
+        [_title(item) for item in items],
+        [as_json(item.client_metadata) for item in items],
+        [as_json(item.video_metadata) for item in items],
     ]
     return pa.table([pa.array(column, pa.string()) for column in columns], schema=METADATA_SCHEMA)
 
 
-def _json(value: Any) -> str | None:
+def _title(item: Item) -> str | None:
+    """Return the title that is sent; of a long file name one that Encord accepts."""
+    url = item.object_urls[0]
+    if item.title or item.item_type in GROUPED_TYPES or len(url) <= MAX_TITLE_CHARACTERS:
+        return item.title or None
+    name = file_name(url)
+    # Not left to the build stage, which takes the URL for a key: of that the name is not decoded.
+    return short_title(name) or (name if short_title(url) else None)
+
+
+def as_json(value: Any) -> str | None:
+    """Return metadata as text, as the build stage reads it; None of none."""
     return None if value is None else msgspec.json.encode(value).decode()
 
 
-def _plan_rows(items: Sequence[Item]) -> list[PlanRow]:
+def plan_rows(items: Sequence[Item], reason: str) -> list[PlanRow]:
+    """Return the summary of a plan that sends all these items for one reason."""
     counts: Counter[ItemType] = Counter()
     files: Counter[ItemType] = Counter()
     examples: defaultdict[ItemType, list[str]] = defaultdict(list)
@@ -227,9 +248,9 @@ def _plan_rows(items: Sequence[Item]) -> list[PlanRow]:
         counts[item.item_type] += 1
         files[item.item_type] += len(item.object_urls)
         if counts[item.item_type] <= EXAMPLES:
-            examples[item.item_type].append(without_query(item.object_urls[0]))
+            examples[item.item_type].append(without_secrets(item.object_urls[0]))
     return [
-        PlanRow("register", kind, GIVEN, files[kind], 0, tuple(examples[kind]), count)
+        PlanRow("register", kind, reason, files[kind], 0, tuple(examples[kind]), count)
         for kind, count in sorted(counts.items())
     ]
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from cloud_sync.errors import ManifestError
+from cloud_sync.json_values import is_finite
 from cloud_sync.manifest.items import GROUPED_TYPES, MANIFEST_KEYS, Item, ItemType, VideoMetadata
-from cloud_sync.manifest.lint_urls import without_query
+from cloud_sync.safe_url import without_secrets
 
 _ENCODER = msgspec.json.Encoder()
 # Two dicts that are equal in another order are the same content. Encord's jsonb keeps no order either.
@@ -25,13 +26,14 @@ TYPED_FIGURES: Final[Mapping[str, str]] = {"file_size": "fileSize", "mime_type":
 
 
 def encode_manifest(
-    items: Iterable[Item], *, skip_duplicate_urls: bool, upsert_metadata: bool = False
+    items: Iterable[Item], *, skip_duplicate_urls: bool | None, upsert_metadata: bool = False
 ) -> bytes:
     """Encode items as a canonical manifest: one form for one content, byte for byte.
 
     Keys stand in the order of `MANIFEST_KEYS`, items of one key in the order given, keys without items are
-    left out. `skip_duplicate_urls` and, of groups and series, `createVideo` are always stated, because their
-    defaults differ between documents. A manifest with a PDF or NIfTI is written in the dialect of the SDK's
+    left out. Groups and sequences always state `createVideo`, because its defaults differ between documents.
+    What is sent always states `skip_duplicate_urls`; None leaves it out, for a file that must not say more
+    than the one that it is made of. A manifest with a PDF or NIfTI is written in the dialect of the SDK's
     `DataUploadItems`, because the product document's has no key for them.
 
     Returns:
@@ -49,7 +51,8 @@ def encode_manifest(
         for key, of_key in by_key.items()
         if of_key
     }
-    manifest["skipDuplicateUrls" if typed else "skip_duplicate_urls"] = skip_duplicate_urls
+    if skip_duplicate_urls is not None:
+        manifest["skipDuplicateUrls" if typed else "skip_duplicate_urls"] = skip_duplicate_urls
     if upsert_metadata:
         manifest["upsertMetadata" if typed else "upsert_metadata"] = True
     try:
@@ -130,7 +133,7 @@ def _metadata(item: Item) -> msgspec.Raw:
         encoded = _METADATA_ENCODER.encode(item.client_metadata)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _unfit(item, f"has clientMetadata that is no JSON: {error}") from None
-    if b"null" in encoded and not _is_finite(item.client_metadata):
+    if b"null" in encoded and not is_finite(item.client_metadata):
         raise _unfit(item, "has NaN or Infinity in clientMetadata")
     return msgspec.Raw(encoded)
 
@@ -146,22 +149,8 @@ def _video_metadata(item: Item, metadata: VideoMetadata, *, typed: bool) -> obje
     return {TYPED_FIGURES.get(name, name): value for name, value in fields.items()}
 
 
-def _is_finite(value: object) -> bool:
-    """Tell whether no number inside a JSON value is NaN or infinite."""
-    todo = [value]
-    while todo:
-        one = todo.pop()
-        if isinstance(one, Mapping):
-            todo += one.values()
-        elif isinstance(one, list | tuple):
-            todo += one
-        elif isinstance(one, float) and not math.isfinite(one):
-            return False
-    return True
-
-
 def _unfit(item: Item, fault: str) -> ManifestError:
-    name = item.title if item.title is not None else without_query(next(iter(item.object_urls), ""))
+    name = item.title if item.title is not None else without_secrets(next(iter(item.object_urls), ""))
     return ManifestError(
         f"an item {fault}.", where=f"{item.item_type} {name[:200]!r}", remedy="Correct the item."
     )

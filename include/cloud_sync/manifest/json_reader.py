@@ -66,6 +66,8 @@ def read_json(data: bytes, *, file: str, lenient: bool, findings: Findings) -> R
             walk.flags.get("upsert_metadata"),
             findings.all(),
             walk.place_of,
+            walk.unread,
+            frozenset(walk.unread_flags),
         )
     return ReadManifest(
         file,
@@ -109,6 +111,8 @@ class _Walk:
     items: dict[str, list[Item]] = field(default_factory=lambda: {key: [] for key in KEYS_IN_ORDER})
     indexes: dict[str, array[int]] = field(default_factory=_arrays)
     offsets: dict[str, array[int]] = field(default_factory=_arrays)
+    unread: int = 0
+    unread_flags: set[str] = field(default_factory=set)
 
     def all_items(self) -> list[Item]:
         """Return the items in the order of the keys."""
@@ -173,6 +177,7 @@ def _begin_key(walk: _Walk, entry: Entry) -> EntryReader | None:
         return None
     elif not isinstance(entry.value, list):
         walk.findings.add("unreadable-value", place, "is not a list.", FORMS)
+        walk.unread += 1
     elif walk.keys.get(raw_key) == entry.key:
         walk.findings.add(
             "repeated-key",
@@ -192,6 +197,7 @@ def _begin_key(walk: _Walk, entry: Entry) -> EntryReader | None:
 def _read_flag(walk: _Walk, name: str, value: Any, place: str) -> None:
     if not isinstance(value, bool) and value is not None:
         walk.findings.add("unreadable-value", place, "is neither true nor false.", "Write true or false.")
+        walk.unread_flags.add(name)
     elif name in walk.keys:
         walk.findings.add("duplicate-key", place, "stands in the file already.", "Keep one of them.")
     elif value is not None:
@@ -201,7 +207,9 @@ def _read_flag(walk: _Walk, name: str, value: Any, place: str) -> None:
 def _read_entry(walk: _Walk, reader: EntryReader, entry: Entry, position: int) -> None:
     key = RAW_KEYS.get(entry.key, entry.key)
     item = reader.read(entry.value, walk.place(entry.key, position, entry.offset))
-    if item is not None:
+    if item is None:
+        walk.unread += 1
+    else:
         walk.items[key].append(item)
         walk.indexes[key].append(position)
         walk.offsets[key].append(entry.offset)

@@ -25,7 +25,7 @@ from cloud_sync.encord_limits import (
     MAX_URLS,
 )
 from cloud_sync.manifest.content import ReadManifest
-from cloud_sync.manifest.findings import Finding, Findings
+from cloud_sync.manifest.findings import Finding, Findings, in_file_order
 from cloud_sync.manifest.items import GROUPED_TYPES, Item, ItemType, VideoMetadata
 from cloud_sync.manifest.lint_urls import (
     SHOWN_CHARACTERS,
@@ -33,8 +33,8 @@ from cloud_sync.manifest.lint_urls import (
     are_usual,
     file_name,
     url_faults,
-    without_query,
 )
+from cloud_sync.safe_url import without_secrets
 
 TYPES_OF_EXTENSION: Final[dict[str, frozenset[str]]] = {
     extension: frozenset(types)
@@ -62,7 +62,7 @@ LARGEST_FPS: Final = 10_000
 
 
 def lint(manifest: ReadManifest) -> tuple[Finding, ...]:
-    """Return all findings: those of reading, then those about the items."""
+    """Return all findings, those of reading too, in the order of the file."""
     overview = _overview(manifest.items)
     checks = _Lint(manifest, Findings())
     checks.manifest_as_a_whole(overview.urls)
@@ -83,7 +83,7 @@ def lint(manifest: ReadManifest) -> tuple[Finding, ...]:
         checks.metadata()
     if overview.have_client_metadata:
         checks.mention_jsonb()
-    return manifest.findings + checks.findings.all()
+    return in_file_order(manifest.findings + checks.findings.all())
 
 
 @dataclass(slots=True)
@@ -189,7 +189,7 @@ class _Lint:
         """Check counts and flags."""
         items = len(self.items)
         add = self.findings.add
-        if not items:
+        if not items and not self.manifest.unread:
             add("empty-manifest", "", "holds no items.", "Add some, or do not submit it.")
         if items > MAX_ITEMS:
             add("too-many-items", "", f"holds {items:,} items; Encord takes {MAX_ITEMS:,}.", "Split it.")
@@ -198,14 +198,16 @@ class _Lint:
             add("many-items", "", f"holds {items:,} items; Encord works on {limit}.", "Split it.")
         if urls > MAX_URLS:
             add("too-many-urls", "", f"holds {urls:,} URLs; Encord takes {MAX_URLS:,}.", "Split it.")
-        if self.manifest.skip_duplicate_urls is None:
+        # What is said of a flag that cannot be read is said already.
+        skips = self.manifest.skip_duplicate_urls or "skip_duplicate_urls" in self.manifest.unread_flags
+        if self.manifest.skip_duplicate_urls is None and not skips:
             add(
                 "skip-duplicates-unset",
                 "",
                 "does not state skip_duplicate_urls: sent twice, it registers everything twice.",
                 "State it." if self.manifest.format == "json" else "Write JSON to state it.",
             )
-        if self.manifest.upsert_metadata and not self.manifest.skip_duplicate_urls:
+        if self.manifest.upsert_metadata and not skips:
             add(
                 "upsert-without-skip", "", "states upsert_metadata alone.", "State skip_duplicate_urls: true."
             )
@@ -242,7 +244,7 @@ class _Lint:
         """Look for groups that have a file twice."""
         for position, item in enumerate(self.items):
             if len(set(item.object_urls)) < len(item.object_urls):
-                twice = without_query(Counter(item.object_urls).most_common(1)[0][0])
+                twice = without_secrets(Counter(item.object_urls).most_common(1)[0][0])
                 message = f"has a file twice: {twice[:SHOWN_CHARACTERS]}."
                 self._add("url-twice-in-group", position, message, "Remove one of them.")
 
@@ -280,7 +282,8 @@ class _Lint:
                     f"has no title but a file name of {characters:,} characters; "
                     f"Encord takes {MAX_TITLE_CHARACTERS} as title."
                 )
-                self._add("title-too-long", position, message, "Give it a title.")
+                remedy = "Give it a title; an upload shortens the name."
+                self._add("file-name-too-long", position, message, remedy)
 
     def metadata(self) -> None:
         """Check clientMetadata and videoMetadata."""
@@ -326,7 +329,7 @@ class _Lint:
 
 def extension_of(url: str) -> str:
     """Return the extension of a URL's file in lower case, without the dot; `nii` of `a.nii.gz`."""
-    stem, dot, extension = without_query(url).rpartition("/")[2].rpartition(".")
+    stem, dot, extension = without_secrets(url).rpartition("/")[2].rpartition(".")
     if extension.lower() == "gz":
         extension = stem.rpartition(".")[2]
     return extension.lower() if dot else ""

@@ -8,7 +8,8 @@ from typing import Protocol
 from cloud_sync.errors import CloudSyncError
 from cloud_sync.manifest.content import ReadManifest
 from cloud_sync.manifest.findings import Finding, Findings
-from cloud_sync.manifest.lint_urls import SHOWN_CHARACTERS, without_query
+from cloud_sync.manifest.lint_urls import SHOWN_CHARACTERS
+from cloud_sync.safe_url import without_secrets
 
 MESSAGES = {
     "url-other-form": (
@@ -57,7 +58,7 @@ def lint_storage(manifest: ReadManifest, urls: StorageUrls) -> tuple[Finding, ..
     for code, (message, remedy) in MESSAGES.items():
         if code in first:
             position, url = first[code]
-            shown = {"count": f"{counts[code]:,}", "example": without_query(url)[:SHOWN_CHARACTERS]}
+            shown = {"count": f"{counts[code]:,}", "example": without_secrets(url)[:SHOWN_CHARACTERS]}
             place = (
                 f"{manifest.place_of(position)} and on" if counts[code] > 1 else manifest.place_of(position)
             )

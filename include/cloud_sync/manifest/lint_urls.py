@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from cloud_sync.encord_limits import MAX_URL_BYTES
+from cloud_sync.safe_url import without_secrets
 
 # The forms that Encord reads. What is wrong inside them is for the store to say.
 KNOWN_FORM = re.compile(
@@ -45,7 +46,7 @@ def url_faults(url: str, *, has_video_metadata: bool) -> list[tuple[str, str, st
     """Return code, message and remedy for each fault of a URL; no message repeats a query."""
     faults = []
     if url and url.split() != [url]:
-        encoded = "".join(quote(one) if one.isspace() else one for one in without_query(url))
+        encoded = "".join(quote(one) if one.isspace() else one for one in without_secrets(url))
         faults.append(
             (
                 "url-whitespace",
@@ -64,17 +65,9 @@ def url_faults(url: str, *, has_video_metadata: bool) -> list[tuple[str, str, st
     return faults + _form_faults(url, has_video_metadata) + _secret_faults(url)
 
 
-def without_query(url: str) -> str:
-    """Return a URL fit for messages: without user name, query and fragment."""
-    start = re.split(r"[?#]", url, maxsplit=1)[0]
-    scheme, separator, rest = start.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else start
-
-
 def file_name(url: str) -> str:
     """Return the decoded name of a URL's file: the title of an item that has none."""
-    return unquote(without_query(url).rpartition("/")[2])
+    return unquote(without_secrets(url).rpartition("/")[2])
 
 
 def _form_faults(url: str, has_video_metadata: bool) -> list[tuple[str, str, str]]:
@@ -91,7 +84,7 @@ def _form_faults(url: str, has_video_metadata: bool) -> list[tuple[str, str, str
     return [
         (
             "url-unknown-form",
-            f"has no full URL as object URL: {without_query(url)[:SHOWN_CHARACTERS]!r}.",
+            f"has no full URL as object URL: {without_secrets(url)[:SHOWN_CHARACTERS]!r}.",
             "Write it as https://, s3:// or gs:// with bucket and key, or as ARN and key.",
         )
     ]

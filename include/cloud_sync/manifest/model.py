@@ -26,6 +26,16 @@ ITEMS_NAME = "items.parquet"
 BATCH_ROWS = 50_000
 
 
+def index_name(of_round: int = 0) -> str:
+    """Return the path of the index of what the build stage wrote (0), or a retry round (1, 2, ...)."""
+    return f"retries/{of_round}/index.json" if of_round else INDEX_NAME
+
+
+def items_name(of_round: int = 0) -> str:
+    """Return the path of the items of what the build stage wrote (0), or a retry round (1, 2, ...)."""
+    return f"retries/{of_round}/{ITEMS_NAME}" if of_round else ITEMS_NAME
+
+
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
     """One manifest file.
@@ -47,13 +57,14 @@ class ManifestEntry:
 
 @dataclass(frozen=True, slots=True)
 class ManifestIndex:
-    """All manifests of a run, dealt out to register tasks.
+    """All manifests of a run, or of one of its retry rounds, dealt out to register tasks.
 
     Attributes:
         manifests: In order of their numbers.
         shards: Number of register tasks. Each handles its manifests one after another, so this is also
             how many upload jobs Encord works on at the same time.
-        plan_sha256: Hex digest of the plan's `register.parquet` that they were built from.
+        plan_sha256: Hex digest of what they were built from: the plan's `register.parquet`; of a retry round
+            the index before it.
         items_sha256: Hex digest of `items.parquet`.
     """
 
@@ -67,9 +78,10 @@ class ManifestIndex:
         """Number of items in all manifests."""
         return sum(entry.items for entry in self.manifests)
 
-    def is_of(self, folder: RunFolder) -> bool:
-        """Tell whether the run folder holds the plan and the items that these manifests belong to."""
-        digests = {REGISTER_NAME: self.plan_sha256, ITEMS_NAME: self.items_sha256}
+    def is_of(self, folder: RunFolder, of_round: int = 0) -> bool:
+        """Tell whether the run folder holds what these manifests were built from, and their items."""
+        source = index_name(of_round - 1) if of_round else REGISTER_NAME
+        digests = {source: self.plan_sha256, items_name(of_round): self.items_sha256}
         return all(
             folder.exists(name) and sha256_of(folder.path(name)) == digest for name, digest in digests.items()
         )
@@ -79,20 +91,37 @@ class ManifestIndex:
         return list(self.manifests[shard :: self.shards]) if self.shards else []
 
 
-def write_index(folder: RunFolder, index: ManifestIndex) -> FileRef:
+def write_index(folder: RunFolder, index: ManifestIndex, of_round: int = 0) -> FileRef:
     """Write the index into the run folder and return a reference to it."""
-    folder.write_json(INDEX_NAME, asdict(index))
-    return folder.ref(INDEX_NAME, manifests=len(index.manifests), items=index.items)
+    name = index_name(of_round)
+    folder.write_json(name, asdict(index))
+    return folder.ref(name, manifests=len(index.manifests), items=index.items)
 
 
-def read_index(folder: RunFolder) -> ManifestIndex:
-    """Read the index that the build stage wrote; an index that was never written is empty."""
-    if not folder.exists(INDEX_NAME):
+def read_index(folder: RunFolder, of_round: int = 0) -> ManifestIndex:
+    """Read the index that the build stage or a retry round wrote; one that was never written is empty."""
+    name = index_name(of_round)
+    if not folder.exists(name):
         return ManifestIndex()
-    data = folder.read_json(INDEX_NAME)
+    data = folder.read_json(name)
     return ManifestIndex(
         **{**data, "manifests": tuple(ManifestEntry(**entry) for entry in data["manifests"])}
     )
+
+
+def read_rounds(folder: RunFolder) -> list[ManifestIndex]:
+    """Return the indexes of the retry rounds, the first round first.
+
+    What an earlier try of the run left is not among them: each was made from the index before it, and the
+    first from that of the build stage.
+    """
+    found: list[ManifestIndex] = []
+    while folder.exists(index_name(number := len(found) + 1)):
+        index = read_index(folder, number)
+        if not index.is_of(folder, number):
+            break
+        found.append(index)
+    return found
 
 
 class SentItem(msgspec.Struct, frozen=True, gc=False):

@@ -11,7 +11,7 @@ from cloud_sync.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Reason = Literal["missing", "forbidden", "unreachable", "other"]
+Reason = Literal["missing", "no_bucket", "forbidden", "unreachable", "other"]
 
 HTTP_STATUS = re.compile(r"(?:status code: |\bHTTP )(\d{3})\b")
 XML_CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>")
@@ -22,8 +22,8 @@ class ObjectStoreError(StorageError):
     """An object store refused or failed.
 
     Attributes:
-        reason: `missing` (no such bucket or object), `forbidden` (credentials or policy), `unreachable`
-            (no connection, overload, server error) or `other`.
+        reason: `missing` (no such object), `no_bucket` (no such bucket), `forbidden` (credentials or policy),
+            `unreachable` (no connection, overload, server error) or `other`.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ def _refused_credentials(message: str, remedy: str) -> Meaning:
 
 MEANING_OF_CODE: Mapping[str, Meaning] = {
     "NoSuchBucket": Meaning(
-        "missing",
+        "no_bucket",
         "the bucket does not exist.",
         "Check `bucket` in the integration file and the endpoint of the connection.",
     ),

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from cloud_sync.errors import StorageError
-from cloud_sync.objects.pace import Pace
 from cloud_sync.objects.parts import PartsWriter, Spill
 from cloud_sync.objects.range_reader import RangeReader
 from cloud_sync.objects.rows import without_folder_markers
 from cloud_sync.objects.spans import Known, find_units
 from cloud_sync.objects.tally import Tally
+from cloud_sync.pace import Pace
 from cloud_sync.run_folder import FileRef, sha256_of
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from cloud_sync.objects.pace import Pace
     from cloud_sync.objects.stores import ObjectStore
     from cloud_sync.objects.tally import Tally
+    from cloud_sync.pace import Pace
 
 FAILURES_IN_A_ROW = 4
 """How often a range is taken up again without a new page in between, after the retries of each request."""
@@ -52,12 +52,13 @@ class RangeReader:
         Raises:
             ObjectStoreError: The store refused, or failed for longer than the retries last.
         """
-        if not span.folders:
+        if span.folders is None:
             yield from self._pages(span.prefix, None)
             return
         # "0" follows "/": nothing stands between the last key of a folder `a/` and the string `a0`.
-        first, end = span.folders[0], span.folders[-1].removesuffix(DELIMITER) + "0"
-        missing = set(span.folders)
+        folders: list[str] = span.folders.to_pylist()
+        first, end = folders[0], folders[-1].removesuffix(DELIMITER) + "0"
+        missing = set(folders)
         for rows in self._pages(span.prefix, span.after):
             keys = rows["key"]
             bounds = strings([first, end])

@@ -10,19 +10,20 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from cloud_sync.objects.rows import indices
+from cloud_sync.objects.rows import indices, strings
 from cloud_sync.objects.stores import KEYS_PER_PAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    import pyarrow as pa
+    from numpy.typing import NDArray
 
     from cloud_sync.objects.s3_pages import Page
     from cloud_sync.objects.stores import ObjectStore
@@ -33,6 +34,8 @@ LAST_CHARACTER = "\U0010ffff"
 FIRST_LOOK = 100
 """Entries asked for when a folder is first looked into: enough to see whether it holds folders."""
 MAX_LEVELS = 12
+FOLDER: Final = -1
+"""Stands for the page of an entry that is a folder."""
 SPANS_PER_FLIGHT = 8
 """At most so many ranges for each page in flight: small ones even out what large ones take."""
 
@@ -43,21 +46,14 @@ class Span:
 
     Attributes:
         prefix: Every key starts with it.
-        folders: The neighbouring folders below the prefix that make up the range, in the order of keys;
-            empty for everything below the prefix.
+        folders: The neighbouring folders below the prefix that make up the range, in the order of keys; None
+            for everything below the prefix.
         after: With `folders`: where the store is asked to begin, the end of what stands before them.
-        is_flat: It was looked into and holds objects rather than folders.
     """
 
     prefix: str
-    folders: tuple[str, ...] = ()
+    folders: pa.LargeStringArray | None = None
     after: str | None = None
-    is_flat: bool = False
-
-    @property
-    def may_hold_folders(self) -> bool:
-        """Whether it is a whole folder that nobody has looked into."""
-        return not self.folders and not self.is_flat and self.prefix.endswith(DELIMITER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +61,18 @@ class Known:
     """Objects that the discovery has already seen, as rows of a listing."""
 
     rows: pa.RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Neighbouring folders of one folder that nobody has looked into.
+
+    Attributes:
+        names: Their whole prefixes, in the order of keys. An array, because there may be millions of them,
+            and each takes 30 bytes here instead of 200 as an object of its own.
+    """
+
+    names: pa.LargeStringArray
 
 
 Unit = Span | Known
@@ -83,23 +91,27 @@ def find_units(store: ObjectStore, prefix: str, pages_in_flight: int, tally: Tal
         ObjectStoreError: The store refused or failed.
     """
     discovery = Discovery(store, tally)
-    units = discovery.look_into(prefix)
+    found = discovery.look_into(prefix)
     with ThreadPoolExecutor(pages_in_flight, thread_name_prefix="discover") as pool:
         for _ in range(MAX_LEVELS):
-            folders = [unit for unit in units if isinstance(unit, Span) and unit.may_hold_folders]
-            if not folders or len(folders) >= 2 * pages_in_flight:
+            if not 0 < _count_folders(found) < 2 * pages_in_flight:
                 break
-            found = dict(
-                zip(
-                    folders, pool.map(lambda folder: discovery.look_into(folder.prefix), folders), strict=True
-                )
-            )
-            units = [part for unit in units for part in _replaced(unit, found)]
-    return _joined(prefix, units, SPANS_PER_FLIGHT * pages_in_flight)
+            names = [name for unit in found if isinstance(unit, Folders) for name in unit.names.to_pylist()]
+            below = dict(zip(names, pool.map(discovery.look_into, names), strict=True))
+            found = [part for unit in found for part in _replaced(unit, below)]
+    return _joined(prefix, found, SPANS_PER_FLIGHT * pages_in_flight)
 
 
-def _replaced(unit: Unit, found: dict[Span, list[Unit]]) -> Sequence[Unit]:
-    return found.get(unit, (unit,)) if isinstance(unit, Span) else (unit,)
+def _count_folders(found: Sequence[Unit | Folders]) -> int:
+    return sum(len(unit.names) for unit in found if isinstance(unit, Folders))
+
+
+def _replaced(
+    unit: Unit | Folders, below: Mapping[str, Sequence[Unit | Folders]]
+) -> Iterable[Unit | Folders]:
+    if not isinstance(unit, Folders):
+        return (unit,)
+    return (part for name in unit.names.to_pylist() for part in below[name])
 
 
 class Discovery:
@@ -109,71 +121,99 @@ class Discovery:
         self._store = store
         self._tally = tally
 
-    def look_into(self, prefix: str) -> list[Unit]:
+    def look_into(self, prefix: str) -> list[Unit | Folders]:
         """Return the folders and objects of one level; of one with mostly objects, the whole as one range."""
-        pages = [self._page(prefix, FIRST_LOOK)]
-        while token := pages[-1].next_token:
-            if len(pages) > 1 and len(pages[-1].prefixes) < pages[-1].rows.num_rows:
-                return [Span(prefix, is_flat=True)]
-            pages.append(self._page(prefix, KEYS_PER_PAGE, token))
-        return _units_of(pages)
+        page = self._page(prefix, FIRST_LOOK)
+        level = [_entries_of(page)]
+        while token := page.next_token:
+            if len(level) > 1 and len(page.prefixes) < page.rows.num_rows:
+                return [Span(prefix)]
+            page = self._page(prefix, KEYS_PER_PAGE, token)
+            level.append(_entries_of(page))
+        return _units_of(level)
 
     def _page(self, prefix: str, limit: int, token: str | None = None) -> Page:
         self._tally.add(requests=1)
         return self._store.page(prefix, delimiter=DELIMITER, token=token, limit=limit)
 
 
-def _units_of(pages: Sequence[Page]) -> list[Unit]:
-    """Return the entries of a level in the order of keys: objects that follow each other are one unit."""
-    entries: list[tuple[str, Page | None, int]] = []
-    for page in pages:
-        entries += [(key, page, row) for row, key in enumerate(page.rows["key"].to_pylist())]
-        entries += [(folder, None, 0) for folder in page.prefixes]
-    units: list[Unit] = []
-    for page, group in groupby(sorted(entries, key=itemgetter(0)), key=itemgetter(1)):
-        if page is None:
-            units += [Span(folder) for folder, _, _ in group]
+class _Entries(NamedTuple):
+    """What stands on one page of a level: objects and folders."""
+
+    rows: pa.RecordBatch
+    folders: pa.StringArray
+
+
+def _entries_of(page: Page) -> _Entries:
+    return _Entries(page.rows, strings(page.prefixes))
+
+
+def _units_of(level: list[_Entries]) -> list[Unit | Folders]:
+    """Return the entries of a level in the order of keys: what follows each other of one kind is one unit."""
+    keys = pa.concat_arrays(
+        [part.cast(pa.large_string()) for page in level for part in (page.rows["key"], page.folders)]
+    )
+    rows = [page.rows for page in level]
+    pages, lines = _places(level)
+    level.clear()  # the names stand in `keys`
+    if not _is_sorted(keys):
+        order = pc.sort_indices(keys)
+        numbers = np.frombuffer(order.buffers()[1], np.uint64, len(order))
+        keys, pages, lines = keys.take(order), pages[numbers], lines[numbers]
+    starts = np.flatnonzero(np.diff(pages, prepend=FOLDER - 1)).tolist()
+    units: list[Unit | Folders] = []
+    for start, end in pairwise([*starts, len(keys)]):
+        if pages[start] == FOLDER:
+            units.append(Folders(keys.slice(start, end - start)))
         else:
-            units.append(Known(page.rows.take(indices(np.array([row for _, _, row in group], np.int32)))))
+            units.append(Known(rows[pages[start]].take(indices(lines[start:end]))))
     return units
 
 
-def _joined(prefix: str, units: list[Unit], most: int) -> list[Unit]:
+def _places(level: Sequence[_Entries]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return of each entry the page, `FOLDER` for a folder, and the row on it."""
+    pages, lines = [], []
+    for number, page in enumerate(level):
+        objects, folders = page.rows.num_rows, len(page.folders)
+        pages += [np.full(objects, number, np.int32), np.full(folders, FOLDER, np.int32)]
+        lines += [np.arange(objects, dtype=np.int32), np.zeros(folders, np.int32)]
+    return np.concatenate(pages), np.concatenate(lines)
+
+
+def _is_sorted(keys: pa.LargeStringArray) -> bool:
+    """Tell whether keys stand in the order of their bytes, as S3 gives them."""
+    in_order = pc.less(keys.slice(0, max(0, len(keys) - 1)), keys.slice(1))
+    return bool(in_order.true_count == len(in_order))
+
+
+def _joined(prefix: str, found: Sequence[Unit | Folders], most: int) -> list[Unit]:
     """Join neighbouring folders into ranges, so that a million small folders are not a million requests."""
-    size = max(1, -(-sum(_parent(unit) is not None for unit in units) // most))
+    size = max(1, -(-_count_folders(found) // most))
     joined: list[Unit] = []
-    previous: Unit | None = None
-    for parent, neighbours in groupby(units, key=_parent):
-        for group in _chunks(list(neighbours), size):
-            if parent is None or len(group) == 1:
-                joined += group
-            else:
-                # Below `raw/cam` nobody may list all of `raw/`: a policy may forbid it, and it may be huge.
-                within = prefix if prefix.startswith(parent) else parent
-                joined.append(_range(within, previous, group))
-            previous = group[-1]
+    for unit in found:
+        if not isinstance(unit, Folders):
+            joined.append(unit)
+            continue
+        for start in range(0, len(unit.names), size):
+            joined.append(_range(prefix, unit.names.slice(start, size), joined[-1] if joined else None))
     return joined
 
 
-def _chunks(units: list[Unit], size: int) -> Iterator[list[Unit]]:
-    return (units[start : start + size] for start in range(0, len(units), size))
-
-
-def _parent(unit: Unit) -> str | None:
-    """Return the folder that a folder stands in, if it can be joined with its neighbours at all."""
-    if not isinstance(unit, Span) or not unit.prefix.endswith(DELIMITER):
-        return None
-    return unit.prefix[: unit.prefix.rfind(DELIMITER, 0, -1) + 1]
-
-
-def _range(within: str, previous: Unit | None, siblings: Sequence[Unit]) -> Span:
+def _range(prefix: str, folders: pa.LargeStringArray, previous: Unit | None) -> Span:
     """Return the range of some neighbouring folders."""
-    folders = tuple(unit.prefix for unit in siblings if isinstance(unit, Span))
+    first: str = folders[0].as_py()
+    if len(folders) == 1:
+        return Span(first)
+    parent = first[: first.rfind(DELIMITER, 0, -1) + 1]
+    # Below `raw/cam` nobody may list all of `raw/`: a policy may forbid it, and it may be huge.
+    within = prefix if prefix.startswith(parent) else parent
     return Span(within, folders, None if previous is None else _end_of(previous))
 
 
 def _end_of(unit: Unit) -> str:
+    last: str
     if isinstance(unit, Known):
-        last_key: str = unit.rows["key"][-1].as_py()
-        return last_key
-    return (unit.folders or (unit.prefix,))[-1] + LAST_CHARACTER
+        last = unit.rows["key"][-1].as_py()
+        return last
+    last = unit.prefix if unit.folders is None else unit.folders[-1].as_py()
+    return last + LAST_CHARACTER

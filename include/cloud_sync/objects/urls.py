@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from cloud_sync.encord_limits import MAX_URL_BYTES
 from cloud_sync.errors import ConfigError, ManifestError
+from cloud_sync.safe_url import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -243,9 +244,8 @@ def _decode(url: str, path: str) -> str:
 
 
 def _not_readable(url: str, fault: str) -> ConfigError:
-    shown = re.split(r"[?#]", url, maxsplit=1)[0]
     return ConfigError(
-        f"object URL {shown!r} {fault}.",
+        f"object URL {without_secrets(url)!r} {fault}.",
         remedy="Write it as https://<bucket>.s3.<region>.amazonaws.com/<key>, percent-encoded.",
     )
 

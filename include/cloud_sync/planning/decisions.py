@@ -25,6 +25,8 @@ SELECTED: Final = """
             WHEN NOT coalesce(regexp_matches(key, getvariable('include'), 's'), true) THEN 'not_included'
             WHEN coalesce(regexp_matches(key, getvariable('exclude'), 's'), false) THEN 'excluded'
             WHEN ends_with(key, getvariable('sidecar')) THEN 'sidecar'
+            WHEN types.item_type IS NULL AND ends_with(key, getvariable('sidecar_suffix'))
+                THEN 'unused_sidecar'
             WHEN types.item_type IS NULL THEN 'unknown_type'
         END AS passed_over,
         NULL::VARCHAR AS series_key, NULL::DOUBLE AS mm, NULL::BIGINT AS number, NULL::VARCHAR AS uid,

@@ -28,7 +28,7 @@ from cloud_sync.planning.metadata import (
     merge,
 )
 from cloud_sync.planning.metadata_table import MetadataTable
-from cloud_sync.planning.model import METADATA_NAME, REGISTER_NAME, SIDECAR_SUFFIX, Sources
+from cloud_sync.planning.model import METADATA_COLUMNS, METADATA_NAME, REGISTER_NAME, SIDECAR_SUFFIX, Sources
 from cloud_sync.planning.sidecars import WantedSidecar, read_sidecars
 from cloud_sync.titles import cut, fields_of_key, render
 
@@ -41,14 +41,7 @@ if TYPE_CHECKING:
 ITEMS_AT_ONCE: Final = 10_000
 READERS: Final = 32
 
-METADATA_SCHEMA: Final = pa.schema(
-    [
-        ("item_key", pa.string()),
-        ("title", pa.string()),
-        ("client_metadata", pa.string()),
-        ("video_metadata", pa.string()),
-    ]
-)
+METADATA_SCHEMA: Final = pa.schema([(name, pa.string()) for name in METADATA_COLUMNS])
 PROBLEM_SCHEMA: Final = pa.schema(
     [("item_key", pa.string()), ("reason", pa.string()), ("detail", pa.string())]
 )

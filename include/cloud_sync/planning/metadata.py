@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from cloud_sync.encord_limits import MAX_CLIENT_METADATA_BYTES
+from cloud_sync.json_values import is_finite
 from cloud_sync.manifest.items import VideoMetadata
 
 VIDEO_FIELDS: Final = VideoMetadata.__struct_fields__
@@ -61,7 +61,7 @@ def encode_client_metadata(metadata: Mapping[str, Any]) -> str | None:
     except TypeError as error:
         raise BadMetadata(f"client metadata that is not possible in JSON: {error}") from None
     # Such numbers are written as null, so few items have to be looked through.
-    if b"null" in data and not _is_finite(metadata):
+    if b"null" in data and not is_finite(metadata):
         raise BadMetadata("client metadata holds a number that JSON does not know: NaN or infinity")
     if len(data) > MAX_CLIENT_METADATA_BYTES:
         raise BadMetadata(f"client metadata of {len(data):,} bytes: at most {MAX_CLIENT_METADATA_BYTES:,}")
@@ -69,18 +69,6 @@ def encode_client_metadata(metadata: Mapping[str, Any]) -> str | None:
     if ZERO_CHARACTER in data.replace(b"\\\\", b""):
         raise BadMetadata("client metadata holds the character U+0000, which Encord cannot store")
     return data.decode()
-
-
-def _is_finite(value: Any) -> bool:
-    inner = [value]  # no recursion: a sidecar may be nested as deeply as the reader allows
-    for each in inner:
-        if isinstance(each, Mapping):
-            inner.extend(each.values())
-        elif isinstance(each, list | tuple):
-            inner.extend(each)
-        elif isinstance(each, float) and not math.isfinite(each):
-            return False
-    return True
 
 
 def encode_video_metadata(metadata: Mapping[str, Any] | None, item_type: str) -> str | None:

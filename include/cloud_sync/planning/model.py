@@ -13,8 +13,10 @@ PLAN_NAME = "plan.parquet"
 REGISTER_NAME = "register.parquet"
 SUMMARY_NAME = "plan.json"
 
-# Title and metadata of each item of `register.parquet`, in its order; only where some item has any.
+# Title and metadata of each item of `register.parquet`, in its order; only where some item has any. All are
+# texts, metadata as JSON.
 METADATA_NAME = "metadata.parquet"
+METADATA_COLUMNS = ("item_key", "title", "client_metadata", "video_metadata")
 
 # What the name of a sidecar has behind the key of its object or the text of its group.
 SIDECAR_SUFFIX = ".metadata.json"
@@ -24,12 +26,14 @@ PLAN_ONLY = "plan"
 
 SENT_ACTIONS = frozenset({"register", "retry"})
 
-# The reason of what a person gave, instead of a plan.
+# The reasons of what a person gave, instead of a plan: a manifest, or a failure list.
 GIVEN = "given"
+ASKED_FOR = "asked_for"
 
 # What a person reads for each reason in the plan.
 REASONS: Mapping[str, str] = {
     GIVEN: "stands in the given manifest",
+    ASKED_FOR: "failed before, and is asked for by the failure list",
     "new": "new since the last run",
     "failed_before": "failed before for a passing reason",
     "changed_since_failure": "failed before, and the object has changed since",
@@ -38,6 +42,7 @@ REASONS: Mapping[str, str] = {
     "not_included": "matches no pattern of select.include",
     "excluded": "matches a pattern of select.exclude",
     "unknown_type": "its extension stands under no type",
+    "unused_sidecar": "named like a sidecar, but metadata.sidecar is not set",
     "too_large": "larger than select.maximum_size",
     "quarantined": "failed before for a lasting reason, and has not changed since",
     "too_young": "younger than select.minimum_age",

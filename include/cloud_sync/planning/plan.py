@@ -103,7 +103,7 @@ def make_plan(
         integration: Its select, types, groups, metadata and name.
         ledger: What is known; None plans everything as new.
         now: Against which ages are measured; when the listing began, so that a second try plans the same.
-        full_pass: Send also what the ledger says is registered or quarantined.
+        full_pass: Send also what the ledger says is registered or quarantined; no group that grew or changed.
         narrowed_to: The prefix to which a person narrowed this run; groups that it may cut are held.
         sources: Where headers of DICOM files, sidecars and tables are; None if the integration uses none.
 
@@ -244,6 +244,7 @@ def _load_rules(engine: duckdb.DuckDBPyConnection, request: Request) -> None:
         "exclude": patterns_to_regex(select.exclude, where=f"{request.where}, select.exclude"),
         "extension": rf"\.({any_extension})$" if extensions else "a^",
         "sidecar": SIDECAR_SUFFIX if request.integration.metadata.sidecar else None,
+        "sidecar_suffix": SIDECAR_SUFFIX,
         "maximum_size": int(select.maximum_size) if select.maximum_size is not None else None,
         # Without an age nothing is too young, also if the store's clock is ahead of this one's.
         "newest": request.now - select.minimum_age if select.minimum_age else None,

@@ -64,6 +64,7 @@ class Registrar:
         ignore_errors: As in the integration file.
         skip_duplicate_urls: As in the integration file. Only with it is a manifest sent again whose
             first answer was lost.
+        items_name: The table with the items of the manifests.
     """
 
     client: UploadClient
@@ -71,6 +72,7 @@ class Registrar:
     target: Target
     ignore_errors: bool = True
     skip_duplicate_urls: bool = True
+    items_name: str = ITEMS_NAME
 
     def advance(
         self, manifest: Manifest, *, hold_s: float = 0, resubmit_cancelled: bool = False
@@ -186,7 +188,7 @@ class Registrar:
             return 0  # refused the first time it was sent, so nothing of it can be in the folder
         uuids = set(state.item_uuids)
         if len(uuids) + state.failed < record.items:
-            items = items_of_manifests(self.folder.path(ITEMS_NAME), [record.number])
+            items = items_of_manifests(self.folder.path(self.items_name), [record.number])
             found, _ = find_items(self.client, _folder_of(self.target), items, unlinked_only=True)
             uuids.update(found)
         return self.client.link_items(self.target.dataset_uuid, sorted(uuids)) if uuids else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
@@ -32,6 +33,7 @@ class BuildOperator(StageOperator):
     def execute(self, context: Context) -> list[int]:
         """Return the numbers of the shards, over which the register stage is mapped."""
         from cloud_sync.manifest.build import build_manifests
+        from cloud_sync.manifest.model import read_rounds
         from cloud_sync.planning.model import REGISTER_NAME
         from cloud_sync.registration.jobs import set_aside
         from cloud_sync.run_folder import FileRef
@@ -52,7 +54,8 @@ class BuildOperator(StageOperator):
             skip_duplicate_urls=integration.upload.skip_duplicate_urls,
             **self.contents(folder),
         )
-        if aside := set_aside(folder, index.manifests):
+        built = [index, *read_rounds(folder)]
+        if aside := set_aside(folder, chain.from_iterable(one.manifests for one in built)):
             self.log.info("Set aside %s records of manifests that an earlier try of this run had", aside)
         context["ti"].xcom_push(key="manifests", value=ref.to_json())
         self.log.info("Built %s manifests of %s items", f"{len(index.manifests):,}", f"{index.items:,}")

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloud_sync.errors import ConfigError, ManifestError
+from cloud_sync.errors import ManifestError
 from cloud_sync_airflow.operators.plan import resolve
 from cloud_sync_airflow.operators.settle_given import given_facts
-from cloud_sync_airflow.operators.stage import StageOperator, manifests_folder
+from cloud_sync_airflow.operators.stage import StageOperator, chosen_integration, manifests_folder
 from cloud_sync_airflow.upload_params import UploadOptions
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class CheckOperator(StageOperator):
 
         folder = self.run_folder(context)
         options = UploadOptions.of(context)
-        integration = options.applied_to(self._chosen(options.integration))
+        integration = options.applied_to(chosen_integration(self.integrations, options.integration))
         given: dict[str, Any] = {"file": options.path or PASTED, "findings": {}}
         try:
             manifest, ref = self._take(folder, options, integration, given)
@@ -61,17 +61,10 @@ class CheckOperator(StageOperator):
         self._log_size(folder, integration, manifest, ref.counts)
         return ref.to_json()
 
-    def _chosen(self, name: str) -> Integration:
-        from cloud_sync.integration import Integration
-
-        if name not in self.integrations:
-            known = ", ".join(sorted(self.integrations))
-            raise ConfigError(
-                f"there is no integration {name!r}." if name else "no integration is chosen.",
-                where="the form's field Integration",
-                remedy=f"Choose one of {known}." if known else "Write an integration file first.",
-            )
-        return Integration.model_validate(self.integrations[name])
+    def integration_of_run(self, context: Context) -> Integration | None:
+        """Return the integration that was chosen in the form, if there is such a one."""
+        name = context["params"]["integration"]
+        return chosen_integration(self.integrations, name) if name in self.integrations else None
 
     def _take(
         self, folder: RunFolder, options: UploadOptions, integration: Integration, given: dict[str, Any]
@@ -137,7 +130,7 @@ class CheckOperator(StageOperator):
 
         dataset = {"uuid": "", "title": integration.target.dataset}
         facts = given_facts(context, integration.name, dataset, given)
-        make_report(folder, facts, Settlement(unbuilt=True))
+        make_report(folder, facts, Settlement(unbuilt=True), integration.failures)
 
 
 def with_skipping(integration: Integration, skip_duplicate_urls: bool) -> Integration:

@@ -33,7 +33,8 @@ class RegisterOperator(StageOperator):
     manifest whose job was cancelled that way again.
 
     Args:
-        shard: Which of the shards of `manifests/index.json`.
+        shard: Which of the shards of the index.
+        of_round: The retry round whose manifests are sent; 0 for those of the build stage.
         hold_s: How long to stay with a job before waiting in the triggerer. Small jobs finish in it.
         first_poll_s: Wait before the trigger asks for the first time. Airflow 3.3 can fail tasks that
             resume within a few seconds, so not under 10.
@@ -45,6 +46,7 @@ class RegisterOperator(StageOperator):
         self,
         *,
         shard: int,
+        of_round: int = 0,
         hold_s: float = 5,
         first_poll_s: float = 10,
         longest_poll_s: float = 60,
@@ -53,6 +55,7 @@ class RegisterOperator(StageOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.shard = shard
+        self.of_round = of_round
         self.hold_s = hold_s
         self.first_poll_s = first_poll_s
         self.longest_poll_s = longest_poll_s
@@ -63,7 +66,7 @@ class RegisterOperator(StageOperator):
     @property
     def label(self) -> str:
         """What the UI shows for this map index, with `map_index_template="{{ task.label }}"`."""
-        return f"shard {self.shard}"
+        return f"round {self.of_round}, shard {self.shard}" if self.of_round else f"shard {self.shard}"
 
     def execute(self, context: Context) -> dict[str, int]:
         """Register the shard; returns how many manifests there are and how their jobs ended."""
@@ -98,7 +101,7 @@ class RegisterOperator(StageOperator):
         from cloud_sync.manifest.model import read_index
 
         folder = self.run_folder(context)
-        manifests = read_index(folder).of_shard(self.shard)
+        manifests = read_index(folder, self.of_round).of_shard(self.shard)
         ended: Counter[str] = Counter(done=0, failed=0, cancelled=0)
         if not manifests:
             return {"manifests": 0, **ended}
@@ -114,6 +117,7 @@ class RegisterOperator(StageOperator):
         return {"manifests": len(manifests), **ended}
 
     def _registrar(self, folder: RunFolder) -> Registrar:
+        from cloud_sync.manifest.model import items_name
         from cloud_sync.registration.model import read_target
         from cloud_sync.registration.register import Registrar
         from cloud_sync_airflow.hooks.encord import EncordHook
@@ -125,6 +129,7 @@ class RegisterOperator(StageOperator):
             target=read_target(folder),
             ignore_errors=integration.upload.ignore_errors,
             skip_duplicate_urls=integration.upload.skip_duplicate_urls,
+            items_name=items_name(self.of_round),
         )
 
     def _wait_for(self, record: JobRecord, registrar: Registrar) -> None:

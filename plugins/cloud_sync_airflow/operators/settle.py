@@ -37,8 +37,9 @@ class SettleOperator(StageOperator):
         With nothing but a plan it ends as skipped, so that nobody who follows the dataset is woken.
         """
         from cloud_sync.failures.failure_csv import write_failures
-        from cloud_sync.failures.report import check_verdict, make_report, summary
+        from cloud_sync.failures.report import make_report, summary
         from cloud_sync.failures.settle import Settlement
+        from cloud_sync.failures.verdict import check_verdict
         from cloud_sync.registration.model import read_target
 
         folder = self.run_folder(context)
@@ -47,7 +48,8 @@ class SettleOperator(StageOperator):
         plan_only = sends_nothing(context)
         settlement = Settlement() if plan_only else self._settle(context, folder, integration, target)
         write_failures(folder, settlement.failures)
-        report = make_report(folder, self.facts(context, folder, integration, target), settlement)
+        facts = self.facts(context, folder, integration, target)
+        report = make_report(folder, facts, settlement, integration.failures)
         self.log.info("%s", summary(report))
         if plan_only:
             raise AirflowSkipException("Plan only: the dataset is as it was.")
@@ -86,6 +88,7 @@ class SettleOperator(StageOperator):
             dataset=target.dataset_title,
             url_base=urls.base,
             parse_url=urls.parse,
+            diagnosis_requests=integration.failures.diagnosis_requests,
         )
 
     def facts(

@@ -12,7 +12,7 @@ from cloud_sync_airflow.assets import dataset_asset
 from cloud_sync_airflow.operators.settle import SettleOperator, run_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from airflow.sdk import Context
 
@@ -58,8 +58,15 @@ class SettleGivenOperator(SettleOperator):
 
     def tell_followers(self, context: Context, integration: Integration, extra: dict[str, Any]) -> None:
         """Make an event of the asset of the dataset that was chosen for this run."""
-        for alias in self.outlets:
-            context["outlet_events"][alias].add(dataset_asset(integration), extra=extra)
+        tell_by_alias(self.outlets, context, integration, extra)
+
+
+def tell_by_alias(
+    aliases: Iterable[Any], context: Context, integration: Integration, extra: dict[str, Any]
+) -> None:
+    """Make an event of the asset of an integration's dataset, through aliases that stand for any dataset."""
+    for alias in aliases:
+        context["outlet_events"][alias].add(dataset_asset(integration), extra=extra)
 
 
 def given_facts(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Beside the folders of integrations, whose names never begin so.
 UPLOADS_FOLDER = "_uploads"
+RETRIES_FOLDER = "_retries"
 
 FROZEN_NAME = "integration.json"
 URLS_NAME = "urls.json"
@@ -51,6 +52,25 @@ def manifests_folder() -> Path:
     return Path(configured).expanduser() if configured else state_folder() / "manifests"
 
 
+def chosen_integration(integrations: Mapping[str, Mapping[str, Any]], name: str) -> Integration:
+    """Return the integration that a person chose in a form.
+
+    Raises:
+        ConfigError: There is none of this name.
+    """
+    from cloud_sync.errors import ConfigError
+    from cloud_sync.integration import Integration
+
+    if name not in integrations:
+        known = ", ".join(sorted(integrations))
+        raise ConfigError(
+            f"there is no integration {name!r}." if name else "no integration is chosen.",
+            where="the form's field Integration",
+            remedy=f"Choose one of {known}." if known else "Write an integration file first.",
+        )
+    return Integration.model_validate(integrations[name])
+
+
 def open_store(integration: Integration) -> ObjectStore:
     """Open the integration's storage, to read some of its objects."""
     from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
@@ -64,17 +84,21 @@ class StageOperator(BaseOperator):
     Args:
         integration: The integration, as `Integration.model_dump(mode="json")`; None in a DAG where it is
             chosen for each run.
+        runs: Where the run folders of such a DAG are.
     """
 
-    def __init__(self, *, integration: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, integration: Mapping[str, Any] | None = None, runs: str = UPLOADS_FOLDER, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.integration = integration
+        self.runs = runs
 
     def run_folder(self, context: Context) -> RunFolder:
         """Return the folder of this DAG run, the same for all its tasks."""
         from cloud_sync.run_folder import RunFolder, safe_name
 
-        of_dag = self.integration["name"] if self.integration is not None else UPLOADS_FOLDER
+        of_dag = self.integration["name"] if self.integration is not None else self.runs
         return RunFolder(state_folder() / "runs" / of_dag / safe_name(context["dag_run"].run_id))
 
     def freeze_integration(self, folder: RunFolder, integration: Integration) -> None:
@@ -86,6 +110,15 @@ class StageOperator(BaseOperator):
         from cloud_sync.integration import Integration
 
         return Integration.model_validate(folder.read_json(FROZEN_NAME))
+
+    def integration_of_run(self, context: Context) -> Integration | None:
+        """Return the integration that a run is for; None if the run broke off before it was known."""
+        from cloud_sync.integration import Integration
+
+        if self.integration is not None:
+            return Integration.model_validate(self.integration)
+        folder = self.run_folder(context)
+        return self.frozen_integration(folder) if folder.exists(FROZEN_NAME) else None
 
     def ledger(self, integration: Integration, target: Target) -> Ledger:
         """Return the ledger of this integration and dataset."""

@@ -112,6 +112,8 @@ def test_every_key_can_be_read(moto: S3Server, key: str):
     assert store.read_range(key, 2, 3) == b"234"
     assert store.read_range(key, 8, 100) == b"89"
     assert store.read_range(key, 10, 5) == b""
+    assert store.read_start(key, 4) == (10, b"0123")
+    assert store.read_start(key, 100) == (10, b"0123456789")
     assert store.read_tail(key, 3) == b"789"
     assert store.read_tail(key, 100) == b"0123456789"
 
@@ -124,4 +126,5 @@ def test_an_empty_object_is_read_as_nothing(moto: S3Server, key: str):
 
     assert store.head(key).size_bytes == 0
     assert store.read_range(key, 0, 10) == b""
+    assert store.read_start(key, 10) == (0, b"")
     assert store.read_tail(key, 10) == b""

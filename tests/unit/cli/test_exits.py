@@ -12,6 +12,7 @@ import pytest
 from cloud_sync.cli import dataset_service, manifest
 from cloud_sync.cli.exits import ExitCode
 from cloud_sync.errors import ConfigError, ManifestError, StorageError
+from cloud_sync.version import own_version
 from tests.unit.cli.shell import cloud_sync
 from tests.unit.manifest.samples import EXAMPLES
 
@@ -130,3 +131,9 @@ def test_the_dataset_service_answers():
     done = run("dataset-service", "create-key", "/nowhere/key", "--email", "a@example.com")
     assert done.returncode == 1
     assert done.stderr.startswith("Error: /nowhere/key: cannot be created")
+
+
+def test_the_version_is_told_alone():
+    result = cloud_sync("--version")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"cloud-sync {own_version()}\n"

@@ -40,6 +40,16 @@ class TestCheck:
         assert f"{worse}, line" in result.stderr
         assert "good, integration demo" in result.stdout
 
+    def test_two_of_one_name_are_both_bad_as_they_are_in_their_folder(self, here):
+        for name in ("a.yaml", "b.yaml"):
+            (here / name).write_text(DEMO.read_text())
+        result = cloud_sync("integration", "check", "a.yaml", "b.yaml", DEMO)
+        assert result.exit_code == 1
+        assert "a.yaml, name: the name 'demo' stands in b.yaml too." in result.stderr
+        assert "b.yaml, name: the name 'demo' stands in a.yaml too." in result.stderr
+        assert result.stdout == f"{DEMO}: good, integration demo\n"
+        assert cloud_sync("integration", "check", "a.yaml").exit_code == 0
+
 
 def test_the_schema_is_written(here):
     assert cloud_sync("integration", "schema", "schema.json").exit_code == 0

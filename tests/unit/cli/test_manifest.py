@@ -143,9 +143,31 @@ class TestConvert:
         assert result.exit_code == 4
         assert "permissions of the folder" in result.stderr
 
-    def test_findings_of_reading_are_counted(self, tmp_path):
-        result = cloud_sync("manifest", "convert", EXAMPLES / "multiple_types.json", tmp_path / "out.json")
-        assert "While reading: 1 finding." in result.stderr
+    def test_findings_are_counted(self, tmp_path):
+        source = EXAMPLES / "multiple_types.json"
+        result = cloud_sync("manifest", "convert", source, tmp_path / "out.json")
+        assert f"Found in {source}: 0 errors, 1 warning, 1 note." in result.stderr
+
+    def test_a_signed_url_does_not_go_on_unseen(self, manifest, tmp_path):
+        signed = manifest(GOOD.replace("a.mp4", "a.mp4?X-Amz-Signature=s3cr3t").replace("true", "false"))
+        result = cloud_sync("manifest", "convert", signed, tmp_path / "out.csv")
+        assert result.exit_code == 0
+        assert "error [url-presigned] line 1, column 12, videos[0]: has a signed" in result.stderr
+        assert "s3cr3t" not in result.stderr
+
+    def test_what_the_source_leaves_open_stays_open_and_is_said(self, tmp_path):
+        there, back = tmp_path / "there.json", tmp_path / "back.json"
+        result = cloud_sync("manifest", "convert", EXAMPLES / "images.csv", there)
+        assert f"Note: as {EXAMPLES / 'images.csv'}, {there} does not state skip" in result.stderr
+        assert "skip_duplicate_urls" not in json.loads(there.read_text())
+        assert "skip-duplicates-unset" in cloud_sync("manifest", "lint", there).stdout
+        there.write_text(GOOD.replace("true", "false"))
+        assert "Note" not in cloud_sync("manifest", "convert", there, back).stderr
+        assert json.loads(back.read_text())["skip_duplicate_urls"] is False
+
+    def test_json_ends_with_a_line_end(self, manifest, tmp_path):
+        cloud_sync("manifest", "convert", manifest(GOOD), tmp_path / "out.json")
+        assert (tmp_path / "out.json").read_bytes() == GOOD.encode() + b"\n"
 
 
 class TestDiff:

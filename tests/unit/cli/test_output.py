@@ -64,6 +64,21 @@ def test_on_a_terminal_no_more_than_a_person_reads(monkeypatch, capsys):
     assert "50 more rows" in capsys.readouterr().err
 
 
+def test_what_is_left_out_can_be_a_row_of_its_own(monkeypatch, capsys):
+    terminal = terminal_of(monkeypatch)
+    rows = [(f"row {number}", number) for number in range(5)]
+    columns = (Column("a"), Column("b", "count"))
+    show_table(columns, rows, most=3, rest=lambda left: [f"{len(left)} more", sum(row[1] for row in left)])
+    lines = [" ".join(line.split()) for line in terminal.getvalue().splitlines()]
+    assert [line for line in lines if "row" in line or "more" in line] == [
+        "row 0 0",
+        "row 1 1",
+        "row 2 2",
+        "2 more 7",
+    ]
+    assert capsys.readouterr().err == ""
+
+
 def test_in_a_pipe_cells_between_tabs(capsys):
     show_table(COLUMNS, ROWS, title="m.json")
     assert capsys.readouterr().out.splitlines() == [

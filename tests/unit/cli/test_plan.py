@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from cloud_sync.cli.plan import rest_of
+from cloud_sync.cli.run import in_order, plan_cells
 from cloud_sync.ledger import Ledger, SettledManifest
+from cloud_sync.planning.model import PlanRow
 from tests.unit.cli.buckets import put_in_place
 from tests.unit.cli.shell import cloud_sync
 from tests.unit.objects.fake_store import stored
@@ -56,6 +59,54 @@ def test_everything_is_new_without_a_ledger():
     said = result.stderr.splitlines()
     assert said[0] == "Without --state-folder everything counts as new."
     assert said[-1] == "A sync would send 2 items of 2 objects."
+
+
+def test_the_lines_stand_as_a_person_asks_for_them(here, monkeypatch):
+    put_in_place(monkeypatch, {"raw/a.mp4": 10, "raw/b.x": 1, "raw/c.jpg": 1, "raw/d.jpg": 1, "raw/e.tmp": 1})
+    (here / "cams.yaml").write_text(INTEGRATION + "select: {maximum_size: 5 B, exclude: ['*.tmp']}\n")
+    lines = [line.split("\t") for line in cloud_sync("plan", "cams.yaml").stdout.splitlines()]
+    assert [(line[0], line[4]) for line in lines] == [
+        ("register", "2"),
+        ("skip", "1"),
+        ("skip", "1"),
+        ("skip", "1"),
+    ]
+    rows = [
+        PlanRow(action, None, "new", objects, 0, ())
+        for action in ("hold", "skip", "register", "report")
+        for objects in (1, 3)
+    ]
+    assert [(row.action, row.objects) for row in in_order(rows)] == [
+        ("register", 3),
+        ("register", 1),
+        ("hold", 3),
+        ("hold", 1),
+        ("report", 3),
+        ("report", 1),
+        ("skip", 3),
+        ("skip", 1),
+    ]
+
+
+def test_many_lines_are_folded_on_a_terminal():
+    rows = [plan_cells(PlanRow("skip", None, "new", number, 10, ("key",), 1)) for number in (1, 2, 3)]
+    assert rest_of(rows) == ["3 more kinds", "in a pipe or file there are all", 6, 3, 30]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "said"),
+    [
+        ("", "The bucket media holds no objects. Check the bucket, and the access to it"),
+        ("/raw", "holds no objects whose keys begin with '/raw'. Check the prefix (case counts, and keys"),
+    ],
+)
+def test_nothing_listed_is_said_with_what_to_check(here, monkeypatch, prefix, said):
+    put_in_place(monkeypatch, {})
+    (here / "cams.yaml").write_text(INTEGRATION.replace("raw/", f"'{prefix}'"))
+    result = cloud_sync("plan", "cams.yaml")
+    assert result.exit_code == 0
+    assert said in result.stderr
+    assert "--endpoint-url" in result.stderr
 
 
 def test_the_ledger_of_a_state_folder_is_read_and_left_alone(here):

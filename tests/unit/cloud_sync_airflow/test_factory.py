@@ -22,6 +22,8 @@ from cloud_sync_airflow.factory import (
     sync_dag,
     sync_dags,
 )
+from cloud_sync_airflow.notifiers.callbacks import alert_on_failure, alert_on_success
+from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.retry import CloudSyncRetryPolicy
 from tests.unit.tables import an_integration
 
@@ -86,7 +88,9 @@ def check_task_policy(dag: DAG, *, owner: str) -> None:
         assert task.max_retry_delay == timedelta(minutes=15)
         assert task.retry_policy == CloudSyncRetryPolicy()
         assert task.owner == owner
-        limit = None if task.task_id == "register" else timedelta(hours=12)
+        assert list(task.on_failure_callback) == [alert_on_failure]
+        assert list(task.on_success_callback) == [alert_on_success]
+        limit = None if task.task_id.rpartition(".")[2] == "register" else timedelta(hours=12)
         assert task.execution_timeout == limit, task.task_id
 
 
@@ -156,9 +160,28 @@ class TestPolicy:
             "list": ["plan"],
             "plan": ["build", "settle"],
             "build": ["register"],
-            "register": ["settle"],
+            "register": ["retry_1.select", "settle"],
+            "retry_1.select": ["retry_1.register"],
+            "retry_1.register": ["retry_2.select", "settle"],
+            "retry_2.select": ["retry_2.register"],
+            "retry_2.register": ["settle"],
             "settle": [],
         }
+
+    @pytest.mark.parametrize("rounds", [0, 5])
+    def test_there_are_as_many_retry_rounds_as_the_integration_says(self, rounds):
+        dag = sync_dag(an_integration(retry={"rounds": rounds}), Path("cameras.yaml"))
+        groups = [name for name in dag.task_group.children if name.startswith("retry_")]
+        assert groups == [f"retry_{number}" for number in range(1, rounds + 1)]
+        check_settle(dag, setup="plan")
+        check_task_policy(dag, owner="data-team")
+
+    def test_a_retry_round_registers_its_own_manifests_in_shards(self, dag):
+        register = dag.get_task("retry_2.register")
+        assert register.operator_class is RegisterOperator
+        assert register.partial_kwargs["of_round"] == 2
+        assert list(register.expand_input.value) == ["shard"]
+        assert dag.get_task("retry_2.select").of_round == 2
 
     def test_settle_runs_once_there_is_a_plan_and_decides_the_run(self, dag):
         check_settle(dag, setup="plan")
@@ -203,11 +226,14 @@ class TestPolicy:
     def test_the_page_shows_rules_and_nested_sections(self):
         rule = {"type": "image_group", "by": "folder", "complete": {"count": 3}}
         metadata = {"table": {"path": "t.csv"}, "constants": {"a": 1}}
-        integration = an_integration(storage=STORAGE, groups=[rule, rule], metadata=metadata)
+        alerts = [{"email": {"connection_id": "mail", "to": ["a@example.com", "b@example.com"]}}]
+        integration = an_integration(storage=STORAGE, groups=[rule, rule], metadata=metadata, alerts=alerts)
         lines = documentation(integration, Path("x.yaml")).splitlines()
         assert "| `groups[1].complete.count` | `3` |" in lines
         assert "| `metadata.table.path` | `t.csv` |" in lines
         assert "| `metadata.constants.a` | `1` |" in lines
+        assert "| `alerts[0].email.to` | `a@example.com, b@example.com` |" in lines
+        assert "| `alerts[0].when` | `failed_run, failed_task` |" in lines
 
     def test_no_value_breaks_the_table(self):
         prefix = "a|b`c\nd"
@@ -218,8 +244,8 @@ class TestPolicy:
         data = DagSerialization.to_dict(dag)
         back = DagSerialization.from_dict(data)
         assert back.dag_id == "sync__cameras"
-        assert sorted(back.task_ids) == ["build", "list", "plan", "register", "settle"]
-        assert back.get_task("register").downstream_task_ids == {"settle"}
+        assert len(back.task_ids) == 9
+        assert back.get_task("register").downstream_task_ids == {"retry_1.select", "settle"}
 
 
 STORAGE = {"provider": "s3", "connection_id": "aws", "bucket": "recordings"}

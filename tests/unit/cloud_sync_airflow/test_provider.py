@@ -49,5 +49,6 @@ def test_the_settings_are_known_to_airflow(monkeypatch):
     assert conf.get("cloud_sync", "state_folder") == ""
     assert conf.get("cloud_sync", "integrations_folder") == ""
     assert conf.get("cloud_sync", "manifests_folder") == ""
+    assert conf.get("cloud_sync", "tables_folder") == ""
     monkeypatch.setenv("AIRFLOW__CLOUD_SYNC__STATE_FOLDER", "/srv/state")
     assert conf.get("cloud_sync", "state_folder") == "/srv/state"

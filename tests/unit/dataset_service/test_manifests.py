@@ -18,6 +18,7 @@ LIMITS = Limits(
     request_bytes=1024,
     files_per_unit=2,
 )
+HALF = r"{}\[{}\]: has half a character|unable to parse raw data as a unicode string"
 GROUP = {"title": "g", "objectUrl_0": "s3://b/0", "objectUrl_1": "s3://b/1"}
 ONE = [{"objectUrl": "s3://b/a.mp4"}]
 
@@ -83,6 +84,10 @@ def test_the_typed_form_is_in_camel_case_with_empty_lists():
             {"videos": [{**ONE[0], "clientMetadata": {"\ud800": 1}}]},
             "videos\\[0\\]: has half a character .* in client metadata. Correct",
         ),
+        ({"videos": [*ONE, {"objectUrl": "s3://b/\ud800"}]}, HALF.format("videos", 1)),
+        ({"videos": [{**ONE[0], "title": "a\udfff"}]}, HALF.format("videos", 0)),
+        ({"dicom_series": [{**GROUP, "title": "\ud800"}]}, HALF.format("dicom_series", 0)),
+        ({"image_groups": [{**GROUP, "objectUrl_1": "s3://b/\ud800"}]}, HALF.format("image_groups", 0)),
     ],
 )
 def test_what_is_not_as_the_document_says_is_refused(content, message):

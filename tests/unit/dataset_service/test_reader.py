@@ -74,6 +74,10 @@ def test_every_form_of_a_url_of_its_store_is_read(opened, endpoint, url):
         (None, "http://169.254.169.254/media/a.jpg"),
         (None, "https://media.s3.amazonaws.com.example.com/a.jpg"),
         (None, "file:///etc/passwd"),
+        (ENDPOINT, "http://[media.127.0.0.1:9000/a.jpg"),
+        (ENDPOINT, "s3://[media/a.jpg"),
+        (None, "s3://[media/a.jpg"),
+        (None, "https://[media.s3.eu-west-1.amazonaws.com/a.jpg"),
         (None, "media/a.jpg"),
     ],
 )
@@ -83,9 +87,12 @@ def test_every_other_url_is_refused(opened, endpoint, url):
     assert url in str(caught.value)
 
 
-def test_the_query_of_a_url_is_not_repeated(opened):
+@pytest.mark.parametrize(
+    "url", [f"{ENDPOINT}/media/a.jpg?X-Amz-Signature=canary", "https://user:canary@127.0.0.1/media/a.jpg"]
+)
+def test_the_secrets_of_a_url_are_not_repeated(opened, url):
     with pytest.raises(FetchError) as caught:
-        opened(ENDPOINT).read(f"{ENDPOINT}/media/a.jpg?X-Amz-Signature=canary", 0, 10)
+        opened(ENDPOINT).read(url, 0, 10)
     assert "canary" not in str(caught.value)
 
 

@@ -52,6 +52,10 @@ class FakeStore:
     def read_range(self, key: str, start: int, length: int) -> bytes:
         return self._content("range", key)[start : start + length]
 
+    def read_start(self, key: str, length: int) -> tuple[int, bytes]:
+        content = self._content("start", key)
+        return self.sizes.get(key, len(content)), content[:length]
+
     def read_tail(self, key: str, length: int) -> bytes:
         return self._content("tail", key)[-length:]
 

@@ -6,17 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from cloud_sync.errors import ConfigError
 from cloud_sync.failures.diagnose import (
     ATTEMPTS_BEFORE_REJECTED,
-    READS_IN_FLIGHT,
     RULES,
-    Evidence,
-    Suspect,
     classify,
     diagnose,
-    gather,
+    open_and_diagnose,
 )
-from cloud_sync.failures.model import Diagnosis, FailureClass
+from cloud_sync.failures.inquiry import gather
+from cloud_sync.failures.model import Diagnosis, Evidence, FailureClass, Suspect
 from cloud_sync.manifest.items import MANIFEST_KEYS
 from cloud_sync.media.sniff import sniff
 from tests.unit.failures.fakes import JPEG, MP4, FakeStore
@@ -46,6 +45,35 @@ CASES = [
         Evidence(refusal="unreachable"),
         FailureClass.TRANSIENT,
         "The store could not be asked about the object.",
+        "Nothing: the next run tries it again.",
+    ),
+    (
+        IMAGE,
+        Evidence(refusal="no_bucket"),
+        FailureClass.TRANSIENT,
+        "The bucket does not exist.",
+        "Check storage.bucket and the endpoint of the connection; the next run tries it again.",
+    ),
+    (
+        IMAGE,
+        Evidence(refusal="forbidden", alike=10_000, asked=200),
+        FailureClass.FORBIDDEN,
+        "The object cannot be read, like 9,999 others of this cause; 200 of them were asked about.",
+        "Allow s3:GetObject on it for the Airflow connection and for the credential stored in Encord.",
+    ),
+    (
+        IMAGE,
+        Evidence(refusal="unasked"),
+        FailureClass.TRANSIENT,
+        "Not looked at: other failures took all requests of failures.diagnosis_requests. "
+        "Encord said: no image",
+        "Nothing: the next run tries it again.",
+    ),
+    (
+        replace(IMAGE, attempts=ATTEMPTS_BEFORE_REJECTED),
+        Evidence(refusal="other"),
+        FailureClass.TRANSIENT,
+        "The object could not be looked at. Encord said: no image",
         "Nothing: the next run tries it again.",
     ),
     (
@@ -219,31 +247,6 @@ def test_a_url_that_was_not_sent_is_not_judged_by_its_type():
     assert said.failure_class is FailureClass.TRANSIENT
 
 
-@pytest.mark.parametrize(
-    ("content", "evidence", "calls"),
-    [
-        (JPEG, Evidence(size_bytes=len(JPEG), mime="image/jpeg"), ["head", "range", "tail"]),
-        (JPEG[:-2], Evidence(None, len(JPEG) - 2, "image/jpeg", False), ["head", "range", "tail"]),
-        (MP4, Evidence(size_bytes=len(MP4), mime="video/mp4"), ["head", "range"]),
-        (b"", Evidence(size_bytes=0, mime="application/octet-stream"), ["head"]),
-        ("forbidden", Evidence(refusal="forbidden"), ["head"]),
-        ("unreachable", Evidence(refusal="unreachable"), ["head"]),
-        ("missing", Evidence(refusal="missing"), ["head"]),
-    ],
-)
-def test_few_small_requests_gather_the_evidence(content, evidence, calls):
-    store = FakeStore({"a.jpg": content})
-    found = gather(store, "a.jpg")
-    assert replace(found, mime=evidence.mime if not found.size_bytes else found.mime) == evidence
-    assert [call for call, _ in store.calls] == calls
-
-
-def test_a_url_of_no_key_is_not_asked_for():
-    store = FakeStore({})
-    assert gather(store, None) == Evidence(refusal="other")
-    assert store.calls == []
-
-
 def test_of_a_file_that_lies_in_no_store_encords_words_decide():
     said = "Expected an image, got a file of type text/plain: <url>"
     elsewhere = replace(IMAGE, key=None, encord_error=said)
@@ -256,16 +259,29 @@ def test_of_a_file_that_lies_in_no_store_encords_words_decide():
     )
 
 
-def test_many_suspects_are_looked_at_side_by_side_and_kept_apart():
+def test_suspects_are_kept_apart():
     keys = [f"{n}.jpg" for n in range(64)]
-    store = FakeStore({key: JPEG if n % 2 else "missing" for n, key in enumerate(keys)}, delay_s=0.01)
-    suspects = [replace(IMAGE, url=f"https://b/{key}", key=key) for key in keys]
-    found = diagnose(store, suspects)
-    assert [one.failure_class for one in found] == [
-        FailureClass.MISSING,
-        FailureClass.TRANSIENT,
-    ] * 32
-    assert 1 < store.most_at_once <= READS_IN_FLIGHT
+    store = FakeStore({key: JPEG if n % 2 else "missing" for n, key in enumerate(keys)})
+    found = diagnose(store, [replace(IMAGE, url=f"https://b/{key}", key=key) for key in keys])
+    assert [one.failure_class for one in found] == [FailureClass.MISSING, FailureClass.TRANSIENT] * 32
+
+
+def test_what_there_are_no_requests_for_is_tried_again():
+    found = diagnose(FakeStore({}), [replace(IMAGE, key=f"{n}.jpg") for n in range(20)], requests_at_most=15)
+    assert [one.failure_class for one in found].count(FailureClass.MISSING) == 15
+    assert [one.reason.startswith("Not looked at: ") for one in found].count(True) == 5
+
+
+def test_a_store_that_cannot_be_opened_makes_all_transient_and_says_why():
+    def refuse():
+        raise ConfigError("the connection does not exist.", where="aws")
+
+    suspects = [IMAGE, replace(IMAGE, attempts=9, key=None, encord_error="Oops")]
+    assert [one.reason for one in open_and_diagnose(refuse, suspects)] == [
+        f"Not looked at, because the store could not be opened: the connection does not exist. {said}"
+        for said in ("Encord said: no image", "Encord said: Oops")
+    ]
+    assert open_and_diagnose(lambda: FakeStore({}), [IMAGE])[0].failure_class is FailureClass.MISSING
 
 
 def test_no_suspects():

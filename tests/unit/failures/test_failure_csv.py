@@ -106,3 +106,8 @@ def test_no_cell_is_a_formula(text):
     cell = defuse(text)
     assert not cell.startswith(FORMULA_STARTS)
     assert cell in {text, f"'{text}"}
+
+
+@pytest.mark.parametrize("sign", ["\uff1d", "\uff0b", "\uff0d", "\uff20"])
+def test_full_width_signs_are_signs_too(sign):
+    assert defuse(f"{sign}1") == f"'{sign}1"

@@ -8,17 +8,11 @@ from dataclasses import replace
 import pytest
 
 from cloud_sync.failures.accounting import Tally
-from cloud_sync.failures.report import (
-    RunFacts,
-    RunFailed,
-    Verdict,
-    check_verdict,
-    failures_by_cause,
-    make_report,
-    summary,
-    verdict_of,
-)
-from cloud_sync.failures.settle import Settlement
+from cloud_sync.failures.report import CAUSES_IN_LOG, RunFacts, failures_by_cause, summary
+from cloud_sync.failures.report import make_report as report_with
+from cloud_sync.failures.settle import RoundTally, Settlement
+from cloud_sync.failures.verdict import RunFailed, check_verdict
+from cloud_sync.integration import Failures
 from cloud_sync.manifest.model import ManifestEntry
 from cloud_sync.planning.model import PlanRow
 from cloud_sync.registration.model import Outcome
@@ -59,33 +53,9 @@ SERIES = PlanRow("skip", "dicom_series", "registered", 700, 7000, ("ct/1.dcm",),
 GROUPS = PlanRow("retry", "image_group", "failed_before", 48, 480, ("g/1.jpg",), items=2)
 OTHER = PlanRow("skip", None, "unknown_type", 2, 20, ("x.txt",))
 
-VERDICTS = [
-    ("nothing to do", [], Settlement(), Verdict.OK),
-    ("all registered", [NEW], Settlement(ended=[ended()], registered=10), Verdict.OK),
-    ("all there before", [NEW], Settlement(ended=[ended()], already_registered=10), Verdict.OK),
-    (
-        "some failed",
-        [NEW],
-        Settlement(ended=[ended()], registered=9, failures=[failure()]),
-        Verdict.OK_WITH_QUARANTINE,
-    ),
-    ("some failed earlier", [QUARANTINED], Settlement(), Verdict.OK_WITH_QUARANTINE),
-    ("all failed", [NEW], Settlement(ended=[ended(items=1)], failures=[failure()]), Verdict.FAILED),
-    ("a job refused", [NEW], Settlement(ended=[ended("failed")], registered=9), Verdict.FAILED),
-    ("a job cancelled", [NEW], Settlement(ended=[ended("cancelled")], registered=9), Verdict.FAILED),
-    ("nothing built", [NEW], Settlement(unbuilt=True), Verdict.FAILED),
-    (
-        "a manifest waits",
-        [NEW],
-        Settlement(ended=[ended()], waiting=[ended()[0]], registered=10),
-        Verdict.FAILED,
-    ),
-]
 
-
-@pytest.mark.parametrize(("plan", "settlement", "verdict"), [case[1:] for case in VERDICTS])
-def test_verdicts(plan, settlement, verdict):
-    assert verdict_of(plan, settlement) is verdict
+def make_report(folder, facts, settlement):
+    return report_with(folder, facts, settlement, Failures())
 
 
 def facts(mode: str = "sync", plan=(NEW, OTHER)) -> RunFacts:
@@ -109,13 +79,14 @@ def settlement() -> Settlement:
         already_registered=1,
         by_type={"image": Tally(6, 6), "image_group": Tally(2, 2400)},
         failed=2,
+        rounds=[RoundTally(1, 5, 3)],
         failures=[failure(object_url=f"https://b/{n}.jpg") for n in range(7)]
         + [failure(object_url="https://b/x.jpg", reason="Gone.", failure_class="missing", remedy="Nothing.")],
     )
 
 
 def test_the_report_says_it_all(folder):
-    make_report(folder, facts(), settlement())
+    make_report(folder, facts(plan=(NEW, OTHER, QUARANTINED)), settlement())
     assert json.loads(folder.read("report.json")) == {
         "integration": "cameras",
         "dag_id": "sync__cameras",
@@ -126,6 +97,8 @@ def test_the_report_says_it_all(folder):
         "started_at": "2026-01-02T00:00:00+00:00",
         "finished_at": "2026-01-02T00:01:00+00:00",
         "verdict": "ok_with_quarantine",
+        "why": "2 items failed, and 1 are quarantined since earlier runs.",
+        "remedy": f"See {folder.path('failures.csv')}; cloud-sync quarantine list shows what is quarantined.",
         "planned": [
             {
                 "action": "register",
@@ -145,6 +118,15 @@ def test_the_report_says_it_all(folder):
                 "examples": ["x.txt"],
                 "items": 0,
             },
+            {
+                "action": "skip",
+                "item_type": "image",
+                "reason": "quarantined",
+                "objects": 1,
+                "total_bytes": 10,
+                "examples": ["bad.jpg"],
+                "items": 1,
+            },
         ],
         "manifests": 1,
         "jobs": {"done": 1, "failed": 0, "cancelled": 0},
@@ -154,9 +136,12 @@ def test_the_report_says_it_all(folder):
             "image": {"items": 6, "files": 6},
             "image_group": {"items": 2, "files": 2400},
         },
+        "retry_rounds": [{"number": 1, "sent": 5, "registered": 3}],
         "failed": 2,
         "failed_files": 8,
+        "quarantined": 1,
         "waiting": 0,
+        "causes": 2,
         "failures_by_cause": failures_by_cause(settlement().failures),
         "files": {
             "report": str(folder.path("report.json")),
@@ -215,6 +200,7 @@ def test_the_summary_in_the_log(folder):
             "  already registered          1 items",
             "      image                   6 items, 6 files",
             "      image_group             2 items, 2,400 files",
+            "  retry round 1               5 items sent again, 3 registered",
             "  failed                      2 items",
             "  7 x corrupt: The object is empty. Upload it again, or delete it.",
             *[f"      https://b/{n}.jpg" for n in range(5)],
@@ -222,8 +208,33 @@ def test_the_summary_in_the_log(folder):
             "      https://b/x.jpg",
             f"  all failures: {folder.path('failures.csv')}",
             f"  all of this: {folder.path('report.json')}",
+            "ok_with_quarantine: 2 items failed, and 0 are quarantined since earlier runs. "
+            f"See {folder.path('failures.csv')}; cloud-sync quarantine list shows what is quarantined.",
         ]
     )
+
+
+def test_what_is_quarantined_is_counted_each_night(folder):
+    text = summary(make_report(folder, facts(plan=(QUARANTINED,)), Settlement()))
+    assert "  quarantined before          1 items, which were not sent" in text
+    assert "quarantined before" not in summary(make_report(folder, facts(), Settlement()))
+
+
+def test_the_last_line_says_why_a_run_failed_and_what_to_do(folder):
+    report = make_report(folder, facts(), Settlement(ended=[ended(items=2)], failed=2, failures=[failure()]))
+    assert summary(report).splitlines()[-1] == (
+        "failed: all 2 items that were sent failed. "
+        f"See {folder.path('failures.csv')} for the reason and the remedy of each."
+    )
+
+
+def test_of_very_many_causes_the_log_shows_the_most_frequent(folder):
+    odd = [failure(reason=f"Odd {n}.") for n in range(1500)]
+    report = make_report(folder, facts(), Settlement(ended=[ended()], registered=7, failures=odd))
+    assert (report["causes"], len(report["failures_by_cause"])) == (1500, 1000)
+    text = summary(report)
+    assert text.count(" x corrupt: Odd ") == CAUSES_IN_LOG
+    assert "  and 1,480 more causes\n" in text
 
 
 def test_a_plan_only_run_speaks_of_the_plan_only(folder):
@@ -261,36 +272,11 @@ class TestGiven:
     def test_a_sync_has_none(self, folder):
         assert "given" not in make_report(folder, facts(), settlement())
 
+    def test_one_that_was_refused_says_why(self, folder):
+        refused = replace(self.FACTS, given={**self.FACTS.given, "error": "week.csv: 2 errors."})
+        report = make_report(folder, refused, Settlement(unbuilt=True))
+        assert (report["verdict"], report["why"]) == ("failed", "week.csv: 2 errors.")
+
     def test_nobody_waits_for_a_next_run(self, folder):
         with pytest.raises(RunFailed, match="; upload once more what can pass"):
             check_verdict(make_report(folder, self.FACTS, Settlement(ended=[ended("failed")], registered=5)))
-
-
-class TestCheck:
-    @pytest.mark.parametrize("plan", [(NEW,), (QUARANTINED,)])
-    def test_a_good_run_passes(self, folder, plan):
-        check_verdict(make_report(folder, facts(plan=plan), Settlement()))
-
-    @pytest.mark.parametrize(
-        ("settlement", "text"),
-        [
-            (
-                Settlement(ended=[ended()], waiting=[ended(items=1200)[0]], registered=10),
-                "1,200 items were never answered for. Look at the failed tasks of this run, then clear them; "
-                "what is registered is skipped.",
-            ),
-            (
-                Settlement(ended=[ended("failed"), ended("cancelled"), ended("failed")], registered=5),
-                "2 upload jobs were refused, 1 cancelled. See {csv}; the next run tries again what can pass.",
-            ),
-            (
-                Settlement(ended=[ended(items=2)], failed=2, failures=[failure(), failure()]),
-                "all 2 items that were sent failed. See {csv} for the reason and the remedy of each.",
-            ),
-        ],
-    )
-    def test_a_failed_run_ends_as_failed_and_is_not_tried_again(self, folder, settlement, text):
-        with pytest.raises(RunFailed) as caught:
-            check_verdict(make_report(folder, facts(), settlement))
-        assert not caught.value.transient
-        assert str(caught.value) == "run night 1: " + text.format(csv=folder.path("failures.csv"))

@@ -74,7 +74,7 @@ class Run:
         outcome = Outcome(
             manifest_number=number,
             manifest=self.entries[number].name,
-            job_id=f"job {number}",
+            job_id=f"job {number} of {self.context.run_id}",
             items=items,
             linked=0,
             submitted_at="2026-01-02T00:00:00+00:00",
@@ -148,7 +148,7 @@ def test_unit_errors_name_the_failed(tmp_path):
         "2026-01-02T00:00:05+00:00",
     )
     assert (healthy.upload_job_id, healthy.unit_id, healthy.manifest) == (
-        "job 0",
+        "job 0 of night 1",
         "unit 1",
         "manifests/0000-abc.json",
     )

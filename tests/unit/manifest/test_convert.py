@@ -34,6 +34,11 @@ class TestConvert:
             in convert_manifest(read(text), to="json").data
         )
 
+    @pytest.mark.parametrize("flag", ["", ',"skip_duplicate_urls":false', ',"skip_duplicate_urls":true'])
+    def test_no_flag_is_stated_that_was_not(self, flag):
+        text = f'{{"images":[{{"objectUrl":"{B}a.jpg"}}]{flag}}}'
+        assert convert_manifest(read(text), to="json").data.decode() == text
+
     def test_a_manifest_with_errors_is_not_converted(self):
         manifest = read('{"images":[{"objectUrl":"a"},{"titel":"b"},{}]}')
         with pytest.raises(

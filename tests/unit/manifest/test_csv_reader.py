@@ -34,7 +34,11 @@ class TestHeadings:
         [
             ("", "is empty"),
             ("\n\n", "is empty"),
-            ("https://b/a.mp4\n", "line 1: does not begin with a row of headings"),
+            (
+                "https://b/a.mp4\n",
+                "line 1: does not begin with a row of headings. .*Video title, Image title, "
+                "Image group title, Series title; Create video",
+            ),
             ("ObjectURL,Video title,Image title\n", "line 1: .* do not say of which type"),
             ("ObjectURL,Titel\n", "line 1: .* do not say of which type"),
             ("ObjectURL,Create video\n", "line 1: .* do not say of which type"),

@@ -165,6 +165,22 @@ class TestWrite:
             assert row["key"] == row["url"]
             assert (row["size_bytes"], row["last_modified"], row["etag"]) == (None, None, None)
 
+    @pytest.mark.parametrize(
+        ("name", "title"),
+        [
+            ("x" * 301 + ".jpg", "x" * 296 + ".jpg"),
+            ("%20" * 150 + "x.jpg", " " * 150 + "x.jpg"),
+            ("%C3%A4" * 60, "ä" * 60),
+            ("x" * 296 + ".jpg", None),
+        ],
+    )
+    def test_a_file_name_that_is_too_long_for_a_title_is_shortened(self, folder, name, title):
+        manifest, found = look(f'{{"images": [{{"objectUrl": "{B}{name}"}}]}}')
+        assert found == (["file-name-too-long"] if len(title or "") == 300 else [])
+        write_given(folder, manifest, ())
+        [built] = build(folder)
+        assert [item.title for item in built.items] == [title]
+
     @pytest.mark.parametrize("upsert", [False, True])
     def test_upsert_metadata_is_sent_as_stated(self, folder, upsert):
         write_given(folder, of_items(self.GROUP, upsert=upsert), ())

@@ -13,7 +13,7 @@ from cloud_sync.manifest.findings import MAX_FINDINGS_OF_A_CODE
 from cloud_sync.manifest.items import Item, VideoMetadata
 from cloud_sync.manifest.lint import lint
 from cloud_sync.manifest.lint_urls import USUAL_FORM, url_faults
-from tests.unit.manifest.samples import VIDEO_METADATA, B, codes, urls
+from tests.unit.manifest.samples import VIDEO_METADATA, B, codes, read, urls
 
 GOOD = Item("image", (f"{B}i.jpg",))
 
@@ -147,9 +147,9 @@ class TestItems:
             (image(f"{B}a.jpg", "x" * 301), ["title-too-long"]),
             # Without a title, the decoded name of the file becomes the title.
             (image(f"{B}{'d' * 300}/{'x' * 296}.jpg"), []),
-            (image(f"{B}{'x' * 297}.jpg"), ["title-too-long"]),
+            (image(f"{B}{'x' * 297}.jpg"), ["file-name-too-long"]),
             (image(f"{B}{'%20' * 296}.jpg"), []),
-            (image(f"{B}{'%20' * 297}.jpg"), ["title-too-long"]),
+            (image(f"{B}{'%20' * 297}.jpg"), ["file-name-too-long"]),
             (image(f"{B}{'x' * 297}.jpg", "short"), []),
             (Item("image_group", (f"{B}{'x' * 297}.jpg",), "G"), []),
         ],
@@ -197,6 +197,59 @@ class TestMetadata:
     def test_figures_that_no_video_has(self, metadata):
         item = Item("video", (f"{B}a.mp4",), video_metadata=metadata)
         assert codes(of(item)) == ["video-metadata-implausible"]
+
+
+class TestReading:
+    """What lint makes of files that could not be read whole."""
+
+    @pytest.mark.parametrize("name", ["skip_duplicate_urls", "skipDuplicateUrls"])
+    def test_a_flag_that_is_unreadable_is_not_unstated_as_well(self, name):
+        manifest = read(
+            f'{{"images": [{{"objectUrl": "{B}a.jpg"}}], "{name}": "yes", "upsert_metadata": true}}'
+        )
+        assert codes(manifest, of="error warning note").count("unreadable-value") == 1
+        assert {"skip-duplicates-unset", "upsert-without-skip"}.isdisjoint(
+            codes(manifest, of="error warning note")
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ('{"images": [{"titel": "a"}]}', ["unreadable-value"]),
+            ('{"images": {"objectUrl": "a"}}', ["unreadable-value"]),
+            ('{"images": []}', ["empty-manifest"]),
+            ("ObjectUrl,Image title\n,a\n", ["csv-value"]),
+            ("ObjectUrl,Image title\na,b,c\n", ["csv-cells"]),
+            ("ObjectUrl,Series title\n?,\n", ["title-missing"]),
+            ("ObjectUrl,Image title\n", ["empty-manifest"]),
+        ],
+    )
+    def test_only_a_manifest_without_entries_holds_no_items(self, text, expected):
+        assert codes(read(text)) == expected
+
+    def test_findings_are_in_the_order_of_the_file(self):
+        text = f"""{{"images": [
+            {{"objectUrl": "{B}a.mp4"}},
+            {{"objectUrl": "{B}b c.jpg", "clientMetadata": {{"a": 1, "a": 2}}}},
+            {{"objectUrl": 3}}, {{"objectUrl": "{B}d.mp4"}}, {{"objectUrl": "{B}e f.jpg"}}
+        ], "videos": 1}}"""
+        found = [(one.code, one.place.partition(",")[0]) for one in lint(read(text))]
+        assert found == [
+            ("skip-duplicates-unset", ""),
+            ("metadata-jsonb", ""),
+            ("type-mismatch", "line 2"),
+            ("metadata-duplicate-key", "line 3"),
+            ("url-whitespace", "line 3"),
+            ("unreadable-value", "line 4"),
+            ("type-mismatch", "line 4"),
+            ("url-whitespace", "line 4"),
+            ("unreadable-value", "line 5"),
+        ]
+
+    def test_lines_are_numbers(self):
+        rows = "".join(f"{B}{n}.jpg,{' x' if n in {1, 9} else ''}\n" for n in range(12))
+        found = lint(read("ObjectUrl,Image title\n" + rows))
+        assert [one.place for one in found if one.code == "title-whitespace"] == ["line 3", "line 11"]
 
 
 class TestWhole:

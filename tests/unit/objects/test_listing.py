@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import tracemalloc
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +18,9 @@ from cloud_sync.objects.errors import ObjectStoreError
 from cloud_sync.objects.listing import Listing, list_objects
 from cloud_sync.objects.model import StoredObject
 from cloud_sync.objects.rows import LISTING_SCHEMA
+from cloud_sync.objects.spans import SPANS_PER_FLIGHT, Known, Span, find_units
+from cloud_sync.objects.tally import Tally
+from cloud_sync.pace import Pace
 from cloud_sync.run_folder import RunFolder, sha256_of
 
 from .fake_store import FakeStore, as_paths
@@ -33,8 +39,27 @@ KEYS = st.lists(SEGMENTS, min_size=1, max_size=5).map("/".join).filter(bool)
 BUCKETS = st.dictionaries(KEYS, st.sampled_from([0, 5, 5, 5]), max_size=60)
 
 
-def run(store: FakeStore, prefix: str, root: Path | str, **settings: int) -> Listing:
-    return list_objects(cast("ObjectStore", store), prefix, RunFolder(root), **settings)
+ALONE = None
+"""The caller's thread lists everything, as from a fast store; a number: threads help after so many pages."""
+
+
+class SlowStorePace(Pace):
+    """What a slow store leads to, after some pages."""
+
+    pages = 1
+
+    def waited(self, seconds: float) -> None:
+        self.pages -= 1
+        self._worth = self._most if self.pages <= 0 else 1
+
+
+def run(
+    store: FakeStore, prefix: str, root: Path | str, helped_after: int | None = ALONE, **settings: int
+) -> Listing:
+    pace = type("SlowAfter", (SlowStorePace,), {"pages": helped_after})
+    patched = nullcontext() if helped_after is None else patch("cloud_sync.objects.listing.Pace", pace)
+    with patched:
+        return list_objects(cast("ObjectStore", store), prefix, RunFolder(root), **settings)
 
 
 def rows(root: Path | str, listing: Listing) -> list[StoredObject]:
@@ -49,16 +74,16 @@ def rows(root: Path | str, listing: Listing) -> list[StoredObject]:
     sizes=BUCKETS,
     prefix=st.sampled_from(["", "", "a", "a/", "cam", "/", "a//", "cam/a"]),
     page_size=st.integers(1, 7),
-    pages_in_flight=st.sampled_from([1, 3]),
+    helped_after=st.sampled_from([ALONE, 1, 3]),
 )
-@example(sizes={"p/trail": 0, "p/trail/": 0, "p/trail/x": 5}, prefix="", page_size=1, pages_in_flight=1)
-@example(sizes={"!a": 5, "/!b": 5, "/lead": 5, "lead": 5, "0": 5}, prefix="", page_size=2, pages_in_flight=1)
+@example(sizes={"p/trail": 0, "p/trail/": 0, "p/trail/x": 5}, prefix="", page_size=1, helped_after=ALONE)
+@example(sizes={"!a": 5, "/!b": 5, "/lead": 5, "lead": 5, "0": 5}, prefix="", page_size=2, helped_after=ALONE)
 def test_every_key_is_listed_once_as_it_is(
-    sizes: dict[str, int], prefix: str, page_size: int, pages_in_flight: int
+    sizes: dict[str, int], prefix: str, page_size: int, helped_after: int | None
 ):
     store = FakeStore(sizes, page_size)
     with tempfile.TemporaryDirectory() as root:
-        listing = run(store, prefix, root, pages_in_flight=pages_in_flight, part_rows=11)
+        listing = run(store, prefix, root, helped_after, pages_in_flight=3, part_rows=11)
 
         expected = store.listed(prefix)
         assert rows(root, listing) == expected
@@ -84,11 +109,13 @@ def many_folders(folders: int, each: int) -> dict[str, int]:
     ],
     ids=["folders", "neighbours", "flat", "flat root with leading slashes"],
 )
-def test_shapes_of_buckets(sizes: dict[str, int], page_size: int, tmp_path: Path):
+@pytest.mark.parametrize("helped_after", [ALONE, 2])
+def test_shapes_of_buckets(sizes: dict[str, int], page_size: int, helped_after: int | None, tmp_path: Path):
     store = FakeStore(sizes, page_size)
 
     for prefix in ("", "raw/", "raw/f000", "raw/f0001", "0"):
-        assert rows(tmp_path, run(store, prefix, tmp_path, pages_in_flight=2)) == store.listed(prefix)
+        listing = run(store, prefix, tmp_path, helped_after, pages_in_flight=2)
+        assert rows(tmp_path, listing) == store.listed(prefix)
 
 
 @settings(max_examples=100, deadline=None)
@@ -117,10 +144,8 @@ def test_the_same_bucket_gives_the_same_bytes(tmp_path: Path):
     sizes = many_folders(60, 30)
 
     listings = [
-        run(
-            FakeStore(sizes, page_size), "", tmp_path / str(page_size), pages_in_flight=flights, part_rows=500
-        )
-        for page_size, flights in ((7, 1), (9, 16), (1000, 4))
+        run(FakeStore(sizes, page_size), "", tmp_path / str(page_size), helped_after, part_rows=500)
+        for page_size, helped_after in ((7, ALONE), (9, 1), (1000, 4))
     ]
 
     digests = [
@@ -192,35 +217,66 @@ def test_small_folders_are_not_a_request_each(tmp_path: Path):
     assert listing.requests < 100
 
 
-def test_a_listing_goes_on_after_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_very_many_folders_take_little_memory():
+    store = FakeStore({f"raw/scene-{number:06d}/x.jpg": 5 for number in range(20_000)})
+    tracemalloc.start()
+    units = find_units(cast("ObjectStore", store), "raw/", 4, Tally())
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(units) <= SPANS_PER_FLIGHT * 4
+    assert peak_bytes < 100 * 20_000
+
+
+def test_folders_out_of_order_are_ranges_in_order():
+    sizes = {f"cam{mark}{number:03d}/x": 5 for number in range(200) for mark in "-~"} | {"cam-.txt": 5}
+    store = FakeStore(sizes, order=lambda key: key[::-1])
+
+    units = find_units(cast("ObjectStore", store), "", 1, Tally())
+
+    spans = [unit for unit in units if isinstance(unit, Span) and unit.folders is not None]
+    folders = [name for span in spans for name in span.folders.to_pylist()]
+    assert folders == sorted(key[:-1] for key in sizes if key.endswith("/x"))
+    [known] = [unit for unit in units if isinstance(unit, Known)]
+    assert known.rows["key"].to_pylist() == ["cam-.txt"]
+
+
+@pytest.mark.parametrize("helped_after", [ALONE, 1])
+def test_a_listing_goes_on_after_failures(
+    helped_after: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(range_reader, "LONGEST_PAUSE_S", 0.0)
     store = FakeStore({f"{number:06d}.jpg": 5 for number in range(900)}, 100, failures=[OVERLOADED] * 7)
 
-    listing = run(store, "", tmp_path)
+    listing = run(store, "", tmp_path, helped_after)
 
     assert rows(tmp_path, listing) == store.listed("")
     assert RunFolder(tmp_path).read_json("listing/index.json")["resumed"] == 7
 
 
-def test_a_failure_that_does_not_pass_ends_the_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("helped_after", [ALONE, 1])
+def test_a_failure_that_does_not_pass_ends_the_listing(
+    helped_after: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(range_reader, "LONGEST_PAUSE_S", 0.0)
     store = FakeStore(
         {f"{number:06d}.jpg": 5 for number in range(900)}, 1, failures=[OVERLOADED], down_after=5
     )
 
     with pytest.raises(ObjectStoreError, match="overloaded"):
-        run(store, "", tmp_path)
+        run(store, "", tmp_path, helped_after)
 
     assert not list((tmp_path / "listing").glob("*.parquet"))
     assert not (tmp_path / "listing" / "index.json").exists()
 
 
-def test_a_refusal_ends_the_listing_at_once(tmp_path: Path):
+@pytest.mark.parametrize("helped_after", [ALONE, 1])
+def test_a_refusal_ends_the_listing_at_once(helped_after: int | None, tmp_path: Path):
     refused = ObjectStoreError("refused.", reason="forbidden")
     store = FakeStore(many_folders(300, 101), failures=[refused])
 
     with pytest.raises(ObjectStoreError, match="refused"):
-        run(store, "", tmp_path)
+        run(store, "", tmp_path, helped_after)
 
 
 def test_many_folders_below_a_prefix_ask_for_nothing_outside_of_it(tmp_path: Path):

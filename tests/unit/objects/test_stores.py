@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,7 +31,7 @@ def client_error(code: str, status: int, **headers: str) -> ClientError:
 @pytest.mark.parametrize(
     ("code", "status", "reason", "transient"),
     [
-        ("NoSuchBucket", 404, "missing", False),
+        ("NoSuchBucket", 404, "no_bucket", False),
         ("404", 404, "missing", False),
         ("AccessDenied", 403, "forbidden", False),
         ("403", 403, "forbidden", False),
@@ -125,6 +126,19 @@ def test_an_object_that_stops_coming_is_a_failure_of_the_store(error: Exception)
     with pytest.raises(ObjectStoreError, match="cannot be reached") as caught:
         store_with(get_object={"Body": Body()}).read_range("odd//key.jpg", 0, 10)
     assert caught.value.transient
+
+
+@pytest.mark.parametrize(
+    ("headers", "size_bytes"), [({"ContentRange": "bytes 0-3/10000"}, 10_000), ({"ContentLength": 10}, 10)]
+)
+def test_a_store_that_gives_all_instead_of_a_part_is_read_no_further_than_wanted(
+    headers: dict[str, Any], size_bytes: int
+):
+    body = io.BytesIO(b"0123456789")
+    store = store_with(get_object={"Body": body, **headers})
+
+    assert store.read_start("odd//key.jpg", 4) == (size_bytes, b"0123")
+    assert body.closed
 
 
 @pytest.mark.parametrize(

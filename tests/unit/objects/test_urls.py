@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cloud_sync.errors import ConfigError, ManifestError
 from cloud_sync.objects.urls import ObjectAddress, ObjectUrls, UrlStyle, parse_object_url
+from tests.unit.manifest.samples import SECRET_URLS
 
 ARN = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap"
 ENDPOINT = "http://store.local:8333"
@@ -266,3 +267,10 @@ class TestOfABucket:
     def test_a_bucket_of_aws_is_none_of_another_store(self):
         with pytest.raises(ConfigError, match="is none of the bucket media"):
             EVERY_STYLE[4].key_of("https://media.s3.eu-west-2.amazonaws.com/a.jpg")
+
+
+@pytest.mark.parametrize("url", SECRET_URLS)
+def test_errors_repeat_no_secret_of_a_url(url):
+    with pytest.raises(ConfigError) as caught:
+        parse_object_url(url)
+    assert "secret" not in str(caught.value)

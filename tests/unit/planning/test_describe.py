@@ -230,10 +230,10 @@ class TestSidecarsAreNoItems:
             "b.json": "new",
         }
 
-    def test_without_the_setting_they_are_files_like_any_other(self, tmp_path):
+    def test_without_the_setting_they_are_passed_over_with_a_hint(self, tmp_path):
         bucket = Bucket(tmp_path, "a.mp4.metadata.json")
         bucket.plan()
-        assert bucket.decisions()["a.mp4.metadata.json"][:2] == ("skip", "unknown_type")
+        assert bucket.decisions()["a.mp4.metadata.json"][:2] == ("skip", "unused_sidecar")
 
 
 class TestHeld:

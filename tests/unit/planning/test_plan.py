@@ -66,6 +66,7 @@ ONE_BY_ONE = [
     ("not_included", "skip", an_object("out/a.jpg"), False),
     ("excluded", "skip", an_object("in/a.tmp.jpg"), False),
     ("unknown_type", "skip", an_object("in/a.txt"), False),
+    ("unused_sidecar", "skip", an_object("in/a.jpg.metadata.json"), False),
     ("too_large", "skip", an_object("in/a.jpg", size_bytes=101), False),
     ("too_young", "hold", an_object("in/a.jpg", last_modified=NOW), False),
     ("new", "register", an_object("in/a.jpg"), False),

@@ -27,10 +27,12 @@ class FakeEncord:
     Attributes:
         polls_until_done: How many polls a job answers PENDING first.
         raises: What the next call of a method raises, by the method's name.
+        refuses: How often a file is still refused for a reason that passes, by the end of its URL.
     """
 
     polls_until_done: int = 0
     raises: dict[str, list[Exception]] = field(default_factory=dict)
+    refuses: dict[str, int] = field(default_factory=dict)
     items: dict[str, FolderItem] = field(default_factory=dict)
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     linked: set[str] = field(default_factory=set)
@@ -61,7 +63,7 @@ class FakeEncord:
 
     def _process(self, items: list[SentItem], ignore_errors: bool) -> JobState:
         known = {(item.item_type, self.files[item.uuid]) for item in self.items.values()}
-        bad = [item for item in items if any("bad" in url for url in item.object_urls)]
+        bad = [item for item in items if any("bad" in url for url in item.object_urls) or self._refused(item)]
         errors = tuple(
             UnitError(item.object_urls, "not an image", f"unit-{item.object_urls[0]}", "Processing")
             for item in bad
@@ -71,6 +73,13 @@ class FakeEncord:
         new = [item for item in items if (item.item_type, item.object_urls) not in known and item not in bad]
         made = tuple(self.hold(item) for item in new)
         return JobState(DONE, 0, len(made), len(bad), 0, made, errors, ())
+
+    def _refused(self, item: SentItem) -> bool:
+        for end, times in self.refuses.items():
+            if times and any(url.endswith(end) for url in item.object_urls):
+                self.refuses[end] -= 1
+                return True
+        return False
 
     def hold(self, item: SentItem) -> str:
         """Put an item into the folder and return its uuid."""

@@ -17,9 +17,11 @@ from cloud_sync_airflow.operators.build import BuildOperator
 from cloud_sync_airflow.operators.list import ListOperator
 from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
+from cloud_sync_airflow.operators.retry import SelectOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
 from tests.unit.failures.fakes import FakeStore as Contents
 from tests.unit.objects.fake_store import FakeStore as Listed
+from tests.unit.objects.fake_store import stored
 from tests.unit.registration.fakes import FakeEncord
 from tests.unit.registration.keys import ed25519_key
 from tests.unit.tables import an_integration
@@ -43,10 +45,13 @@ class Bucket(Listed):
             raise self.refusal
 
     def head(self, key: str) -> Any:
-        return self.contents.head(key)
+        return stored(key, self.contents.head(key).size_bytes)  # as it is listed
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         return self.contents.read_range(key, start, length)
+
+    def read_start(self, key: str, length: int) -> tuple[int, bytes]:
+        return self.contents.read_start(key, length)
 
     def read_tail(self, key: str, length: int) -> bytes:
         return self.contents.read_tail(key, length)
@@ -84,7 +89,8 @@ class House:
     def settings(self) -> dict[str, Any]:
         target = {"connection_id": "encord_cameras", "dataset": "Cameras", "encord_integration": "S3"}
         storage = {"provider": "s3", "connection_id": "aws_cameras", "bucket": "b", "prefix": "in/"}
-        integration = an_integration(storage=storage, target=target, **self.options)
+        options = {"retry": {"first_wait": "0s"}} | self.options
+        integration = an_integration(storage=storage, target=target, **options)
         return {"integration": integration.model_dump(mode="json")}
 
     def run(self, run_id: str, **params: Any) -> dict[str, Any]:
@@ -96,14 +102,30 @@ class House:
             shards = self.keep(BuildOperator(task_id="build", plan=plan, **self.settings).execute(context))
         except AirflowSkipException:
             shards = []
-        for shard in shards:
-            task = RegisterOperator(task_id="register", shard=shard, hold_s=0, **self.settings)
-            self.keep(task.execute(context))
+        self.register(context, shards)
+        self.retry(context)
         asset = dataset_asset(an_integration())
         settle = SettleOperator(task_id="settle", outlets=[asset], **self.settings)
         result = self.keep(settle.execute(context))
         self.keep(context["outlet_events"][asset].extra)
         return result
+
+    def register(self, context: Any, shards: list[int], of_round: int = 0) -> None:
+        for shard in shards:
+            task = RegisterOperator(
+                task_id="register", shard=shard, of_round=of_round, hold_s=0, **self.settings
+            )
+            self.keep(task.execute(context))
+
+    def retry(self, context: Any) -> None:
+        """Run the retry rounds, until there is nothing left to send again."""
+        for of_round in range(1, self.settings["integration"]["retry"]["rounds"] + 1):
+            select = SelectOperator(task_id="select", of_round=of_round, **self.settings)
+            try:
+                shards = self.keep(select.execute(context))
+            except AirflowSkipException:
+                return
+            self.register(context, shards, of_round)
 
     def keep(self, value: Any) -> Any:
         """Remember an XCom, and pass it on as Airflow does: through JSON."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 from collections.abc import Iterator
@@ -14,13 +15,15 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from cloud_sync.errors import CloudSyncError, ConfigError, StorageError
-from cloud_sync.failures.report import RunFailed
+from cloud_sync.failures.verdict import RunFailed
+from cloud_sync.ledger import Ledger
 from cloud_sync.objects.errors import from_botocore, from_obstore
 from cloud_sync.run_folder import safe_name
 from cloud_sync_airflow.hooks.encord import EncordHook
 from cloud_sync_airflow.operators.build import BuildOperator
 from cloud_sync_airflow.operators.list import ListOperator, narrowed
 from cloud_sync_airflow.operators.plan import PlanOperator
+from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.stage import state_folder
 from tests.unit.cloud_sync_airflow.operators.house import (
     CANARIES,
@@ -214,6 +217,64 @@ def test_when_everything_fails_the_run_fails_after_its_report_is_written(house):
         house.run("night 1")
     [folder] = (state_folder() / "runs" / "cameras").iterdir()
     assert json.loads((folder / "report.json").read_bytes())["verdict"] == "failed"
+
+
+def failures_of(house: House) -> list[dict[str, str]]:
+    [path] = (state_folder() / "runs" / "cameras").glob("*/failures.csv")
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_when_a_register_task_dies_what_is_known_by_then_is_written(house, monkeypatch):
+    house.options = {"upload": {"items_per_manifest": 3, "jobs_in_flight": 2}}
+    execute, done = RegisterOperator.execute, []
+
+    def dies_on_the_second(self, context):
+        done.append(self)
+        return None if len(done) > 1 else execute(self, context)
+
+    monkeypatch.setattr(RegisterOperator, "execute", dies_on_the_second)
+    house.bucket = Bucket({"in/0-bad.jpg": b""} | {f"in/{n}.jpg": JPEG for n in range(1, 6)})
+    with pytest.raises(RunFailed, match="3 items were never answered for") as caught:
+        house.run("night 1")
+    assert "Look at the failed tasks of this run" in str(caught.value)
+    [row] = failures_of(house)
+    assert (row["title"], row["failure_class"]) == ("0-bad.jpg", "corrupt")
+    [report] = (state_folder() / "runs" / "cameras").glob("*/report.json")
+    assert json.loads(report.read_bytes())["waiting"] == 3
+
+
+@pytest.mark.parametrize("killed_in", ["write_failures", "make_report"])
+def test_a_settle_that_is_killed_and_tried_again_writes_the_same(house, monkeypatch, killed_in):
+    from cloud_sync.failures import failure_csv, report
+
+    module = failure_csv if killed_in == "write_failures" else report
+    whole = getattr(module, killed_in)
+    monkeypatch.setattr(module, killed_in, lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        house.run("night 1")
+    [ledger] = (state_folder() / "ledgers" / "cameras").iterdir()
+    first = Ledger(ledger).current()
+    monkeypatch.setattr(module, killed_in, whole)
+    result = house.run("night 1")
+    assert (result["registered"], result["failed"]) == (5, 1)
+    [row] = failures_of(house)
+    assert (row["title"], row["failure_class"], row["attempts"]) == ("bad.jpg", "corrupt", "1")
+    assert Ledger(ledger).current() == first
+
+
+def test_what_is_quarantined_is_not_sent_until_it_is_released(house):
+    house.run("night 1")
+    house.run("night 2")
+    assert len(house.encord.sent) == 1
+    [path] = (state_folder() / "ledgers" / "cameras").iterdir()
+    ledger = Ledger(path)
+    assert [one.key for one in ledger.quarantined()] == ["in/bad.jpg"]
+    assert ledger.release(classes=["corrupt"]) == 1
+    with pytest.raises(RunFailed, match="all 1 items that were sent failed"):
+        house.run("night 3")
+    assert len(house.encord.sent) == 2
+    [one] = ledger.quarantined()
+    assert one.attempts == 2
 
 
 class TestPrefix:

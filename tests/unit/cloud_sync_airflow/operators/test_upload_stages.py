@@ -16,7 +16,7 @@ from airflow.sdk import AssetAlias
 from airflow.sdk.exceptions import AirflowSkipException
 
 from cloud_sync.errors import CloudSyncError, ConfigError, EncordError, ManifestError
-from cloud_sync.failures.report import RunFailed
+from cloud_sync.failures.verdict import RunFailed
 from cloud_sync_airflow.assets import dataset_asset
 from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
 from cloud_sync_airflow.operators.build_given import BuildGivenOperator
@@ -326,8 +326,12 @@ class TestDryRun:
             upload(house, "in/a b.jpg", dry_run=True).run()
 
 
+MANY_MAY_FAIL = {"failures": {"fail_at_share": "100%"}}
+
+
 class TestFailures:
     def test_files_of_the_bucket_are_looked_at_in_whatever_form_their_urls_are(self, house):
+        house.options = MANY_MAY_FAIL
         house.bucket.contents.objects |= {"in/bad-healthy.jpg": JPEG}
         keys = ["in/1.jpg", "in/bad.jpg", "in/bad-gone.jpg", "in/bad-healthy.jpg"]
         run = upload(house, *keys, "s3://b/in/bad.jpg")
@@ -352,11 +356,27 @@ class TestFailures:
 
     def test_of_files_elsewhere_encords_words_decide(self, house, monkeypatch):
         monkeypatch.setattr(ObjectStoreHook, "get_conn", lambda hook: SimpleNamespace())
+        house.options = MANY_MAY_FAIL
         run = upload(house, "in/1.jpg", "s3://other/bad.jpg")
         run.run()
         [row] = run.failures()
         assert (row["failure_class"], row["remedy"]) == ("transient", REMEDIES_OF_UPLOADS["transient"])
         assert row["reason"] == "The object could not be looked at. Encord said: not an image"
+
+    def test_the_thresholds_of_the_integration_hold(self, house):
+        with pytest.raises(RunFailed, match="1 of 2 items that were sent failed"):
+            upload(house, "in/1.jpg", "in/bad.jpg").run()
+
+    def test_a_store_that_cannot_be_opened_hides_no_failure(self, house, monkeypatch):
+        def refuse(hook):
+            raise ConfigError("the connection does not exist.")
+
+        run = upload(house, "in/1.jpg", "in/2.jpg", "in/bad.jpg")
+        monkeypatch.setattr(ObjectStoreHook, "get_conn", refuse)
+        assert run.run()["registered"] == 2
+        [row] = run.failures()
+        assert row["failure_class"] == "transient"
+        assert "the store could not be opened: the connection does not exist. Encord said" in row["reason"]
 
     def test_when_everything_fails_the_run_fails(self, house):
         run = upload(house, "in/bad.jpg")
@@ -373,7 +393,7 @@ def house_integration(house: House) -> Any:
 
 def test_nothing_secret_is_told_or_kept(house, caplog, capfd):
     caplog.set_level(logging.DEBUG)
-    upload(house, "in/1.jpg", "in/bad.jpg").run()
+    upload(house, "in/1.jpg", "in/2.jpg", "in/bad.jpg").run()
     paths = [path for path in state_folder().rglob("*") if path.is_file()]
     files = [path.read_bytes().decode(errors="replace") for path in paths]
     told = [caplog.text, *capfd.readouterr(), json.dumps(house.xcoms), *files]

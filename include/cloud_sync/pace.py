@@ -1,8 +1,8 @@
-"""How many pages in flight are worth it.
+"""How many requests in flight are worth it.
 
 A store that answers in 80 ms wants many, since all of them wait together. One that answers in a
-millisecond is limited by how fast pages are read, and threads would only take turns at that: half as much CPU
-again and more memory for nothing.
+millisecond is limited by how fast answers are read, and threads would only take turns at that: half as much
+CPU again and more memory for nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 READING_S: Final = 0.0015
 """CPU seconds that asking for a page of 1,000 keys and reading it take."""
 SHORTEST_ROUND: Final = 3
-"""Answers that are compared at least: new connections and a busy machine make single pages slow."""
+"""Answers that are compared at least: new connections and a busy machine make single ones slow."""
 BUSY: Final = 0.6
 """A process that uses this share of a processor has little to gain from more threads: Python runs one."""
 
@@ -24,7 +24,8 @@ class Pace:
     """Measures how long a store makes its callers wait; many threads may tell it.
 
     Args:
-        most: Never more pages in flight than this.
+        most: Never more requests in flight than this.
+        work_s: CPU seconds that one request and its answer take; of a page of a listing if left out.
         wall_s: The clock.
         cpu_s: CPU seconds that this process has used.
     """
@@ -33,10 +34,12 @@ class Pace:
         self,
         most: int,
         *,
+        work_s: float = READING_S,
         wall_s: Callable[[], float] = time.monotonic,
         cpu_s: Callable[[], float] = time.process_time,
     ) -> None:
         self._most = most
+        self._work_s = work_s
         self._worth = 1
         self._wall_s, self._cpu_s = wall_s, cpu_s
         self._lock = threading.Lock()
@@ -47,18 +50,18 @@ class Pace:
         self._began_s, self._used_s = self._wall_s(), self._cpu_s()
 
     def waited(self, seconds: float) -> None:
-        """Take the time that one page kept its caller waiting, the work of reading it left out."""
+        """Take the time that one answer kept its caller waiting, the work of reading it left out."""
         with self._lock:
             self._measured += 1
             self._shortest_s = min(self._shortest_s, seconds)
             if self._measured >= max(SHORTEST_ROUND, 2 * self._worth):
-                used = (self._cpu_s() - self._used_s) / max(self._wall_s() - self._began_s, READING_S)
+                used = (self._cpu_s() - self._used_s) / max(self._wall_s() - self._began_s, self._work_s)
                 if used < BUSY:
-                    wanted = 1 + int(self._shortest_s / READING_S)
+                    wanted = 1 + int(self._shortest_s / self._work_s)
                     self._worth = min(self._most, max(self._worth, wanted))
                 self._begin_round()
 
     @property
     def worth(self) -> int:
-        """How many pages in flight are worth it by now; never less than before."""
+        """How many requests in flight are worth it by now; never less than before."""
         return self._worth

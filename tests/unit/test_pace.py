@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloud_sync.objects.pace import SHORTEST_ROUND, Pace
+from cloud_sync.pace import SHORTEST_ROUND, Pace
 
 
 def paced(waits: list[float], *, most: int = 32, busy: float = 0.1) -> int:
@@ -24,6 +24,13 @@ def test_it_begins_with_one():
 @pytest.mark.parametrize(("wait_s", "expected"), [(0.0005, 1), (0.0091, 7), (0.08, 32)])
 def test_slow_answers_want_many(wait_s: float, expected: int):
     assert paced([wait_s] * SHORTEST_ROUND) == expected
+
+
+def test_cheaper_work_wants_more():
+    pace = Pace(64, work_s=0.0005, wall_s=lambda: 1.0, cpu_s=lambda: 0.0)
+    for _ in range(SHORTEST_ROUND):
+        pace.waited(0.01)
+    assert pace.worth == 21
 
 
 def test_one_slow_answer_is_no_reason():

@@ -1,0 +1,182 @@
+"""`cloud-sync quarantine list | release`: what is not sent until it changes or a person lets it go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from cloud_sync.cli.exits import ExitCode
+from cloud_sync.cli.ledger import DatasetHashOption, airflow_state_folder, find_ledger, ledgers_folder
+from cloud_sync.cli.options import OutputOption, option
+from cloud_sync.cli.output import Cell, Column, counted, say, show_json, show_table
+from cloud_sync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cloud_sync.integration import Integration
+    from cloud_sync.ledger import Ledger
+    from cloud_sync.releases import QuarantinedObject
+
+app = typer.Typer(
+    help="Files that failed for a lasting reason: what they are, and letting them be tried again.",
+    no_args_is_help=True,
+)
+
+COLUMNS: Final = (
+    Column("class"),
+    Column("object URL"),
+    Column("attempts", "count"),
+    Column("first failed"),
+    Column("last failed"),
+)
+
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="INTEGRATION", help="Integration file.", show_default=False)
+]
+StateFolderOption = Annotated[
+    Path | None,
+    option(
+        "Airflow's state folder. Left out: AIRFLOW__CLOUD_SYNC__STATE_FOLDER, else `cloud_sync` in "
+        "AIRFLOW_HOME."
+    ),
+]
+ClassOption = Annotated[
+    list[str] | None,
+    option(
+        "Only this failure class, such as corrupt; may be given several times.", "--class", metavar="CLASS"
+    ),
+]
+
+
+@app.command(
+    name="list",
+    epilog="Example:\n\ncloud-sync quarantine list include/integrations/cameras.yaml --class corrupt",
+)
+def list_(
+    *,
+    file: FileArgument,
+    failure_class: ClassOption = None,
+    state_folder: StateFolderOption = None,
+    dataset_hash: DatasetHashOption = None,
+    output: OutputOption = "table",
+) -> None:
+    """Show what is quarantined: why, how often it failed, since when.
+
+    Neither the bucket nor Encord is asked.
+    """
+    classes = _checked(failure_class)
+    integration = _integration(file)
+    ledger = _ledger(integration, state_folder, dataset_hash)
+    found = list(_quarantined(ledger, classes))
+    if output == "json":
+        show_json([_as_json(one) for one in found])
+    else:
+        show_table(
+            COLUMNS,
+            [
+                (
+                    one.failure_class,
+                    one.url,
+                    one.attempts,
+                    _time(one.first_failed_at),
+                    _time(one.last_failed_at),
+                )
+                for one in found
+            ],
+        )
+    say(f"{counted(len(found), 'object')} of {integration.name} quarantined.")
+
+
+@app.command(
+    epilog="Examples:\n\ncloud-sync quarantine release cameras.yaml --class rejected\n\n"
+    "cloud-sync quarantine release cameras.yaml --url s3://my-bucket/raw/a.mp4 --yes"
+)
+def release(
+    *,
+    file: FileArgument,
+    failure_class: ClassOption = None,
+    url: Annotated[list[str] | None, option("Only this object URL; may be repeated.", metavar="URL")] = None,
+    everything: Annotated[bool, option("All that is quarantined.", "--all")] = False,
+    state_folder: StateFolderOption = None,
+    dataset_hash: DatasetHashOption = None,
+    yes: Annotated[bool, option("Do not ask.", "--yes")] = False,
+) -> None:
+    """Let quarantined objects be tried again by the next run; their history is kept.
+
+    Of a group all files are released with any of them.
+
+    Ends with 1 if there is nothing to release.
+    """
+    classes, urls = _checked(failure_class), set(url or ())
+    if bool(classes) + bool(urls) + everything != 1:
+        raise typer.BadParameter("Say what to release: --class, --url or --all, and only one of them.")
+    integration = _integration(file)
+    ledger = _ledger(integration, state_folder, dataset_hash)
+    named = [one for one in _quarantined(ledger, classes) if not urls or one.url in urls]
+    for absent in sorted(urls - {one.url for one in named}):
+        say(f"Not quarantined: {absent}", style="yellow")
+    if ledger is None or not named:
+        say("There is nothing to release.")
+        raise typer.Exit(ExitCode.FINDINGS)
+    if not yes:
+        _ask(named)
+    count = ledger.release(urls=urls, classes=classes, everything=everything)
+    released, dag_id = counted(count, "object"), integration.dag_id
+    say(f"Released {released}: the next run of {dag_id} sends what is still there.")
+
+
+def _checked(classes: Collection[str] | None) -> list[str]:
+    from cloud_sync.failures.model import FailureClass
+
+    known = [one.value for one in FailureClass]
+    if unknown := [one for one in classes or () if one not in known]:
+        raise typer.BadParameter(f"{unknown[0]!r} is no failure class. Classes: {', '.join(known)}.")
+    return list(classes or ())
+
+
+def _integration(file: Path) -> Integration:
+    from cloud_sync.integration import load_integration
+
+    return load_integration(file)
+
+
+def _ledger(integration: Integration, state_folder: Path | None, dataset_hash: str | None) -> Ledger | None:
+    folder = state_folder or airflow_state_folder()
+    if not folder.is_dir():
+        raise ConfigError("is not a folder.", where=str(folder), remedy="Correct --state-folder.")
+    ledger = find_ledger(integration, folder, dataset_hash)
+    if ledger is None:
+        say(f"There is no ledger in {ledgers_folder(integration, folder)} yet.", style="yellow")
+    return ledger
+
+
+def _quarantined(ledger: Ledger | None, classes: Collection[str]) -> Iterator[QuarantinedObject]:
+    for one in ledger.quarantined() if ledger else ():
+        if not classes or one.failure_class in classes:
+            yield one
+
+
+def _ask(named: Collection[QuarantinedObject]) -> None:
+    by_class = Counter(one.failure_class for one in named)
+    what = ", ".join(f"{count:,} {name}" for name, count in sorted(by_class.items()))
+    typer.confirm(f"Release {counted(len(named), 'object')} ({what})?", abort=True, err=True)
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
+def _as_row(one: QuarantinedObject) -> list[Cell]:
+    times = (_time(one.first_failed_at), _time(one.last_failed_at))
+    return [one.failure_class, one.url, one.attempts, *times]
+
+
+def _as_json(one: QuarantinedObject) -> dict[str, Any]:
+    times = {name: _time(getattr(one, name)) for name in ("first_failed_at", "last_failed_at")}
+    return {**asdict(one), **times}

@@ -1,0 +1,81 @@
+"""Retry rounds: which items of a run are sent once more in the same run, and when."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import chain, islice
+
+from cloud_sync.failures.accounting import FolderReader, RefusedItem
+from cloud_sync.failures.diagnose import ObjectReader, diagnose
+from cloud_sync.failures.model import FailureClass
+from cloud_sync.failures.sendings import account, read_sendings
+from cloud_sync.failures.settle import suspects
+from cloud_sync.manifest.model import SentItem
+from cloud_sync.run_folder import RunFolder
+
+MOST_DOUBLINGS = 30  # beyond that the power is only a large number
+
+
+def items_to_retry(
+    folder: RunFolder,
+    *,
+    of_round: int,
+    parse_url: Callable[[str], str],
+    open_reader: Callable[[], ObjectReader],
+    encord_folder: FolderReader,
+) -> list[SentItem]:
+    """Return the items that were refused although all their files look healthy, as they stand last.
+
+    Nothing of a manifest whose upload job was cancelled is among them: a person did not want it now. Nor is
+    what was never sent.
+
+    Args:
+        folder: The run folder.
+        of_round: The round to choose for, from 1. What an earlier try of it sent does not count.
+        parse_url: Turns an object URL into its key; a CloudSyncError if it is not of the bucket.
+        open_reader: Opens the object store; called only if something was refused.
+        encord_folder: Read only if the counts leave a doubt.
+    """
+    sendings = (read_sendings(folder) or [])[:of_round]
+    if not any(sending.ended for sending in sendings):
+        return []
+    refused = [one for one in account(sendings, encord_folder).refused if _may_be_retried(one)]
+    if not refused:
+        return []
+    looked_at = [suspects(one, parse_url, attempts=1) for one in refused]
+    diagnoses = iter(diagnose(open_reader(), chain.from_iterable(looked_at)))
+    chosen = []
+    for one, of_item in zip(refused, looked_at, strict=True):
+        classes = {diagnosis.failure_class for diagnosis in islice(diagnoses, len(of_item))}
+        if one.item is not None and classes == {FailureClass.TRANSIENT}:
+            chosen.append(one.item)
+    return chosen
+
+
+def round_wait_s(
+    of_round: int,
+    *,
+    first_wait_s: float,
+    longest_wait_s: float,
+    retry_after_s: float = 0.0,
+    draw: Callable[[float, float], float] = random.uniform,
+) -> float:
+    """Return how long to wait before a round: exponential backoff with full jitter.
+
+    Args:
+        of_round: The round, from 1.
+        first_wait_s: The longest wait before the first round; it doubles with each round.
+        longest_wait_s: The longest wait before any round.
+        retry_after_s: How long Encord or the store has asked to be left alone from now on; kept in full.
+        draw: Draws a number between two.
+
+    Returns:
+        Seconds.
+    """
+    longest_s = min(longest_wait_s, first_wait_s * 2.0 ** min(of_round - 1, MOST_DOUBLINGS))
+    return max(draw(0.0, longest_s), retry_after_s)
+
+
+def _may_be_retried(one: RefusedItem) -> bool:
+    return one.item is not None and one.outcome.status != "cancelled"

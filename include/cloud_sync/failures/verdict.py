@@ -1,0 +1,141 @@
+"""The verdict of a run: by its counts and the integration's thresholds, with why and what to do.
+
+Encord calls an upload job done even when every unit in it failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from cloud_sync.errors import CloudSyncError
+from cloud_sync.failures.settle import Settlement
+from cloud_sync.planning.model import SENT_ACTIONS, PlanRow
+
+if TYPE_CHECKING:
+    from cloud_sync.integration import Failures
+
+
+class Verdict(StrEnum):
+    """The project's word on a run."""
+
+    OK = "ok"
+    OK_WITH_QUARANTINE = "ok_with_quarantine"
+    FAILED = "failed"
+
+
+class RunFailed(CloudSyncError):  # noqa: N818 (a verdict, not an accident)
+    """The run ended, and a person has to look at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, why it is so, and what to do about it (empty if nothing)."""
+
+    verdict: Verdict
+    why: str
+    remedy: str = ""
+
+
+def judge(
+    plan: Sequence[PlanRow],
+    settlement: Settlement,
+    limits: Failures,
+    *,
+    failures_csv: str,
+    runs_again: bool = True,
+) -> Judgement:
+    """Judge a run.
+
+    It has failed if the build never finished, a manifest never got an outcome, an upload job was refused or
+    cancelled and left items behind, nothing of all that was sent is registered, or a threshold is reached.
+
+    Args:
+        plan: What was planned.
+        settlement: What came of it.
+        limits: The thresholds of the integration.
+        failures_csv: Where each failure stands.
+        runs_again: Whether a later run tries again what can pass.
+    """
+    for why, remedy in (
+        *_unanswered(plan, settlement),
+        *_bad_jobs(settlement, failures_csv, runs_again),
+        *_too_many(settlement, limits, failures_csv),
+    ):
+        return Judgement(Verdict.FAILED, why, remedy)
+    quarantined = quarantined_items(plan)
+    if not settlement.failures and not quarantined:
+        return Judgement(Verdict.OK, "nothing failed, and nothing is quarantined.")
+    failed = f"{settlement.failed:,} items failed"
+    if not runs_again:
+        return Judgement(Verdict.OK_WITH_QUARANTINE, f"{failed}.", _look_into(failures_csv))
+    return Judgement(
+        Verdict.OK_WITH_QUARANTINE,
+        f"{failed}, and {quarantined:,} are quarantined since earlier runs.",
+        f"See {failures_csv}; cloud-sync quarantine list shows what is quarantined.",
+    )
+
+
+def waiting_items(plan: Sequence[PlanRow], settlement: Settlement) -> int:
+    """Return how many items were planned to be sent and were never answered for."""
+    planned = sum(row.items for row in plan if row.action in SENT_ACTIONS)
+    return planned if settlement.unbuilt else settlement.waiting_items
+
+
+def quarantined_items(plan: Sequence[PlanRow]) -> int:
+    """Return how many items the plan left out because they are quarantined."""
+    return sum(row.items for row in plan if row.reason == "quarantined")
+
+
+def check_verdict(report: Mapping[str, Any]) -> None:
+    """End a failed run as failed.
+
+    Raises:
+        RunFailed: The verdict is `failed`; says why and what to do.
+    """
+    if report["verdict"] == Verdict.FAILED:
+        raise RunFailed(report["why"], where=f"run {report['run_id']}", remedy=report["remedy"])
+
+
+Reasons = Iterator[tuple[str, str]]
+"""Why a run has failed, each with what to do."""
+
+
+def _unanswered(plan: Sequence[PlanRow], settlement: Settlement) -> Reasons:
+    if settlement.unbuilt or settlement.waiting:
+        yield (
+            f"{waiting_items(plan, settlement):,} items were never answered for.",
+            "Look at the failed tasks of this run, then clear them; what is registered is skipped.",
+        )
+
+
+def _bad_jobs(settlement: Settlement, failures_csv: str, runs_again: bool) -> Reasons:
+    jobs = [outcome.status for _, outcome in settlement.ended]
+    failed, cancelled = jobs.count("failed"), jobs.count("cancelled")
+    if settlement.broken_jobs:
+        later = "the next run tries again" if runs_again else "upload once more"
+        yield (
+            f"{failed} upload jobs were refused, {cancelled} cancelled.",
+            f"See {failures_csv}; {later} what can pass.",
+        )
+
+
+def _too_many(settlement: Settlement, limits: Failures, failures_csv: str) -> Reasons:
+    failed = settlement.failed
+    if not failed:
+        return
+    sent = settlement.registered + settlement.already_registered + failed
+    remedy = _look_into(failures_csv)
+    if failed == sent:
+        yield f"all {failed:,} items that were sent failed.", remedy
+    many = f"{failed:,} of {sent:,} items that were sent failed"
+    if limits.fail_at_count is not None and failed >= limits.fail_at_count:
+        yield f"{many}; failures.fail_at_count is {limits.fail_at_count:,}.", remedy
+    if failed / sent >= limits.fail_at_share:
+        yield f"{many}; failures.fail_at_share is {limits.fail_at_share * 100:g}%.", remedy
+
+
+def _look_into(failures_csv: str) -> str:
+    return f"See {failures_csv} for the reason and the remedy of each."

@@ -1,0 +1,128 @@
+"""The first task of a retry round: chooses what is sent again, and waits until it may be sent."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from cloud_sync_airflow.operators.settle import TargetFolder
+from cloud_sync_airflow.operators.stage import StageOperator, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from airflow.sdk import Context
+
+    from cloud_sync.integration import Integration
+    from cloud_sync.manifest.model import ManifestIndex, SentItem
+    from cloud_sync.run_folder import RunFolder
+
+SHORTEST_DEFERRAL_S = 10.0  # Airflow 3.3 can fail tasks that resume within a few seconds
+
+
+class SelectOperator(StageOperator):
+    """Puts the items that failed for a passing reason into small manifests, to be sent again after a wait.
+
+    A round of which something was sent stays as it is, whatever the store says by now. With nothing to send
+    it ends as skipped, and with it the rest of the rounds.
+
+    Args:
+        of_round: Which round, from 1.
+    """
+
+    def __init__(self, *, of_round: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.of_round = of_round
+
+    def execute(self, context: Context) -> list[int]:
+        """Return the numbers of the shards, over which the round's register stage is mapped."""
+        folder = self.run_folder(context)
+        integration = self.frozen_integration(folder)
+        if self.of_round > integration.retry.rounds:
+            raise AirflowSkipException(f"The settings of this run say {integration.retry.rounds} rounds.")
+        if index := self._begun(folder):
+            self.log.info("Round %s was sent already, at least in part", self.of_round)
+            return list(range(index.shards))
+        index = self._select(folder, integration)
+        self._wait(integration)
+        return list(range(index.shards))
+
+    def resume(self, context: Context, event: Any = None) -> list[int]:
+        """Go on after the wait."""
+        from cloud_sync.manifest.model import read_index
+
+        return list(range(read_index(self.run_folder(context), self.of_round).shards))
+
+    def _begun(self, folder: RunFolder) -> ManifestIndex | None:
+        from cloud_sync.manifest.model import read_rounds
+        from cloud_sync.registration.jobs import record_name
+
+        for index in read_rounds(folder)[self.of_round - 1 : self.of_round]:
+            if any(folder.exists(record_name(entry.number)) for entry in index.manifests):
+                return index
+        return None
+
+    def _select(self, folder: RunFolder, integration: Integration) -> ManifestIndex:
+        from cloud_sync.failures.rounds import items_to_retry
+        from cloud_sync.manifest.model import read_index, read_rounds
+        from cloud_sync.registration.jobs import set_aside
+        from cloud_sync.registration.model import read_target
+
+        items = items_to_retry(
+            folder,
+            of_round=self.of_round,
+            parse_url=self.frozen_urls(folder).parse,
+            open_reader=lambda: open_store(integration),
+            encord_folder=TargetFolder(integration, read_target(folder)),
+        )
+        index = self._rebuild(folder, integration, items)
+        manifests = chain.from_iterable(one.manifests for one in [read_index(folder), *read_rounds(folder)])
+        if aside := set_aside(folder, manifests):
+            self.log.info("Set aside %s records of manifests that an earlier try of this run had", aside)
+        if index is None:
+            raise AirflowSkipException("Nothing failed for a passing reason: there is nothing to send again.")
+        self.log.info(
+            "Round %s: %s items again, in %s manifests",
+            self.of_round,
+            f"{index.items:,}",
+            f"{len(index.manifests):,}",
+        )
+        return index
+
+    def _rebuild(
+        self, folder: RunFolder, integration: Integration, items: Collection[SentItem]
+    ) -> ManifestIndex | None:
+        from cloud_sync.manifest.rebuild import drop_rounds, rebuild_manifests
+
+        if not items:
+            drop_rounds(folder, after=self.of_round - 1)
+            return None
+        return rebuild_manifests(
+            folder,
+            items,
+            of_round=self.of_round,
+            items_per_manifest=integration.retry.items_per_manifest,
+            jobs_in_flight=integration.upload.jobs_in_flight,
+        )
+
+    def _wait(self, integration: Integration) -> None:
+        """Wait, without a worker if it is long."""
+        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+        from cloud_sync.failures.rounds import round_wait_s
+
+        wait_s = round_wait_s(
+            self.of_round,
+            first_wait_s=integration.retry.first_wait.total_seconds(),
+            longest_wait_s=integration.retry.longest_wait.total_seconds(),
+        )
+        self.log.info("Sending after %.0f s", wait_s)
+        if wait_s < SHORTEST_DEFERRAL_S:
+            time.sleep(wait_s)
+            return
+        moment = datetime.now(UTC) + timedelta(seconds=wait_s)
+        self.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")

@@ -1,0 +1,159 @@
+"""`cloud-sync quarantine`, over a ledger on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cloud_sync.ledger import Ledger, LedgerState, SettledFailure, SettledManifest
+from tests.unit.cli.shell import cloud_sync
+from tests.unit.tables import LONG_AGO, URL_BASE, write_items
+
+INTEGRATION = """
+name: cams
+storage: {provider: s3, connection_id: aws, bucket: media, prefix: raw/}
+target: {connection_id: encord, dataset: Cams}
+"""
+FAILED = {"raw/a.jpg": "corrupt", "raw/b.jpg": "missing", "raw/c.jpg": "corrupt"}
+
+
+def url(key: str) -> str:
+    return URL_BASE + key
+
+
+@pytest.fixture(autouse=True)
+def ledger(tmp_path, monkeypatch) -> Ledger:
+    """A folder with an integration file, and a ledger with three quarantined objects."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AIRFLOW__CLOUD_SYNC__STATE_FOLDER", raising=False)
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "airflow"))
+    (tmp_path / "cams.yaml").write_text(INTEGRATION)
+    return fill(tmp_path / "state", "dataset-1")
+
+
+def fill(state: Path, dataset: str) -> Ledger:
+    ledger = Ledger(state / "ledgers" / "cams" / dataset)
+    ledger.commit(
+        run_id="night 1",
+        url_base=URL_BASE,
+        items_path=write_items(state / "items.parquet", [[*FAILED, "raw/ok.jpg"]]),
+        manifests=[SettledManifest(0, "m", "j", LONG_AGO)],
+        failures=[SettledFailure(url(key), kind, LedgerState.QUARANTINED) for key, kind in FAILED.items()],
+    )
+    return ledger
+
+
+def left(ledger: Ledger) -> list[str]:
+    return [one.key for one in ledger.quarantined()]
+
+
+WHEN = "2026-01-01T00:00:00+00:00"
+
+
+class TestList:
+    def test_each_object_with_its_history(self):
+        result = cloud_sync("quarantine", "list", "cams.yaml", "--state-folder", "state")
+        assert result.exit_code == 0
+        assert result.stdout.splitlines() == [
+            f"{kind}\t{url(key)}\t1\t{WHEN}\t{WHEN}" for key, kind in FAILED.items()
+        ]
+        assert result.stderr == "3 objects of cams quarantined.\n"
+
+    def test_of_some_classes_as_json(self):
+        options = ("--class", "missing", "--class", "rejected", "--output", "json")
+        result = cloud_sync("quarantine", "list", "cams.yaml", "--state-folder", "state", *options)
+        assert json.loads(result.stdout) == [
+            {
+                "key": "raw/b.jpg",
+                "url": url("raw/b.jpg"),
+                "item_type": "image",
+                "failure_class": "missing",
+                "attempts": 1,
+                "first_failed_at": WHEN,
+                "last_failed_at": WHEN,
+            }
+        ]
+
+    def test_a_class_that_is_none(self):
+        result = cloud_sync("quarantine", "list", "cams.yaml", "--class", "broken")
+        assert result.exit_code == 2
+        assert "'broken' is no failure class. Classes: transient, missing," in result.stderr
+
+    @pytest.mark.parametrize("by", ["setting", "home"])
+    def test_the_state_folder_is_that_of_airflow(self, tmp_path, monkeypatch, by):
+        if by == "setting":
+            monkeypatch.setenv("AIRFLOW__CLOUD_SYNC__STATE_FOLDER", str(tmp_path / "state"))
+        else:
+            (tmp_path / "airflow").mkdir()
+            (tmp_path / "state").rename(tmp_path / "airflow" / "cloud_sync")
+        assert len(cloud_sync("quarantine", "list", "cams.yaml").stdout.splitlines()) == 3
+
+    @pytest.mark.parametrize("options", [(), ("--state-folder", "nowhere")])
+    def test_a_state_folder_that_is_not_there(self, options):
+        result = cloud_sync("quarantine", "list", "cams.yaml", *options)
+        assert result.exit_code == 3
+        assert "--state-folder" in result.stderr
+
+    def test_no_ledger_yet(self, tmp_path):
+        (tmp_path / "empty").mkdir()
+        result = cloud_sync("quarantine", "list", "cams.yaml", "--state-folder", "empty")
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert result.stderr.splitlines() == [
+            "There is no ledger in empty/ledgers/cams yet.",
+            "0 objects of cams quarantined.",
+        ]
+
+    def test_several_ledgers_want_a_choice(self, tmp_path):
+        fill(tmp_path / "state", "dataset-2")
+        command = ("quarantine", "list", "cams.yaml", "--state-folder", "state")
+        result = cloud_sync(*command)
+        assert result.exit_code == 3
+        assert "dataset-1, dataset-2. Say which with --dataset-hash." in result.stderr
+        assert cloud_sync(*command, "--dataset-hash", "dataset-2").exit_code == 0
+
+
+class TestRelease:
+    COMMAND = ("quarantine", "release", "cams.yaml", "--state-folder", "state")
+
+    @pytest.mark.parametrize(
+        ("options", "kept"),
+        [
+            (("--class", "corrupt"), ["raw/b.jpg"]),
+            (("--url", url("raw/a.jpg"), "--url", url("raw/b.jpg")), ["raw/c.jpg"]),
+            (("--all",), []),
+        ],
+    )
+    def test_what_is_named_is_tried_again(self, ledger, options, kept):
+        result = cloud_sync(*self.COMMAND, *options, "--yes")
+        assert result.exit_code == 0
+        assert left(ledger) == kept
+        released = "1 object" if len(kept) == 2 else f"{3 - len(kept)} objects"
+        assert result.stderr == (
+            f"Released {released}: the next run of sync__cams sends what is still there.\n"
+        )
+
+    def test_it_asks_first(self, ledger):
+        result = cloud_sync(*self.COMMAND, "--all", answers="n\n")
+        assert result.exit_code == 130
+        assert "Release 3 objects (2 corrupt, 1 missing)? [y/N]" in result.stderr
+        assert len(left(ledger)) == 3
+        assert cloud_sync(*self.COMMAND, "--all", answers="y\n").exit_code == 0
+        assert left(ledger) == []
+
+    def test_a_url_that_is_not_quarantined_is_named(self, ledger):
+        result = cloud_sync(*self.COMMAND, "--url", url("raw/ok.jpg"), "--yes")
+        assert result.exit_code == 1
+        assert result.stderr.splitlines() == [
+            f"Not quarantined: {url('raw/ok.jpg')}",
+            "There is nothing to release.",
+        ]
+        assert len(left(ledger)) == 3
+
+    @pytest.mark.parametrize("options", [(), ("--all", "--class", "corrupt"), ("--all", "--url", "x")])
+    def test_what_to_release_is_said_in_one_way(self, ledger, options):
+        result = cloud_sync(*self.COMMAND, *options, "--yes")
+        assert result.exit_code == 2
+        assert "Say what to release: --class, --url or --all, and only one of them." in result.stderr
+        assert len(left(ledger)) == 3

@@ -1,0 +1,141 @@
+"""Which items are sent again in the same run, and when."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud_sync.failures.rounds import items_to_retry, round_wait_s
+from tests.unit.failures.fakes import MP4
+from tests.unit.failures.test_settle import error, held, parse_url
+from tests.unit.failures.test_settle_rounds import GROUP, RunWithRounds
+from tests.unit.tables import Group
+
+
+def chosen(run: RunWithRounds, of_round: int = 1) -> list[tuple[int, str]]:
+    """Return manifest and first key of each item to retry."""
+    items = items_to_retry(
+        run.folder,
+        of_round=of_round,
+        parse_url=parse_url,
+        open_reader=run.open_reader,
+        encord_folder=run.encord,
+    )
+    return [(item.manifest, parse_url(item.object_urls[0])) for item in items]
+
+
+def test_only_what_looks_healthy_is_sent_again(tmp_path):
+    run = RunWithRounds(tmp_path, ["a.jpg", "b.jpg", "empty.jpg", "gone.jpg", "secret.jpg", "slow.jpg"])
+    run.store.objects |= {
+        "empty.jpg": b"",
+        "gone.jpg": "missing",
+        "secret.jpg": "forbidden",
+        "slow.jpg": "unreachable",
+    }
+    named = ("b.jpg", "empty.jpg", "gone.jpg", "secret.jpg", "slow.jpg")
+    run.outcome(0, done=1, failed=5, unit_errors=tuple(map(error, named)))
+    assert chosen(run) == [(0, "b.jpg"), (0, "slow.jpg")]
+
+
+def test_without_a_failure_nothing_is_asked(tmp_path):
+    run = RunWithRounds(tmp_path, ["a.jpg"])
+    run.outcome(0)
+    assert chosen(run) == []
+    assert (run.opened, run.encord.reads) == (0, 0)
+
+
+def test_a_group_is_sent_again_as_a_whole_or_not_at_all(tmp_path):
+    other = Group("h/", ["h/1.jpg", "h/2.jpg"])
+    run = RunWithRounds(tmp_path, [GROUP, other])
+    run.store.objects["h/2.jpg"] = MP4
+    run.outcome(0, done=0, failed=2, unit_errors=(error("g/1.jpg"), error("h/1.jpg", "h/2.jpg")))
+    [item] = items_to_retry(
+        run.folder, of_round=1, parse_url=parse_url, open_reader=run.open_reader, encord_folder=run.encord
+    )
+    assert [parse_url(url) for url in item.object_urls] == ["g/1.jpg", "g/2.jpg"]
+
+
+def test_what_a_person_cancelled_is_left_alone_and_so_is_what_was_never_sent(tmp_path):
+    run = RunWithRounds(tmp_path, ["a.jpg"], ["b.jpg"], ["c.jpg"])
+    run.outcome(0, status="cancelled", done=0, cancelled=1)
+    run.outcome(1, status="failed", done=0, job_errors=("too busy",))
+    assert chosen(run) == [(1, "b.jpg")]
+
+
+def test_the_folder_is_asked_where_counts_leave_a_doubt(tmp_path):
+    run = RunWithRounds(tmp_path, ["a.jpg", "b.jpg"])
+    run.outcome(0, done=0)
+    run.encord.held = held("a.jpg")
+    assert chosen(run) == [(0, "b.jpg")]
+
+
+def test_a_later_round_takes_what_failed_in_the_one_before(tmp_path):
+    run = RunWithRounds(tmp_path, ["a.jpg", "b.jpg"])
+    run.outcome(0, done=0, failed=2, unit_errors=(error("a.jpg"), error("b.jpg")))
+    run.send_again(1, ["a.jpg", "b.jpg"])
+    run.outcome(1, done=1, failed=1, unit_errors=(error("b.jpg"),))
+    assert chosen(run, 2) == [(1, "b.jpg")]
+    assert chosen(run, 1) == [(0, "a.jpg"), (0, "b.jpg")], "what an earlier try of it did does not count"
+
+
+def test_earlier_nights_do_not_keep_an_item_from_its_rounds(tmp_path):
+    for night in (1, 2, 3):
+        run = RunWithRounds(tmp_path, ["a.jpg"], run_id=f"night {night}")
+        run.outcome(0, done=0, failed=1, unit_errors=(error("a.jpg"),))
+        assert chosen(run) == [(0, "a.jpg")]
+        run.settle()
+
+
+@pytest.mark.parametrize("build", ["absent", "unfinished"])
+def test_nothing_is_sent_again_of_what_was_not_built(tmp_path, build):
+    run = RunWithRounds(tmp_path, ["a.jpg"])
+    run.outcome(0, done=0, failed=1, unit_errors=(error("a.jpg"),))
+    if build == "absent":
+        run.folder.path("manifests/index.json").unlink()
+    else:
+        run.folder.write("register.parquet", b"of a later plan")
+    assert chosen(run) == []
+
+
+SECONDS = st.floats(0, 1e6)
+
+
+class TestWait:
+    @given(st.integers(1, 2000), SECONDS, SECONDS, st.randoms(use_true_random=False))
+    def test_it_is_drawn_from_zero_to_the_bound(self, of_round, first_s, longest_s, source):
+        wait_s = round_wait_s(of_round, first_wait_s=first_s, longest_wait_s=longest_s, draw=source.uniform)
+        assert 0 <= wait_s <= longest_s
+        assert wait_s <= first_s * 2.0 ** min(of_round - 1, 30)
+
+    @given(st.integers(1, 100), SECONDS, SECONDS)
+    def test_its_bound_doubles_with_each_round_up_to_the_longest(self, of_round, first_s, longest_s):
+        waits = {"first_wait_s": first_s, "longest_wait_s": longest_s, "draw": lambda _, most: most}
+        this, following = round_wait_s(of_round, **waits), round_wait_s(of_round + 1, **waits)
+        assert this <= following <= longest_s
+        assert of_round > 30 or following == min(longest_s, 2 * this)
+
+    @given(st.integers(1, 100), SECONDS, SECONDS, SECONDS, st.floats(0, 1))
+    def test_it_never_ends_before_the_wait_that_was_asked_for(
+        self, of_round, first_s, longest_s, asked_s, part
+    ):
+        wait_s = round_wait_s(
+            of_round,
+            first_wait_s=first_s,
+            longest_wait_s=longest_s,
+            retry_after_s=asked_s,
+            draw=lambda least, most: least + part * (most - least),
+        )
+        assert wait_s >= asked_s
+        assert wait_s in (asked_s, part * min(longest_s, first_s * 2.0 ** min(of_round - 1, 30)))
+
+    def test_the_draw_covers_the_whole_range(self):
+        source = random.Random(1)  # noqa: S311 (spreads load, guards nothing)
+        waits = [
+            round_wait_s(2, first_wait_s=30, longest_wait_s=900, draw=source.uniform) for _ in range(1000)
+        ]
+        assert min(waits) < 1
+        assert max(waits) > 59
+        assert sum(waits) / len(waits) == pytest.approx(30, abs=2)

@@ -1,0 +1,117 @@
+"""The verdict: what fails a run, in which order, and what it says to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloud_sync.failures.settle import Settlement
+from cloud_sync.failures.verdict import RunFailed, Verdict, check_verdict, judge
+from cloud_sync.integration import Failures
+from tests.unit.failures.test_failure_csv import failure
+from tests.unit.failures.test_report import GROUPS, NEW, QUARANTINED, ended
+
+SEE = "See failures.csv for the reason and the remedy of each."
+CLEAR = "Look at the failed tasks of this run, then clear them; what is registered is skipped."
+
+
+def judged(plan, settlement, *, runs_again: bool = True, **limits):
+    return judge(plan, settlement, Failures(**limits), failures_csv="failures.csv", runs_again=runs_again)
+
+
+def of_sent(failed: int, registered: int = 0, already_registered: int = 0) -> Settlement:
+    return Settlement(
+        ended=[ended(items=failed + registered + already_registered)],
+        registered=registered,
+        already_registered=already_registered,
+        failed=failed,
+        failures=[failure()] * failed,
+    )
+
+
+@pytest.mark.parametrize(
+    ("plan", "settlement", "verdict", "why"),
+    [
+        ([], Settlement(), Verdict.OK, "nothing failed, and nothing is quarantined."),
+        ([NEW], of_sent(0, 10), Verdict.OK, "nothing failed, and nothing is quarantined."),
+        ([NEW], of_sent(0, 0, 10), Verdict.OK, "nothing failed, and nothing is quarantined."),
+        (
+            [NEW],
+            of_sent(1, 9),
+            Verdict.OK_WITH_QUARANTINE,
+            "1 items failed, and 0 are quarantined since earlier runs.",
+        ),
+        (
+            [QUARANTINED],
+            Settlement(),
+            Verdict.OK_WITH_QUARANTINE,
+            "0 items failed, and 1 are quarantined since earlier runs.",
+        ),
+    ],
+)
+def test_good_runs(plan, settlement, verdict, why):
+    judgement = judged(plan, settlement)
+    assert (judgement.verdict, judgement.why) == (verdict, why)
+    check_verdict({"verdict": judgement.verdict.value})
+
+
+@pytest.mark.parametrize(
+    ("settlement", "why", "remedy"),
+    [
+        (of_sent(2), "all 2 items that were sent failed.", SEE),
+        (
+            Settlement(ended=[ended("failed"), ended("cancelled"), ended("failed")], registered=5),
+            "2 upload jobs were refused, 1 cancelled.",
+            "See failures.csv; the next run tries again what can pass.",
+        ),
+        (Settlement(unbuilt=True), "12 items were never answered for.", CLEAR),
+        (
+            Settlement(ended=[ended()], waiting=[ended(items=1200)[0]], registered=10),
+            "1,200 items were never answered for.",
+            CLEAR,
+        ),
+    ],
+)
+def test_failed_runs_are_failed_whatever_the_thresholds(settlement, why, remedy):
+    for limits in ({}, {"fail_at_count": 10**9, "fail_at_share": 1.0}):
+        judgement = judged([NEW, GROUPS], settlement, **limits)
+        assert (judgement.verdict, judgement.why, judgement.remedy) == (Verdict.FAILED, why, remedy)
+
+
+@pytest.mark.parametrize(
+    ("settlement", "limits", "expected"),
+    [
+        (of_sent(5, 5), {}, "5 of 10|share is 50%"),
+        (of_sent(4, 5), {}, None),
+        (of_sent(7, 93), {"fail_at_share": "7%"}, "7 of 100|share is 7%"),
+        (of_sent(7, 94), {"fail_at_share": "7%"}, None),
+        (of_sent(1, 0, 3), {"fail_at_share": "25%"}, "1 of 4|share is 25%"),
+        (of_sent(99, 1), {"fail_at_share": "100%"}, None),
+        (of_sent(1, 9999), {"fail_at_share": 0}, "1 of 10,000|share is 0%"),
+        (of_sent(0, 10), {"fail_at_share": 0}, None),
+        (of_sent(3, 97), {"fail_at_count": 3}, "3 of 100|count is 3"),
+        (of_sent(2, 97), {"fail_at_count": 3}, None),
+    ],
+)
+def test_thresholds(settlement, limits, expected):
+    judgement = judged([NEW], settlement, **limits)
+    if expected is None:
+        assert judgement.verdict is not Verdict.FAILED
+    else:
+        many, limit = expected.split("|")
+        why = f"{many} items that were sent failed; failures.fail_at_{limit}."
+        assert (judgement.verdict, judgement.why, judgement.remedy) == (Verdict.FAILED, why, SEE)
+
+
+def test_nobody_waits_for_a_next_run_that_does_not_come():
+    judgement = judged([NEW], Settlement(ended=[ended("failed")], registered=5), runs_again=False)
+    assert judgement.remedy == "See failures.csv; upload once more what can pass."
+    judgement = judged([NEW], of_sent(1, 9), runs_again=False)
+    assert (judgement.why, judgement.remedy) == ("1 items failed.", SEE)
+
+
+def test_a_failed_run_ends_as_failed_and_is_not_tried_again():
+    report = {"verdict": "failed", "run_id": "night 1", "why": "all failed.", "remedy": "Look."}
+    with pytest.raises(RunFailed) as caught:
+        check_verdict(report)
+    assert not caught.value.transient
+    assert str(caught.value) == "run night 1: all failed. Look."

@@ -17,8 +17,9 @@ from typing import Any
 
 from cloud_sync.errors import CloudSyncError
 from cloud_sync.failures.failure_csv import CSV_NAME, write_failures
-from cloud_sync.failures.report import RunFacts, check_verdict, make_report
+from cloud_sync.failures.report import RunFacts, make_report
 from cloud_sync.failures.settle import SettleContext, settle
+from cloud_sync.failures.verdict import check_verdict
 from cloud_sync.integration import Integration
 from cloud_sync.ledger import Ledger
 from cloud_sync.manifest.build import build_manifests
@@ -251,7 +252,7 @@ class Sync:
             encord_folder=_EncordFolder(self, target),
         )
         write_failures(self.folder, settlement.failures)
-        report = make_report(self.folder, self._facts(target), settlement)
+        report = make_report(self.folder, self._facts(target), settlement, self.integration.failures)
         check_verdict(report)
         return {"verdict": report["verdict"]}
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from cloud_sync.errors import EncordError
 from cloud_sync.objects import range_reader
 from cloud_sync.objects.errors import ObjectStoreError
-from cloud_sync.objects.pace import Pace
 from cloud_sync.objects.range_reader import FAILURES_IN_A_ROW, LONGEST_PAUSE_S, RangeReader
 from cloud_sync.objects.spans import Span
 from cloud_sync.objects.tally import Tally
+from cloud_sync.pace import Pace
 from cloud_sync_airflow.retry import CloudSyncRetryPolicy
 from cloud_sync_airflow.triggers import upload_job
 from cloud_sync_airflow.triggers.upload_job import GROWTH, UploadJobTrigger

@@ -12,7 +12,7 @@ import random
 import pytest
 
 from cloud_sync.errors import CloudSyncError
-from cloud_sync.failures.report import RunFailed
+from cloud_sync.failures.verdict import RunFailed
 from tests.faults.memory import World
 from tests.faults.sync import STAGES
 

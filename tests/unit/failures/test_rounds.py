@@ -139,7 +139,7 @@ class TestWait:
         assert wait_s in (asked_s, part * min(longest_s, first_s * 2.0 ** min(of_round - 1, 30)))
 
     def test_the_draw_covers_the_whole_range(self):
-        source = random.Random(1)  # noqa: S311 (spreads load, guards nothing)
+        source = random.Random(1)
         waits = [
             round_wait_s(2, first_wait_s=30, longest_wait_s=900, draw=source.uniform) for _ in range(1000)
         ]

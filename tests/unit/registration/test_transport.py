@@ -235,7 +235,7 @@ def test_one_bad_page_of_many_is_asked_for_again_alone(wire, client):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_thirty_percent_of_faults_cost_less_than_twice_the_requests(wire, client, seed):
-    chance = random.Random(seed)  # noqa: S311 (a test's dice)
+    chance = random.Random(seed)
     faults = [*UNCLEAR, (429, b"", {"Retry-After": "1"}), (429, b""), REFUSED]
     wire.on(
         "GET",

@@ -56,6 +56,29 @@ def test_a_call_that_goes_on_failing_is_attempted_five_times_at_most(bench):
     assert {fault: count for fault, count in counts.items() if count > MOST_ATTEMPTS} == {}
 
 
+def test_a_page_of_a_store_that_goes_on_failing_is_asked_for_five_times_at_most(bench):
+    def attempts(fault: Fault) -> tuple[Fault, int]:
+        with running_proxy(bench.s3.endpoint_url, refusals=[Refusal("", fault=fault)]) as proxy:
+            with pytest.raises(CloudSyncError) as caught:
+                bench.sync(store_url=proxy.url).store.page("")
+            assert caught.value.transient, (fault, caught.value)
+            assert proxy.too_early() == [], fault
+            return fault, len(proxy.requests)
+
+    failing = [fault for fault in FAILING if fault is not Fault.CUT_JSON]  # a store answers in XML
+    with ThreadPoolExecutor(len(failing)) as pool:
+        counts = dict(pool.map(attempts, failing))
+    assert {fault: count for fault, count in counts.items() if count > MOST_ATTEMPTS} == {}
+
+
+@pytest.mark.parametrize("fault", BUSY)
+def test_a_listing_waits_as_long_as_a_busy_store_asks(bench, fault):
+    with running_proxy(bench.s3.endpoint_url, refusals=[Refusal("", fault=fault, times=1)]) as proxy:
+        bench.sync(store_url=proxy.url).store.page("")
+        assert len(proxy.requests) == 2
+        assert proxy.too_early() == []
+
+
 @pytest.mark.parametrize("fault", [Fault.RESET, Fault.UNAVAILABLE, *BUSY])
 def test_a_read_survives_a_fault_that_passes(bench, fault):
     with running_proxy(bench.service.url, refusals=[Refusal("", fault=fault, times=1)]) as proxy:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from cloud_sync.errors import StorageError
+from cloud_sync.retry_after import retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -170,7 +171,7 @@ def from_botocore(error: Exception, where: str) -> ObjectStoreError:
         code=details.get("Code"),
         status=metadata.get("HTTPStatusCode"),
         region=headers.get("x-amz-bucket-region") or details.get("Region"),
-        retry_after_s=_seconds(headers.get("retry-after")),
+        retry_after_s=retry_after_s(headers),
     )
 
 
@@ -229,11 +230,3 @@ def _made(meaning: Meaning, where: str, retry_after_s: float | None = None) -> O
         transient=meaning.transient,
         retry_after_s=retry_after_s,
     )
-
-
-def _seconds(header: str | None) -> float | None:
-    """Read a Retry-After header in its seconds form; the date form is not used by S3."""
-    try:
-        return max(float(header), 0.0) if header else None
-    except ValueError:
-        return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from datetime import UTC, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from cloud_sync.objects.errors import ObjectStoreError, from_botocore, from_obstore
 from cloud_sync.objects.model import StoredObject
 from cloud_sync.objects.s3_pages import Page, keep_pages, read_page
+from cloud_sync.retry_after import retry_after_s
 from cloud_sync.version import user_agent
 
 if TYPE_CHECKING:
@@ -37,7 +39,9 @@ credentials when less than 10 minutes of their life are left, so shorter is alwa
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 30
-RETRIES = 8
+ATTEMPTS = 5
+"""How often a request is made at most, the first time included."""
+BUSY_STATUSES = frozenset({429, 503})
 RETRY_BUDGET = timedelta(minutes=2)
 MAX_CONNECTIONS = 64
 
@@ -213,6 +217,7 @@ class ObjectStore:
                 if self._client is None:
                     self._client = self._make_client()
                     keep_pages(self._client)
+                    self._client.meta.events.register("needs-retry.s3", _wait_as_asked)
             return getattr(self._client, operation)(**arguments)
 
         return self._translated(key, ask)
@@ -300,7 +305,7 @@ def _transport(endpoint_url: str | None) -> dict[str, Any]:
             "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
             "timeout": timedelta(seconds=READ_TIMEOUT_S),
         },
-        "retry_config": {"max_retries": RETRIES, "retry_timeout": RETRY_BUDGET},
+        "retry_config": {"max_retries": ATTEMPTS - 1, "retry_timeout": RETRY_BUDGET},
     }
 
 
@@ -334,7 +339,7 @@ def client_config(**options: Any) -> Any:
         signature_version="s3v4",
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
-        retries={"mode": "standard", "max_attempts": RETRIES},
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         max_pool_connections=MAX_CONNECTIONS,
         # Given, it is not put together anew for every page.
         user_agent=user_agent(),
@@ -354,6 +359,14 @@ def _with_bucket(endpoint_url: str, bucket: str) -> str:
     """Put the bucket into the endpoint: without it obstore lists nothing and says nothing."""
     scheme, separator, host = endpoint_url.partition("://")
     return endpoint_url if host.startswith(f"{bucket}.") else f"{scheme}{separator}{bucket}.{host}"
+
+
+def _wait_as_asked(response: tuple[Any, Any] | None = None, attempts: int = ATTEMPTS, **_: Any) -> None:
+    """Wait as long as a busy store asks for before botocore tries again, which would not look at that."""
+    if response is None or attempts >= ATTEMPTS or response[0].status_code not in BUSY_STATUSES:
+        return
+    if asked_s := retry_after_s(response[0].headers):
+        time.sleep(asked_s)
 
 
 def _is_behind_the_end(error: Exception) -> bool:

@@ -53,7 +53,8 @@ class Rule:
 
 KEY_REMEDY = (
     "Add the key's public half to an Encord user or service account, and check the API domain "
-    "(https://api.encord.com, or https://api.us.encord.com in the US)."
+    "(https://api.encord.com, or https://api.us.encord.com in the US). "
+    "Signatures hold for minutes only, so the clock of this machine has to be right."
 )
 LATER_REMEDY = "It is tried again by itself; if it stays, check https://status.encord.com and the network."
 

@@ -8,20 +8,18 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 from cloud_sync.errors import StorageError
+from cloud_sync.retry_after import LONGEST_PAUSE_S
 from cloud_sync.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
-LONGEST_PAUSE_S = 900.0
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 60.0
 CLOCK_SKEW_S = 60.0  # as far apart the clocks of two workers may be
@@ -185,29 +183,3 @@ def _try_to_lock(handle: int) -> None:
             return
         else:
             return
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return how long an answer asks to be left alone, in seconds; None if it does not say.
-
-    Understands both forms of Retry-After. A date is held against the answer's own Date, so that the clock
-    of this machine does not matter.
-    """
-    text = headers.get("Retry-After", "").strip()
-    if not text:
-        return None
-    if text.replace(".", "", 1).isascii() and text.replace(".", "", 1).isdigit():
-        return min(float(text), LONGEST_PAUSE_S)
-    until = _date(text)
-    if until is None:
-        return None
-    now = _date(headers.get("Date", "")) or datetime.now(UTC)
-    return min(max((until - now).total_seconds(), 0.0), LONGEST_PAUSE_S)
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)

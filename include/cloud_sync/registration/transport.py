@@ -29,7 +29,8 @@ import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 
-from cloud_sync.registration.pacing import SharedPace, retry_after_s
+from cloud_sync.registration.pacing import SharedPace
+from cloud_sync.retry_after import retry_after_s
 
 ATTEMPTS = 5
 LONGEST_WAIT_S = 60.0

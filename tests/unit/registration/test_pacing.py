@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_sync.registration import pacing
-from cloud_sync.registration.pacing import LONGEST_PAUSE_S, SharedPace, retry_after_s
+from cloud_sync.registration.pacing import SharedPace
+from cloud_sync.retry_after import LONGEST_PAUSE_S, retry_after_s
 from tests.unit.registration.wire import Clock
 
 DAY_S = 86_400.0

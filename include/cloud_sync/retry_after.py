@@ -1,0 +1,40 @@
+"""Retry-After: how long a server asks to be left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+LONGEST_PAUSE_S = 900.0
+"""A server that asks for more is asked again after this."""
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return how long an answer asks to be left alone, in seconds; None if it does not say.
+
+    Understands both forms of Retry-After. A date is held against the answer's own Date, so that the clock
+    of this machine does not matter.
+
+    Args:
+        headers: Of the answer; the case of their names does not matter.
+    """
+    values = {name.lower(): value for name, value in headers.items()}
+    text = values.get("retry-after", "").strip()
+    if not text:
+        return None
+    if text.replace(".", "", 1).isascii() and text.replace(".", "", 1).isdigit():
+        return min(float(text), LONGEST_PAUSE_S)
+    until = _date(text)
+    if until is None:
+        return None
+    now = _date(values.get("date", "")) or datetime.now(UTC)
+    return min(max((until - now).total_seconds(), 0.0), LONGEST_PAUSE_S)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -11,7 +11,13 @@ from typing import Any, Protocol
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from cloud_sync.manifest.model import ManifestEntry, SentItem, items_of_manifests, items_with_urls
+from cloud_sync.manifest.model import (
+    ManifestEntry,
+    SentItem,
+    items_of_manifests,
+    items_with_urls,
+    reading_table,
+)
 from cloud_sync.registration.model import Outcome, UnitError
 
 Ended = tuple[ManifestEntry, Outcome]
@@ -105,9 +111,10 @@ def registered_by_type(
     condition = ds.field("manifest").isin([entry.number for entry, _ in ended])
     items: Counter[str] = Counter()
     files: Counter[str] = Counter()
-    for rows in ds.dataset(items_path).to_batches(columns=["item_type", "position"], filter=condition):
-        files.update(_counts(rows["item_type"]))
-        items.update(_counts(rows["item_type"].filter(pc.equal(rows["position"], 0))))
+    with reading_table(items_path):
+        for rows in ds.dataset(items_path).to_batches(columns=["item_type", "position"], filter=condition):
+            files.update(_counts(rows["item_type"]))
+            items.update(_counts(rows["item_type"].filter(pc.equal(rows["position"], 0))))
     for item in others:
         items[item.item_type] -= 1
         files[item.item_type] -= len(item.object_urls)

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cloud_sync.encord_limits import MAX_TITLE_CHARACTERS
-from cloud_sync.errors import StorageError
 from cloud_sync.manifest.items import Item, VideoMetadata
+from cloud_sync.manifest.model import reading_table
 from cloud_sync.titles import short_title
 
 if TYPE_CHECKING:
@@ -99,14 +99,8 @@ def open_rows(path: Path) -> pq.ParquetFile:
     Raises:
         StorageError: It is missing, or its end is.
     """
-    try:
+    with reading_table(path):
         return pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StorageError(
-            f"cannot be read: {str(error).splitlines()[0]}",
-            where=str(path),
-            remedy="Clear the run from its first task, so that it is written again.",
-        ) from error
 
 
 def count_items(rows: pq.ParquetFile) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cloud_sync.errors import StorageError
 from cloud_sync.manifest.items import GROUPED_TYPES, ItemType
 from cloud_sync.planning.model import REGISTER_NAME
 from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
@@ -24,6 +26,25 @@ FINDINGS_NAME = "findings.json"
 # Each file of the run's items with its object URL and the number of its manifest.
 ITEMS_NAME = "items.parquet"
 BATCH_ROWS = 50_000
+
+
+@contextmanager
+def reading_table(path: Path) -> Iterator[None]:
+    """Read a Parquet file that an earlier stage wrote.
+
+    Raises:
+        StorageError: It is missing, or torn.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StorageError(
+            f"cannot be read: {str(error).splitlines()[0]}",
+            where=str(path),
+            remedy="Clear the run from its first task, so that it is written again.",
+        ) from error
 
 
 def index_name(of_round: int = 0) -> str:
@@ -191,8 +212,10 @@ def _rows(items_path: Path, condition: ds.Expression) -> Iterator[tuple[Any, ...
     import pyarrow.dataset as ds
 
     columns = ["url", "item_type", "item_key", "title", "manifest"]
-    for batch in ds.dataset(items_path).to_batches(columns=columns, filter=condition, batch_size=BATCH_ROWS):
-        yield from zip(*(batch[name].to_pylist() for name in columns), strict=True)
+    with reading_table(items_path):
+        rows = ds.dataset(items_path).to_batches(columns=columns, filter=condition, batch_size=BATCH_ROWS)
+        for batch in rows:
+            yield from zip(*(batch[name].to_pylist() for name in columns), strict=True)
 
 
 def _field(name: str) -> ds.Expression:

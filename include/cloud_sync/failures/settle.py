@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
-from cloud_sync.errors import CloudSyncError
+from cloud_sync.errors import CloudSyncError, StorageError
 from cloud_sync.failures.accounting import Ended, FolderReader, RefusedItem, Tally, registered_by_type
 from cloud_sync.failures.diagnose import (
     ATTEMPTS_BEFORE_REJECTED,
@@ -19,7 +19,7 @@ from cloud_sync.failures.diagnose import (
 from cloud_sync.failures.model import MAY_PASS, Diagnosis, Failure, FailureClass, Suspect
 from cloud_sync.failures.sendings import Account, Sending, account, read_sendings
 from cloud_sync.ledger import FailureHistory, Ledger, LedgerState, SettledFailure, SettledManifest
-from cloud_sync.manifest.model import ManifestEntry
+from cloud_sync.manifest.model import ManifestEntry, SentItem
 from cloud_sync.registration.model import Outcome
 from cloud_sync.run_folder import RunFolder
 
@@ -147,6 +147,43 @@ def settle(
     if ledger is not None:
         _commit(ledger, context, [sending.items_path for sending in sendings], result)
     return result
+
+
+def known_failures(
+    folder: RunFolder,
+    *,
+    context: SettleContext,
+    ledger: Ledger | None,
+    open_reader: Callable[[], ObjectReader],
+) -> list[Failure]:
+    """Return the failures that Encord has named, for when settling breaks off and so much is known already.
+
+    Args:
+        folder: The run folder.
+        context: Where and for whom.
+        ledger: Has the earlier failures; without them if it cannot be read.
+        open_reader: Opens the object store; called only if something failed.
+    """
+    sendings = read_sendings(folder) or []
+    if not any(sending.ended for sending in sendings):
+        return []
+    found = account(sendings, _UnaskedFolder())
+    items_path = sendings[0].items_path
+    try:
+        return _failures(context, items_path, ledger, open_reader, found)
+    except StorageError:
+        return _failures(context, items_path, None, open_reader, found)
+
+
+class _UnaskedFolder:
+    """Stands for Encord's folder where it is not asked: nothing is known to be in it, or not to be."""
+
+    def find(self, items: Iterable[SentItem]) -> tuple[list[str], list[SentItem]]:
+        """Return nothing of these items."""
+        return [], []
+
+    def link(self, item_uuids: Sequence[str]) -> None:
+        """Link nothing."""
 
 
 def _count(result: Settlement, sendings: Sequence[Sending], found: Account) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -61,15 +62,22 @@ class SettleOperator(StageOperator):
     def _settle(
         self, context: Context, folder: RunFolder, integration: Integration, target: Target
     ) -> Settlement:
-        from cloud_sync.failures.settle import settle
+        from cloud_sync.errors import CloudSyncError
+        from cloud_sync.failures.failure_csv import write_failures
+        from cloud_sync.failures.settle import known_failures, settle
 
-        return settle(
-            folder,
-            context=self.settle_context(context, folder, integration, target),
-            ledger=self.ledger_of_run(integration, target),
-            open_reader=lambda: open_store(integration),
-            encord_folder=TargetFolder(integration, target),
-        )
+        sources: dict[str, Any] = {
+            "context": self.settle_context(context, folder, integration, target),
+            "ledger": self.ledger_of_run(integration, target),
+            "open_reader": lambda: open_store(integration),
+        }
+        try:
+            return settle(folder, encord_folder=TargetFolder(integration, target), **sources)
+        except CloudSyncError:
+            # The next try may be long in coming, and may be the last.
+            with suppress(CloudSyncError):
+                write_failures(folder, known_failures(folder, **sources))
+            raise
 
     def ledger_of_run(self, integration: Integration, target: Target) -> Ledger | None:
         """Return the ledger that gets a new version; None if none does."""

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from cloud_sync.errors import CloudSyncError, ConfigError, StorageError
+from cloud_sync.errors import CloudSyncError, ConfigError, EncordError, StorageError
+from cloud_sync.failures.sendings import account
 from cloud_sync.failures.verdict import RunFailed
 from cloud_sync.ledger import Ledger
 from cloud_sync.objects.errors import from_botocore, from_obstore
@@ -241,6 +242,24 @@ def test_when_a_register_task_dies_what_is_known_by_then_is_written(house, monke
     assert (row["title"], row["failure_class"]) == ("0-bad.jpg", "corrupt")
     [report] = (state_folder() / "runs" / "cameras").glob("*/report.json")
     assert json.loads(report.read_bytes())["waiting"] == 3
+
+
+def test_when_settle_cannot_ask_encord_the_failures_that_it_named_are_written(house, monkeypatch):
+    house.bucket = Bucket({"in/0-bad.jpg": b"", "in/1.jpg": JPEG})
+
+    calls = []
+
+    def unreachable_at_first(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 1:
+            raise EncordError("does not answer.", transient=True)
+        return account(*args, **kwargs)
+
+    monkeypatch.setattr("cloud_sync.failures.settle.account", unreachable_at_first)
+    with pytest.raises(EncordError, match="does not answer"):
+        house.run("night 1")
+    [row] = failures_of(house)
+    assert (row["title"], row["failure_class"], row["attempts"]) == ("0-bad.jpg", "corrupt", "1")
 
 
 @pytest.mark.parametrize("killed_in", ["write_failures", "make_report"])

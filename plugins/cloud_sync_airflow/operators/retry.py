@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -112,11 +111,10 @@ class SelectOperator(StageOperator):
 
     def _wait(self, integration: Integration) -> None:
         """Wait, without a worker if it is long."""
-        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
-
         from cloud_sync.failures.rounds import round_wait_s
         from cloud_sync.registration.pacing import SharedPace
         from cloud_sync_airflow.hooks.encord import pace_path
+        from cloud_sync_airflow.triggers.pause import PauseTrigger
 
         wait_s = round_wait_s(
             self.of_round,
@@ -128,5 +126,4 @@ class SelectOperator(StageOperator):
         if wait_s < SHORTEST_DEFERRAL_S:
             time.sleep(wait_s)
             return
-        moment = datetime.now(UTC) + timedelta(seconds=wait_s)
-        self.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")
+        self.defer(trigger=PauseTrigger(until=time.time() + wait_s, pause_s=wait_s), method_name="resume")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
 from cloud_sync.failures import rounds
@@ -24,6 +23,7 @@ from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.retry import SelectOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
 from cloud_sync_airflow.settings import state_folder
+from cloud_sync_airflow.triggers.pause import PauseTrigger
 from tests.unit.cloud_sync_airflow.operators.house import Bucket, House
 from tests.unit.failures.fakes import JPEG
 
@@ -174,7 +174,7 @@ class TestWait:
     @pytest.fixture
     def wait_of(self, house, night, monkeypatch):
         slept: list[float] = []
-        monkeypatch.setattr(retry, "time", SimpleNamespace(sleep=slept.append))
+        monkeypatch.setattr(retry, "time", SimpleNamespace(sleep=slept.append, time=time.time))
 
         def wait_of(wait_s: float) -> tuple[list[float], TaskDeferred | None]:
             monkeypatch.setattr(rounds, "round_wait_s", lambda *_, **__: wait_s)
@@ -190,14 +190,15 @@ class TestWait:
         assert wait_of(9.9) == ([9.9], None)
 
     def test_a_long_one_holds_no_worker(self, wait_of, night):
-        before = datetime.now(UTC)
+        before = time.time()
         slept, deferred = wait_of(10)
         assert slept == []
-        assert isinstance(deferred.trigger, DateTimeTrigger)
-        assert timedelta(seconds=10) <= deferred.trigger.moment - before < timedelta(seconds=70)
+        assert isinstance(deferred.trigger, PauseTrigger), "which no clock that is moved makes longer"
+        assert before + 10 <= deferred.trigger.until < before + 70
+        assert deferred.trigger.pause_s == 10
         assert deferred.method_name == "resume"
         task = SelectOperator(task_id="select", of_round=1, **night.house.settings)
-        assert task.resume(night.context, {"moment": "now"}) == [0]
+        assert task.resume(night.context, {"event": "over"}) == [0]
 
     def test_its_bounds_are_those_of_the_integration(self, house, monkeypatch):
         house.options = {"retry": {"first_wait": "2m", "longest_wait": "1h"}}

@@ -8,7 +8,7 @@ from itertools import chain, islice
 
 from cloud_sync.failures.accounting import FolderReader, RefusedItem
 from cloud_sync.failures.diagnose import REQUESTS_AT_MOST, ObjectReader, open_and_diagnose
-from cloud_sync.failures.model import FailureClass
+from cloud_sync.failures.model import Diagnosis, FailureClass
 from cloud_sync.failures.sendings import account, read_sendings
 from cloud_sync.failures.settle import suspects
 from cloud_sync.manifest.model import SentItem
@@ -28,8 +28,9 @@ def items_to_retry(
 ) -> list[SentItem]:
     """Return the items that were refused although all their files look healthy, as they stand last.
 
-    Nothing of a manifest whose upload job was cancelled is among them: a person did not want it now. Nor is
-    what was never sent.
+    A file that the store did not show does not: nobody knows whether it would fail again. Nothing of a
+    manifest whose upload job was cancelled is among them: a person did not want it now. Nor is what was
+    never sent.
 
     Args:
         folder: The run folder.
@@ -52,8 +53,8 @@ def items_to_retry(
     )
     chosen = []
     for one, of_item in zip(refused, looked_at, strict=True):
-        classes = {diagnosis.failure_class for diagnosis in islice(diagnoses, len(of_item))}
-        if one.item is not None and classes == {FailureClass.TRANSIENT}:
+        healthy = [_is_healthy(diagnosis) for diagnosis in islice(diagnoses, len(of_item))]
+        if one.item is not None and healthy and all(healthy):
             chosen.append(one.item)
     return chosen
 
@@ -80,6 +81,10 @@ def round_wait_s(
     """
     longest_s = min(longest_wait_s, first_wait_s * 2.0 ** min(of_round - 1, MOST_DOUBLINGS))
     return max(draw(0.0, longest_s), retry_after_s)
+
+
+def _is_healthy(diagnosis: Diagnosis) -> bool:
+    return diagnosis.failure_class is FailureClass.TRANSIENT and diagnosis.looked_at
 
 
 def _may_be_retried(one: RefusedItem) -> bool:

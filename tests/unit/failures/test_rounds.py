@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud_sync.errors import ConfigError
 from cloud_sync.failures.rounds import items_to_retry, round_wait_s
 from tests.unit.failures.fakes import MP4
 from tests.unit.failures.test_settle import error, held, parse_url
@@ -15,7 +16,7 @@ from tests.unit.failures.test_settle_rounds import GROUP, RunWithRounds
 from tests.unit.tables import Group
 
 
-def chosen(run: RunWithRounds, of_round: int = 1) -> list[tuple[int, str]]:
+def chosen(run: RunWithRounds, of_round: int = 1, **settings: int) -> list[tuple[int, str]]:
     """Return manifest and first key of each item to retry."""
     items = items_to_retry(
         run.folder,
@@ -23,6 +24,7 @@ def chosen(run: RunWithRounds, of_round: int = 1) -> list[tuple[int, str]]:
         parse_url=parse_url,
         open_reader=run.open_reader,
         encord_folder=run.encord,
+        **settings,
     )
     return [(item.manifest, parse_url(item.object_urls[0])) for item in items]
 
@@ -37,7 +39,30 @@ def test_only_what_looks_healthy_is_sent_again(tmp_path):
     }
     named = ("b.jpg", "empty.jpg", "gone.jpg", "secret.jpg", "slow.jpg")
     run.outcome(0, done=1, failed=5, unit_errors=tuple(map(error, named)))
-    assert chosen(run) == [(0, "b.jpg"), (0, "slow.jpg")]
+    assert chosen(run) == [(0, "b.jpg")]
+
+
+def failing(tmp_path, *keys: str) -> RunWithRounds:
+    run = RunWithRounds(tmp_path, list(keys))
+    run.outcome(0, done=0, failed=len(keys), unit_errors=tuple(map(error, keys)))
+    return run
+
+
+@pytest.mark.parametrize("refusal", ["unreachable", "no_bucket", "other"])
+def test_what_the_store_does_not_show_is_left_to_the_next_run(tmp_path, refusal):
+    run = failing(tmp_path, "a.jpg")
+    run.store.objects["a.jpg"] = refusal
+    assert chosen(run) == []
+
+
+def test_what_no_request_was_left_for_is_left_to_the_next_run(tmp_path):
+    assert chosen(failing(tmp_path, "a.jpg"), diagnosis_requests=0) == []
+
+
+def test_with_a_store_that_cannot_be_opened_all_is_left_to_the_next_run(tmp_path):
+    run = failing(tmp_path, "a.jpg")
+    run.open_reader = lambda: (_ for _ in ()).throw(ConfigError("no such connection."))
+    assert chosen(run) == []
 
 
 def test_without_a_failure_nothing_is_asked(tmp_path):

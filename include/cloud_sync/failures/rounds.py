@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from itertools import chain, islice
 
 from cloud_sync.failures.accounting import FolderReader, RefusedItem
 from cloud_sync.failures.diagnose import REQUESTS_AT_MOST, ObjectReader, open_and_diagnose
 from cloud_sync.failures.model import Diagnosis, FailureClass
-from cloud_sync.failures.sendings import account, read_sendings
+from cloud_sync.failures.sendings import Sending, account, read_sendings
 from cloud_sync.failures.settle import suspects
 from cloud_sync.manifest.model import SentItem
 from cloud_sync.run_folder import RunFolder
 
+FEW_ITEMS = 100  # so few may always be sent again
 MOST_DOUBLINGS = 30  # beyond that the power is only a large number
 
 
@@ -57,6 +58,33 @@ def items_to_retry(
         if one.item is not None and healthy and all(healthy):
             chosen.append(one.item)
     return chosen
+
+
+def why_not_at_once(sendings: Sequence[Sending], items: Collection[SentItem], *, at_share: float) -> str:
+    """Return why a round is no use: so much has failed that it would only fail again. Empty if it is of use.
+
+    Items without an error of their own do not count if their whole manifest was refused: small manifests may
+    be what they need.
+
+    Args:
+        sendings: What the run has sent before the round.
+        items: What would be sent again.
+        at_share: Of what share of the items that the build stage sent it is too much; never of a few.
+    """
+    refused = {
+        outcome.manifest_number: {url for error in outcome.unit_errors for url in error.urls}
+        for sending in sendings
+        for _, outcome in sending.ended
+        if outcome.status == "failed"
+    }
+    failed = sum(
+        item.manifest not in refused or not refused[item.manifest].isdisjoint(item.object_urls)
+        for item in items
+    )
+    sent = sendings[0].items if sendings else 0
+    if failed <= FEW_ITEMS or failed < at_share * sent:
+        return ""
+    return f"{failed:,} of the {sent:,} items that this run sent failed although their files look healthy."
 
 
 def round_wait_s(

@@ -100,6 +100,30 @@ def test_with_nothing_to_send_again_it_is_skipped_and_the_verdict_is_as_before(h
     assert night.settle()["verdict"] == "ok_with_quarantine"
 
 
+@pytest.mark.parametrize(
+    ("files", "items_per_manifest", "why"),
+    [
+        (120, 1000, "120 of the 120 items that this run sent failed although their files look healthy."),
+        (6, 2, "6 of the first 6 items failed for one cause"),
+    ],
+)
+@pytest.mark.parametrize("breaker", ["on", "off"])
+def test_what_would_only_fail_again_is_left_to_the_next_run(house, files, items_per_manifest, why, breaker):
+    stops = {} if breaker == "on" else {"stop_after_manifests": 0}
+    house.options = {"upload": {"items_per_manifest": items_per_manifest, **stops}}
+    house.bucket = Bucket({f"in/{n}.jpg": JPEG for n in range(files)})
+    house.encord.refuses = {".jpg": files}
+    night = Night(house)
+    night.up_to_register()
+    if breaker == "off":
+        night.select()
+        assert [index.items for index in read_rounds(night.folder)] == [files]
+        return
+    with pytest.raises(AirflowSkipException, match=why):
+        night.select()
+    assert read_rounds(night.folder) == []
+
+
 def test_settings_of_a_running_run_may_know_fewer_rounds(house, night):
     with pytest.raises(AirflowSkipException, match="The settings of this run say 2 rounds"):
         night.select(3)

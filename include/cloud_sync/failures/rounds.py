@@ -10,8 +10,8 @@ from cloud_sync.failures.accounting import FolderReader, RefusedItem
 from cloud_sync.failures.diagnose import REQUESTS_AT_MOST, ObjectReader, open_and_diagnose
 from cloud_sync.failures.model import Diagnosis, FailureClass
 from cloud_sync.failures.sendings import Sending, account, read_sendings
-from cloud_sync.failures.settle import suspects
-from cloud_sync.manifest.model import SentItem
+from cloud_sync.failures.settle import HEALTHY, Settlement, suspects
+from cloud_sync.manifest.model import SentItem, read_rounds, skipped_name
 from cloud_sync.run_folder import RunFolder
 
 FEW_ITEMS = 100  # so few may always be sent again
@@ -85,6 +85,23 @@ def why_not_at_once(sendings: Sequence[Sending], items: Collection[SentItem], *,
     if failed <= FEW_ITEMS or failed < at_share * sent:
         return ""
     return f"{failed:,} of the {sent:,} items that this run sent failed although their files look healthy."
+
+
+def missing_round(folder: RunFolder, settlement: Settlement, *, rounds: int) -> int:
+    """Return the first retry round that was due and neither sent anything nor said why not; 0 if none.
+
+    None is due if nothing failed that looks healthy, or while manifests have no outcome.
+
+    Args:
+        folder: The run folder.
+        settlement: What the run came to.
+        rounds: How many rounds it may have.
+    """
+    may_pass = any(row.failure_class in HEALTHY for row in settlement.failures)
+    if settlement.waiting or not may_pass:
+        return 0
+    following = len(read_rounds(folder)) + 1
+    return 0 if following > rounds or folder.exists(skipped_name(following)) else following
 
 
 def round_wait_s(

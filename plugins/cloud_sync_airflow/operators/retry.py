@@ -66,15 +66,18 @@ class SelectOperator(StageOperator):
         return None
 
     def _select(self, folder: RunFolder, integration: Integration) -> ManifestIndex:
-        from cloud_sync.manifest.model import read_index, read_rounds
+        from cloud_sync.manifest.model import read_index, read_rounds, skipped_name
         from cloud_sync.registration.jobs import set_aside
 
+        # What an earlier try said must not stand for this one if it fails.
+        folder.path(skipped_name(self.of_round)).unlink(missing_ok=True)
         items, why_none = self._choose(folder, integration)
         index = self._rebuild(folder, integration, items)
         manifests = chain.from_iterable(one.manifests for one in [read_index(folder), *read_rounds(folder)])
         if aside := set_aside(folder, manifests):
             self.log.info("Set aside %s records of manifests that an earlier try of this run had", aside)
         if index is None:
+            folder.write_json(skipped_name(self.of_round), {"why": why_none})
             raise AirflowSkipException(why_none)
         self.log.info(
             "Round %s: %s items again, in %s manifests",

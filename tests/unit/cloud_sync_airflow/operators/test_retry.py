@@ -48,7 +48,8 @@ class Night:
         return task.execute(self.context)
 
     def settle(self) -> dict[str, Any]:
-        return SettleOperator(task_id="settle", **self.house.settings).execute(self.context)
+        task = SettleOperator(task_id="settle", rounds=self.house.rounds, **self.house.settings)
+        return task.execute(self.context)
 
     @property
     def folder(self) -> RunFolder:
@@ -151,6 +152,60 @@ def test_a_round_without_its_register_task_leaves_the_run_unanswered_for(night):
     night.select()
     with pytest.raises(RunFailed, match="2 items were never answered for"):
         night.settle()
+
+
+class TestARoundThatDidNotRun:
+    @pytest.mark.parametrize("ran", [0, 1])
+    def test_fails_the_run(self, house, night, ran):
+        house.encord.refuses = {"1.jpg": 1}
+        for of_round in range(1, ran + 1):
+            house.register(night.context, night.select(of_round), of_round)
+        with pytest.raises(RunFailed, match=f"retry round {ran + 1} did not run: see its task") as caught:
+            night.settle()
+        assert f"retry_{ran + 1}.select" in caught.value.remedy
+        assert night.folder.read_json("report.json")["verdict"] == "failed"
+
+    def test_is_none_if_it_said_why_it_sends_nothing(self, house):
+        house.options = {"failures": {"diagnosis_requests": 0}}
+        house.encord.refuses = {"1.jpg": 1}
+        night = Night(house)
+        night.up_to_register()
+        with pytest.raises(AirflowSkipException):
+            night.select()
+        assert "nothing to send again" in night.folder.read_json("retries/1/skipped.json")["why"]
+        result = night.settle()
+        assert (result["verdict"], result["failed"]) == ("ok_with_quarantine", 2)
+
+    def test_is_one_though_an_earlier_try_of_it_said_so(self, night, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(rounds, "items_to_retry", lambda *_, **__: [])
+            with pytest.raises(AirflowSkipException):
+                night.select()
+        monkeypatch.setattr(rounds, "items_to_retry", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            night.select()
+        with pytest.raises(RunFailed, match="retry round 1 did not run"):
+            night.settle()
+
+    def test_is_none_if_nothing_failed_that_may_pass(self, house):
+        night = Night(house)
+        night.up_to_register()
+        assert night.settle()["verdict"] == "ok_with_quarantine"
+
+    @pytest.mark.parametrize("of_dag", [True, False])
+    def test_is_none_without_rounds_in_the_dag_or_in_the_settings_of_the_run(self, house, of_dag):
+        if not of_dag:
+            house.options = {"retry": {"rounds": 0}}
+        house.encord.refuses = {"1.jpg": 1}
+        night = Night(house)
+        night.up_to_register()
+        task = SettleOperator(task_id="settle", rounds=0 if of_dag else 2, **house.settings)
+        assert task.execute(night.context)["verdict"] == "ok_with_quarantine"
+
+    def test_is_not_what_is_told_of_a_run_whose_register_tasks_failed(self, night):
+        night.folder.path("outcomes/0000.json").unlink()
+        with pytest.raises(RunFailed, match="6 items were never answered for"):
+            night.settle()
 
 
 def test_clearing_build_alone_keeps_what_the_rounds_have_sent(house, night):

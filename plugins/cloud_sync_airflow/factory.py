@@ -64,7 +64,7 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
     `settle` is the teardown of `plan`: once there is a plan it runs whatever happens to the stages
     between, so that what is known reaches the failure CSV and the ledger; and if it fails, the run fails.
     It stands behind every register task, because a failed one fails those after it at once, while the
-    others still run.
+    others still run. It is the one task whose failure fails the run, so it looks whether each round has run.
     """
     settings: dict[str, Any] = {"integration": integration.model_dump(mode="json")}
     with DAG(
@@ -90,7 +90,12 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
         sending = [register]
         for number in range(1, integration.retry.rounds + 1):
             sending.append(_retry_round(number, sending[-1], settings))
-        settle = SettleOperator(task_id="settle", outlets=[dataset_asset(integration)], **timed)
+        settle = SettleOperator(
+            task_id="settle",
+            rounds=integration.retry.rounds,
+            outlets=[dataset_asset(integration)],
+            **timed,
+        )
         sending >> settle.as_teardown(setups=plan, on_failure_fail_dagrun=True)
     return dag
 

@@ -70,9 +70,13 @@ REFUSALS: Mapping[str, Diagnosis] = {
         FailureClass.TRANSIENT,
         "The bucket does not exist.",
         "Check storage.bucket and the endpoint of the connection; the next run tries it again.",
+        looked_at=False,
     ),
     "unreachable": Diagnosis(
-        FailureClass.TRANSIENT, "The store could not be asked about the object.", TRY_AGAIN
+        FailureClass.TRANSIENT,
+        "The store could not be asked about the object.",
+        TRY_AGAIN,
+        looked_at=False,
     ),
 }
 
@@ -141,7 +145,7 @@ def _was_not_looked_at(suspect: Suspect, found: Evidence) -> Diagnosis | None:
         state = f"Not looked at, because the store could not be opened: {found.detail}"
     else:
         return None
-    return Diagnosis(FailureClass.TRANSIENT, f"{state} {_said(suspect)}", TRY_AGAIN)
+    return Diagnosis(FailureClass.TRANSIENT, f"{state} {_said(suspect)}", TRY_AGAIN, looked_at=False)
 
 
 def _is_unfit(suspect: Suspect, found: Evidence) -> Diagnosis | None:
@@ -193,7 +197,7 @@ def _is_elsewhere(suspect: Suspect) -> Diagnosis | None:
 def _is_healthy(suspect: Suspect, found: Evidence) -> Diagnosis:
     if found.refusal is not None:
         reason = f"The object could not be looked at. {_said(suspect)}"
-        return Diagnosis(FailureClass.TRANSIENT, reason, TRY_AGAIN)
+        return Diagnosis(FailureClass.TRANSIENT, reason, TRY_AGAIN, looked_at=False)
     state = "The object looks healthy."
     if suspect.attempts < ATTEMPTS_BEFORE_REJECTED or not suspect.is_named:
         return Diagnosis(FailureClass.TRANSIENT, f"{state} {_said(suspect)}", TRY_AGAIN)

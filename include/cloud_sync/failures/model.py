@@ -27,11 +27,19 @@ only another try can notice it."""
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What is wrong with a file, and what a person can do about it."""
+    """What is wrong with a file, and what a person can do about it.
+
+    Attributes:
+        failure_class: The class.
+        reason: What is wrong.
+        remedy: What to do.
+        looked_at: False if the class is only a guess, because the store did not show the file.
+    """
 
     failure_class: FailureClass
     reason: str
     remedy: str
+    looked_at: bool = True
 
 
 @dataclass(frozen=True, slots=True)

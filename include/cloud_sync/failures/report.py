@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cloud_sync.failures.choice import LEFT_OUT
 from cloud_sync.failures.failure_csv import CSV_NAME, JSONL_NAME
 from cloud_sync.failures.model import Failure
+from cloud_sync.failures.rounds import missing_round
 from cloud_sync.failures.settle import Settlement
 from cloud_sync.failures.verdict import Judgement, Verdict, judge, quarantined_items, waiting_items
 from cloud_sync.manifest.model import FINDINGS_NAME
@@ -53,7 +54,7 @@ class RunFacts:
 
 
 def make_report(
-    folder: RunFolder, facts: RunFacts, settlement: Settlement, limits: Failures
+    folder: RunFolder, facts: RunFacts, settlement: Settlement, limits: Failures, *, rounds: int = 0
 ) -> dict[str, Any]:
     """Write `report.json` and return it.
 
@@ -64,13 +65,14 @@ def make_report(
         facts: What is known of the run besides its settlement.
         settlement: What it came to.
         limits: The thresholds for its verdict.
+        rounds: How many retry rounds it may have.
     """
     jobs = [outcome.status for _, outcome in settlement.ended]
     known = sum(row.items for row in facts.plan if row.reason == "registered")
     causes = failures_by_cause(settlement.failures)
     report = {
         **asdict(facts),
-        **asdict(_judgement(folder, facts, settlement, limits)),
+        **asdict(_judgement(folder, facts, settlement, limits, rounds)),
         "planned": [asdict(row) for row in facts.plan],
         "manifests": len(settlement.ended) + len(settlement.waiting),
         "jobs": {status: jobs.count(status) for status in ("done", "failed", "cancelled")},
@@ -97,7 +99,9 @@ def make_report(
     return report
 
 
-def _judgement(folder: RunFolder, facts: RunFacts, settlement: Settlement, limits: Failures) -> Judgement:
+def _judgement(
+    folder: RunFolder, facts: RunFacts, settlement: Settlement, limits: Failures, rounds: int
+) -> Judgement:
     refused = (facts.given or {}).get("error")
     if refused is not None:
         return Judgement(Verdict.FAILED, refused)
@@ -108,6 +112,7 @@ def _judgement(folder: RunFolder, facts: RunFacts, settlement: Settlement, limit
         failures_csv=str(folder.path(CSV_NAME)),
         stopped=tripped(folder),
         runs_again=facts.given is None,
+        missing_round=missing_round(folder, settlement, rounds=rounds),
     )
 
 

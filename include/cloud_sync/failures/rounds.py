@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from itertools import chain, islice
 
 from cloud_sync.failures.accounting import FolderReader, RefusedItem
 from cloud_sync.failures.diagnose import REQUESTS_AT_MOST, ObjectReader, open_and_diagnose
-from cloud_sync.failures.model import FailureClass
-from cloud_sync.failures.sendings import account, read_sendings
-from cloud_sync.failures.settle import suspects
-from cloud_sync.manifest.model import SentItem
+from cloud_sync.failures.model import Diagnosis, FailureClass
+from cloud_sync.failures.sendings import Sending, account, read_sendings
+from cloud_sync.failures.settle import HEALTHY, Settlement, suspects
+from cloud_sync.manifest.model import SentItem, read_rounds, skipped_name
 from cloud_sync.run_folder import RunFolder
 
+FEW_ITEMS = 100  # so few may always be sent again
 MOST_DOUBLINGS = 30  # beyond that the power is only a large number
 
 
@@ -28,8 +29,9 @@ def items_to_retry(
 ) -> list[SentItem]:
     """Return the items that were refused although all their files look healthy, as they stand last.
 
-    Nothing of a manifest whose upload job was cancelled is among them: a person did not want it now. Nor is
-    what was never sent.
+    A file that the store did not show does not: nobody knows whether it would fail again. Nothing of a
+    manifest whose upload job was cancelled is among them: a person did not want it now. Nor is what was
+    never sent.
 
     Args:
         folder: The run folder.
@@ -52,10 +54,54 @@ def items_to_retry(
     )
     chosen = []
     for one, of_item in zip(refused, looked_at, strict=True):
-        classes = {diagnosis.failure_class for diagnosis in islice(diagnoses, len(of_item))}
-        if one.item is not None and classes == {FailureClass.TRANSIENT}:
+        healthy = [_is_healthy(diagnosis) for diagnosis in islice(diagnoses, len(of_item))]
+        if one.item is not None and healthy and all(healthy):
             chosen.append(one.item)
     return chosen
+
+
+def why_not_at_once(sendings: Sequence[Sending], items: Collection[SentItem], *, at_share: float) -> str:
+    """Return why a round is no use: so much has failed that it would only fail again. Empty if it is of use.
+
+    Items without an error of their own do not count if their whole manifest was refused: small manifests may
+    be what they need.
+
+    Args:
+        sendings: What the run has sent before the round.
+        items: What would be sent again.
+        at_share: Of what share of the items that the build stage sent it is too much; never of a few.
+    """
+    refused = {
+        outcome.manifest_number: {url for error in outcome.unit_errors for url in error.urls}
+        for sending in sendings
+        for _, outcome in sending.ended
+        if outcome.status == "failed"
+    }
+    failed = sum(
+        item.manifest not in refused or not refused[item.manifest].isdisjoint(item.object_urls)
+        for item in items
+    )
+    sent = sendings[0].items if sendings else 0
+    if failed <= FEW_ITEMS or failed < at_share * sent:
+        return ""
+    return f"{failed:,} of the {sent:,} items that this run sent failed although their files look healthy."
+
+
+def missing_round(folder: RunFolder, settlement: Settlement, *, rounds: int) -> int:
+    """Return the first retry round that was due and neither sent anything nor said why not; 0 if none.
+
+    None is due if nothing failed that looks healthy, or while manifests have no outcome.
+
+    Args:
+        folder: The run folder.
+        settlement: What the run came to.
+        rounds: How many rounds it may have.
+    """
+    may_pass = any(row.failure_class in HEALTHY for row in settlement.failures)
+    if settlement.waiting or not may_pass:
+        return 0
+    following = len(read_rounds(folder)) + 1
+    return 0 if following > rounds or folder.exists(skipped_name(following)) else following
 
 
 def round_wait_s(
@@ -80,6 +126,10 @@ def round_wait_s(
     """
     longest_s = min(longest_wait_s, first_wait_s * 2.0 ** min(of_round - 1, MOST_DOUBLINGS))
     return max(draw(0.0, longest_s), retry_after_s)
+
+
+def _is_healthy(diagnosis: Diagnosis) -> bool:
+    return diagnosis.failure_class is FailureClass.TRANSIENT and diagnosis.looked_at
 
 
 def _may_be_retried(one: RefusedItem) -> bool:

@@ -48,12 +48,13 @@ def judge(
     failures_csv: str,
     stopped: Trip | None = None,
     runs_again: bool = True,
+    missing_round: int = 0,
 ) -> Judgement:
     """Judge a run.
 
-    It has failed if it stopped submitting, the build never finished, a manifest never got an outcome, an
-    upload job was refused or cancelled and left items behind, nothing of all that was sent is registered, or
-    a threshold is reached.
+    It has failed if it stopped submitting, the build never finished, a manifest never got an outcome, a retry
+    round that was due did not run, an upload job was refused or cancelled and left items behind, nothing of
+    all that was sent is registered, or a threshold is reached.
 
     Args:
         plan: What was planned.
@@ -62,10 +63,12 @@ def judge(
         failures_csv: Where each failure stands.
         stopped: Why it stopped submitting, if it did.
         runs_again: Whether a later run tries again what can pass.
+        missing_round: The retry round that was due and did not run; 0 if there is none.
     """
     for why, remedy in (
         *_stopped(stopped, failures_csv),
         *_unanswered(plan, settlement),
+        *_without_round(missing_round),
         *_bad_jobs(settlement, failures_csv, runs_again),
         *_too_many(settlement, limits, failures_csv),
     ):
@@ -118,6 +121,14 @@ def _unanswered(plan: Sequence[PlanRow], settlement: Settlement) -> Reasons:
         yield (
             f"{waiting_items(plan, settlement):,} items were never answered for.",
             "Look at the failed tasks of this run, then clear them; what is registered is skipped.",
+        )
+
+
+def _without_round(missing_round: int) -> Reasons:
+    if missing_round:
+        yield (
+            f"retry round {missing_round} did not run: see its task.",
+            f"Remove what made retry_{missing_round}.select fail, then clear it, or wait for the next run.",
         )
 
 

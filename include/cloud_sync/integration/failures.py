@@ -18,5 +18,6 @@ class Failures(Section):
     """The run fails when this share of the items that it sent failed: `50%` or 0.5. With 100% it fails only
     when nothing was registered."""
     diagnosis_requests: int = Field(default=20_000, ge=0, le=MOST_REQUESTS, strict=True)
-    """Requests to the store that one run may make to find out what is wrong with failed files. Files that are
-    left over are tried again by the next run."""
+    """Requests to the store that a run may make to find out what is wrong with failed files, each time it
+    looks: before each retry round, and at its end. Files that are left over are tried again by the next
+    run."""

@@ -153,7 +153,8 @@ class Upload(Section):
     jobs_in_flight: int = Field(default=4, ge=1, le=64, strict=True)
     """Upload jobs that Encord works on at the same time."""
     stop_after_manifests: int = Field(default=3, ge=0, strict=True)
-    """Answered manifests after which the run stops sending if most items fail for one cause. 0: never."""
+    """Answered manifests after which the run stops sending if most items fail for one cause. 0: never, and
+    retry rounds send again however much has failed."""
     stop_at_share: Annotated[Share, Field(gt=0)] = 0.9
     """Share of the items sent that has to fail for one cause, as `90%` or 0.9."""
 

@@ -57,6 +57,11 @@ def items_name(of_round: int = 0) -> str:
     return f"retries/{of_round}/{ITEMS_NAME}" if of_round else ITEMS_NAME
 
 
+def skipped_name(of_round: int) -> str:
+    """Return the path of the file in which a retry round that sends nothing says why."""
+    return f"retries/{of_round}/skipped.json"
+
+
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
     """One manifest file.

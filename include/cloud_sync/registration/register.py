@@ -71,6 +71,8 @@ class Registrar:
         breaker: Asked before each submission; None to submit whatever fails.
         ended: Set from a signal handler when the task is being ended: nothing is sent from then on, and a
             job whose id arrives after that is cancelled.
+        at_work: Ids of jobs that were sent here, or that Encord has said to be pending: if one is cancelled,
+            that was not with an earlier try of the task.
     """
 
     client: UploadClient
@@ -81,6 +83,7 @@ class Registrar:
     items_name: str = ITEMS_NAME
     breaker: Breaker | None = None
     ended: threading.Event = field(default_factory=threading.Event)
+    at_work: set[str] = field(default_factory=set)
 
     def advance(
         self, manifest: Manifest, *, hold_s: float = 0, resubmit_cancelled: bool = False
@@ -166,6 +169,7 @@ class Registrar:
         except StorageError:
             log.error("Encord works on manifest %s as upload job %s", record.manifest, job_id)
             raise
+        self.at_work.add(job_id)
         log.info("Manifest %s: %s items, upload job %s", record.manifest, record.items, job_id)
         return record
 
@@ -179,6 +183,7 @@ class Registrar:
             log.warning("Upload job %s: %s", record.job_id, error)
             return None
         if not state.finished:
+            self.at_work.add(_job_of(record))
             log.info("Upload job %s: %s of %s units left", record.job_id, state.pending, record.items)
         return state
 

@@ -76,8 +76,17 @@ class RegisterOperator(StageOperator):
         """Register the shard; returns how many manifests there are and how their jobs ended."""
         return self._register(context, resubmit_cancelled=True)
 
-    def resume(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, int]:
-        """Go on after the trigger fired. How the job ended is asked of Encord, not of the event."""
+    def resume(
+        self, context: Context, event: dict[str, Any] | None = None, *, resubmit_cancelled: bool = False
+    ) -> dict[str, int]:
+        """Go on after the trigger fired. How the job ended is asked of Encord, not of the event.
+
+        Args:
+            context: Airflow's.
+            event: Why the wait is over.
+            resubmit_cancelled: Whether the job may have been cancelled with an earlier try of the task: this
+                one had no answer about it before the wait.
+        """
         from cloud_sync_airflow.triggers.upload_job import UploadJobEvent
 
         kind = (event or {}).get("event")
@@ -89,7 +98,8 @@ class RegisterOperator(StageOperator):
             )
         if kind not in set(UploadJobEvent):
             raise EncordError(f"the trigger fired {kind!r}, which is no event of an upload job.")
-        return self._register(context, resubmit_cancelled=False)
+        was_pending = bool((event or {}).get("was_pending"))
+        return self._register(context, resubmit_cancelled=resubmit_cancelled and not was_pending)
 
     def go_on(
         self, context: Context, event: dict[str, Any] | None = None, *, paused_since: float
@@ -142,7 +152,8 @@ class RegisterOperator(StageOperator):
                 raise
             paused_since = None
             if not record.status.final:
-                self._wait_for(record, registrar)
+                unseen = record.job_id not in registrar.at_work
+                self._wait_for(record, registrar, resubmit_cancelled=resubmit_cancelled and unseen)
             ended[record.status.value] += 1
         self._at_work = None
         return {"manifests": len(manifests), **ended}
@@ -184,7 +195,7 @@ class RegisterOperator(StageOperator):
             kwargs={"paused_since": paused_since},
         )
 
-    def _wait_for(self, record: JobRecord, registrar: Registrar) -> None:
+    def _wait_for(self, record: JobRecord, registrar: Registrar, *, resubmit_cancelled: bool) -> None:
         from cloud_sync_airflow.triggers.upload_job import UploadJobTrigger
 
         integration = self.frozen_integration(registrar.folder)
@@ -198,6 +209,7 @@ class RegisterOperator(StageOperator):
                 deadline=time.time() + self.job_timeout_s,
             ),
             method_name="resume",
+            kwargs={"resubmit_cancelled": resubmit_cancelled},
         )
 
     def _ended_by_a_person(self) -> bool:

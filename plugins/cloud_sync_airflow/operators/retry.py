@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +26,8 @@ SHORTEST_DEFERRAL_S = 10.0  # Airflow 3.3 can fail tasks that resume within a fe
 class SelectOperator(StageOperator):
     """Puts the items that failed for a passing reason into small manifests, to be sent again after a wait.
 
-    A round of which something was sent stays as it is, whatever the store says by now. With nothing to send
-    it ends as skipped, and with it the rest of the rounds.
+    A round of which something was sent stays as it is, whatever the store says by now. With nothing to send,
+    or so much that it would only fail again, it ends as skipped, and with it the rest of the rounds.
 
     Args:
         of_round: Which round, from 1.
@@ -67,11 +66,39 @@ class SelectOperator(StageOperator):
         return None
 
     def _select(self, folder: RunFolder, integration: Integration) -> ManifestIndex:
-        from cloud_sync.failures.rounds import items_to_retry
-        from cloud_sync.manifest.model import read_index, read_rounds
+        from cloud_sync.manifest.model import read_index, read_rounds, skipped_name
         from cloud_sync.registration.jobs import set_aside
+
+        # What an earlier try said must not stand for this one if it fails.
+        folder.path(skipped_name(self.of_round)).unlink(missing_ok=True)
+        items, why_none = self._choose(folder, integration)
+        index = self._rebuild(folder, integration, items)
+        manifests = chain.from_iterable(one.manifests for one in [read_index(folder), *read_rounds(folder)])
+        if aside := set_aside(folder, manifests):
+            self.log.info("Set aside %s records of manifests that an earlier try of this run had", aside)
+        if index is None:
+            folder.write_json(skipped_name(self.of_round), {"why": why_none})
+            raise AirflowSkipException(why_none)
+        self.log.info(
+            "Round %s: %s items again, in %s manifests",
+            self.of_round,
+            f"{index.items:,}",
+            f"{len(index.manifests):,}",
+        )
+        return index
+
+    def _choose(self, folder: RunFolder, integration: Integration) -> tuple[list[SentItem], str]:
+        """Return the items to send again, and if there are none, why."""
+        from cloud_sync.failures.rounds import items_to_retry, why_not_at_once
+        from cloud_sync.failures.sendings import read_sendings
+        from cloud_sync.registration.breaker import BreakerRule, judge
         from cloud_sync.registration.model import read_target
 
+        upload = integration.upload
+        sendings = (read_sendings(folder) or [])[: self.of_round]
+        outcomes = [outcome for sending in sendings for _, outcome in sending.ended]
+        if trip := judge(outcomes, BreakerRule(upload.stop_after_manifests, upload.stop_at_share)):
+            return self._none_at_once(str(trip))
         items = items_to_retry(
             folder,
             of_round=self.of_round,
@@ -80,19 +107,17 @@ class SelectOperator(StageOperator):
             encord_folder=TargetFolder(integration, read_target(folder)),
             diagnosis_requests=integration.failures.diagnosis_requests,
         )
-        index = self._rebuild(folder, integration, items)
-        manifests = chain.from_iterable(one.manifests for one in [read_index(folder), *read_rounds(folder)])
-        if aside := set_aside(folder, manifests):
-            self.log.info("Set aside %s records of manifests that an earlier try of this run had", aside)
-        if index is None:
-            raise AirflowSkipException("Nothing failed for a passing reason: there is nothing to send again.")
-        self.log.info(
-            "Round %s: %s items again, in %s manifests",
-            self.of_round,
-            f"{index.items:,}",
-            f"{len(index.manifests):,}",
-        )
-        return index
+        if not items:
+            return [], "Nothing failed for a passing reason: there is nothing to send again."
+        share = upload.stop_at_share
+        if upload.stop_after_manifests and (why := why_not_at_once(sendings, items, at_share=share)):
+            return self._none_at_once(why)
+        return items, ""
+
+    def _none_at_once(self, why: str) -> tuple[list[SentItem], str]:
+        said = f"Nothing is sent again in this run, because it would fail again; the next run tries it. {why}"
+        self.log.warning("%s", said)
+        return [], said
 
     def _rebuild(
         self, folder: RunFolder, integration: Integration, items: Collection[SentItem]
@@ -112,11 +137,10 @@ class SelectOperator(StageOperator):
 
     def _wait(self, integration: Integration) -> None:
         """Wait, without a worker if it is long."""
-        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
-
         from cloud_sync.failures.rounds import round_wait_s
         from cloud_sync.registration.pacing import SharedPace
         from cloud_sync_airflow.hooks.encord import pace_path
+        from cloud_sync_airflow.triggers.pause import PauseTrigger
 
         wait_s = round_wait_s(
             self.of_round,
@@ -128,5 +152,4 @@ class SelectOperator(StageOperator):
         if wait_s < SHORTEST_DEFERRAL_S:
             time.sleep(wait_s)
             return
-        moment = datetime.now(UTC) + timedelta(seconds=wait_s)
-        self.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")
+        self.defer(trigger=PauseTrigger(until=time.time() + wait_s, pause_s=wait_s), method_name="resume")

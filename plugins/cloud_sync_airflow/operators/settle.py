@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 
 
 class SettleOperator(StageOperator):
-    """Accounts for what was sent, and writes failures, ledger and report; also when the run broke off."""
+    """Accounts for what was sent, and writes failures, ledger and report; also when the run broke off.
+
+    Args:
+        rounds: How many retry rounds the DAG has. A run is failed in which one was due and did not run.
+    """
+
+    def __init__(self, *, rounds: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rounds = rounds
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the verdict and the counts; fails if the verdict is `failed`.
@@ -50,7 +58,8 @@ class SettleOperator(StageOperator):
         settlement = Settlement() if plan_only else self._settle(context, folder, integration, target)
         write_failures(folder, settlement.failures)
         facts = self.facts(context, folder, integration, target)
-        report = make_report(folder, facts, settlement, integration.failures)
+        rounds = min(self.rounds, integration.retry.rounds)
+        report = make_report(folder, facts, settlement, integration.failures, rounds=rounds)
         self.log.info("%s", summary(report))
         if plan_only:
             raise AirflowSkipException("Plan only: the dataset is as it was.")

@@ -1,4 +1,4 @@
-"""Waits out a pause that Encord asked for, without holding a worker."""
+"""Waits out a pause that Encord asked for, or the one before a retry round, without holding a worker."""
 
 from __future__ import annotations
 

@@ -33,9 +33,10 @@ class UploadJobEvent(StrEnum):
 class UploadJobTrigger(BaseTrigger):
     """Asks Encord about one upload job, at growing intervals, until it has finished.
 
-    Fires one event: `{"event": ..., "job_id": ..., "message": ...}`. `finished` says that the job has
-    ended, not how: the task asks for that itself. `refused`: Encord will not answer about this job (a
-    revoked key, a removed folder). `deadline`: the time is over and the job goes on.
+    Fires one event: `{"event": ..., "job_id": ..., "message": ..., "was_pending": ...}`. `finished` says
+    that the job has ended, not how: the task asks for that itself. `refused`: Encord will not answer about
+    this job (a revoked key, a removed folder). `deadline`: the time is over and the job goes on.
+    `was_pending`: whether Encord has said so to this trigger.
 
     Temporary failures are waited out, and so is a pause that Encord asked for, whichever task was told: it
     becomes the next wait. The end of the triggerer leaves the job alone; a person who
@@ -67,6 +68,7 @@ class UploadJobTrigger(BaseTrigger):
         self.first_interval_s = first_interval_s
         self.longest_interval_s = longest_interval_s
         self.deadline = deadline
+        self.was_pending = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, as Airflow stores them."""
@@ -107,6 +109,7 @@ class UploadJobTrigger(BaseTrigger):
             if state.finished:
                 yield self._event(UploadJobEvent.FINISHED, state.status)
                 return
+            self.was_pending = True
             self.log.info("Upload job %s: %s units left", self.job_id, state.pending)
 
     async def on_kill(self) -> None:
@@ -159,4 +162,11 @@ class UploadJobTrigger(BaseTrigger):
         return EncordHook(self.encord_conn_id).get_conn()
 
     def _event(self, event: UploadJobEvent, message: str) -> TriggerEvent:
-        return TriggerEvent({"event": event.value, "job_id": self.job_id, "message": message})
+        return TriggerEvent(
+            {
+                "event": event.value,
+                "job_id": self.job_id,
+                "message": message,
+                "was_pending": self.was_pending,
+            }
+        )

@@ -175,6 +175,7 @@ class TestPolicy:
         assert groups == [f"retry_{number}" for number in range(1, rounds + 1)]
         check_settle(dag, setup="plan")
         check_task_policy(dag, owner="data-team")
+        assert dag.get_task("settle").rounds == rounds
 
     def test_a_retry_round_registers_its_own_manifests_in_shards(self, dag):
         register = dag.get_task("retry_2.register")

@@ -144,7 +144,8 @@ CASES = [
 
 @pytest.mark.parametrize(("suspect", "found", "failure_class", "reason", "remedy"), CASES)
 def test_class_reason_and_remedy(suspect, found, failure_class, reason, remedy):
-    assert classify(suspect, found) == Diagnosis(failure_class, reason, remedy)
+    looked_at = found.refusal in (None, "missing", "forbidden")
+    assert classify(suspect, found) == Diagnosis(failure_class, reason, remedy, looked_at)
 
 
 def test_every_class_has_been_shown():

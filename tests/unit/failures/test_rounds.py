@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_sync.failures.rounds import items_to_retry, round_wait_s
+from cloud_sync.errors import ConfigError
+from cloud_sync.failures.rounds import items_to_retry, round_wait_s, why_not_at_once
+from cloud_sync.failures.sendings import read_sendings
 from tests.unit.failures.fakes import MP4
 from tests.unit.failures.test_settle import error, held, parse_url
 from tests.unit.failures.test_settle_rounds import GROUP, RunWithRounds
 from tests.unit.tables import Group
 
 
-def chosen(run: RunWithRounds, of_round: int = 1) -> list[tuple[int, str]]:
+def chosen(run: RunWithRounds, of_round: int = 1, **settings: int) -> list[tuple[int, str]]:
     """Return manifest and first key of each item to retry."""
     items = items_to_retry(
         run.folder,
@@ -23,6 +25,7 @@ def chosen(run: RunWithRounds, of_round: int = 1) -> list[tuple[int, str]]:
         parse_url=parse_url,
         open_reader=run.open_reader,
         encord_folder=run.encord,
+        **settings,
     )
     return [(item.manifest, parse_url(item.object_urls[0])) for item in items]
 
@@ -37,7 +40,30 @@ def test_only_what_looks_healthy_is_sent_again(tmp_path):
     }
     named = ("b.jpg", "empty.jpg", "gone.jpg", "secret.jpg", "slow.jpg")
     run.outcome(0, done=1, failed=5, unit_errors=tuple(map(error, named)))
-    assert chosen(run) == [(0, "b.jpg"), (0, "slow.jpg")]
+    assert chosen(run) == [(0, "b.jpg")]
+
+
+def failing(tmp_path, *keys: str) -> RunWithRounds:
+    run = RunWithRounds(tmp_path, list(keys))
+    run.outcome(0, done=0, failed=len(keys), unit_errors=tuple(map(error, keys)))
+    return run
+
+
+@pytest.mark.parametrize("refusal", ["unreachable", "no_bucket", "other"])
+def test_what_the_store_does_not_show_is_left_to_the_next_run(tmp_path, refusal):
+    run = failing(tmp_path, "a.jpg")
+    run.store.objects["a.jpg"] = refusal
+    assert chosen(run) == []
+
+
+def test_what_no_request_was_left_for_is_left_to_the_next_run(tmp_path):
+    assert chosen(failing(tmp_path, "a.jpg"), diagnosis_requests=0) == []
+
+
+def test_with_a_store_that_cannot_be_opened_all_is_left_to_the_next_run(tmp_path):
+    run = failing(tmp_path, "a.jpg")
+    run.open_reader = lambda: (_ for _ in ()).throw(ConfigError("no such connection."))
+    assert chosen(run) == []
 
 
 def test_without_a_failure_nothing_is_asked(tmp_path):
@@ -105,6 +131,43 @@ def test_nothing_is_sent_again_of_what_was_not_built(tmp_path, build):
     else:
         run.folder.write("register.parquet", b"of a later plan")
     assert chosen(run) == []
+
+
+def why_not(run: RunWithRounds, of_round: int = 1) -> str:
+    items = items_to_retry(
+        run.folder,
+        of_round=of_round,
+        parse_url=parse_url,
+        open_reader=run.open_reader,
+        encord_folder=run.encord,
+    )
+    return why_not_at_once(read_sendings(run.folder)[:of_round], items, at_share=0.9)
+
+
+KEYS = [f"{n:03}.jpg" for n in range(112)]
+
+
+@pytest.mark.parametrize(("failed", "held_back"), [(100, False), (101, True), (112, True)])
+def test_a_round_is_no_use_where_nearly_all_has_failed(tmp_path, failed, held_back):
+    run = RunWithRounds(tmp_path, KEYS)
+    run.outcome(0, done=112 - failed, failed=failed, unit_errors=tuple(map(error, KEYS[:failed])))
+    said = f"{failed} of the 112 items that this run sent failed although their files look healthy."
+    assert why_not(run) == (said if held_back else "")
+
+
+def test_a_few_items_may_always_be_sent_again(tmp_path):
+    run = RunWithRounds(tmp_path, KEYS[:100])
+    run.outcome(0, done=0, failed=100, unit_errors=tuple(map(error, KEYS[:100])))
+    assert why_not(run) == ""
+
+
+def test_what_a_whole_manifest_was_refused_for_does_not_speak_against_its_other_items(tmp_path):
+    run = RunWithRounds(tmp_path, KEYS, ["odd.jpg"])
+    run.outcome(0, status="failed", done=0, failed=1, unit_errors=(error(KEYS[0]),))
+    run.outcome(1)
+    assert why_not(run) == ""
+    run.outcome(0, status="failed", done=0, failed=112, unit_errors=tuple(map(error, KEYS)))
+    assert why_not(run).startswith("112 of the 113 items")
 
 
 SECONDS = st.floats(0, 1e6)

@@ -93,6 +93,11 @@ class House:
         integration = an_integration(storage=storage, target=target, **options)
         return {"integration": integration.model_dump(mode="json")}
 
+    @property
+    def rounds(self) -> int:
+        """How many retry rounds the integration has."""
+        return int(self.settings["integration"]["retry"]["rounds"])
+
     def run(self, run_id: str, **params: Any) -> dict[str, Any]:
         """Run all stages; returns what settle returned."""
         context = self.context(run_id, **params)
@@ -105,7 +110,7 @@ class House:
         self.register(context, shards)
         self.retry(context)
         asset = dataset_asset(an_integration())
-        settle = SettleOperator(task_id="settle", outlets=[asset], **self.settings)
+        settle = SettleOperator(task_id="settle", rounds=self.rounds, outlets=[asset], **self.settings)
         result = self.keep(settle.execute(context))
         self.keep(context["outlet_events"][asset].extra)
         return result
@@ -119,7 +124,7 @@ class House:
 
     def retry(self, context: Any) -> None:
         """Run the retry rounds, until there is nothing left to send again."""
-        for of_round in range(1, self.settings["integration"]["retry"]["rounds"] + 1):
+        for of_round in range(1, self.rounds + 1):
             select = SelectOperator(task_id="select", of_round=of_round, **self.settings)
             try:
                 shards = self.keep(select.execute(context))

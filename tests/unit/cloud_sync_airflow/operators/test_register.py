@@ -245,6 +245,39 @@ def test_a_cleared_task_sends_again_what_was_cancelled_with_it(task, context, fo
     assert len(encord.sent) == 2
 
 
+DOWN = EncordError("does not answer", transient=True)
+
+
+@pytest.mark.parametrize("error", [DOWN, PAUSE])
+def test_it_does_so_too_if_encord_does_not_answer_about_the_job_at_once(task, context, folder, encord, error):
+    encord.polls_until_done = 1
+    encord.cancel_upload_job("folder-1", deferred(task, context).trigger.job_id)
+    encord.polls_until_done = 0
+    encord.raises["poll"] = [error, error]
+    wait = deferred(task, context)
+    with pytest.raises(TaskDeferred) as again:
+        task.resume(context, event("finished"), **wait.kwargs)
+    assert task.resume(context, event("finished"), **again.value.kwargs)["done"] == 1
+    assert len(encord.sent) == 2
+
+
+def test_a_job_that_was_sent_or_seen_at_work_in_this_try_is_not_sent_again(task, context, folder, encord):
+    encord.polls_until_done = 9
+    sent = deferred(task, context)
+    seen = deferred(task, context)
+    encord.raises["poll"] = [DOWN]
+    unseen = deferred(task, context)
+    assert [wait.kwargs["resubmit_cancelled"] for wait in (sent, seen, unseen)] == [False, False, True]
+    encord.cancel_upload_job("folder-1", "job-1")
+    ended = task.resume(context, {**event("finished"), "was_pending": True}, **unseen.kwargs)
+    assert ended["cancelled"] == 1
+
+
+def test_a_job_whose_first_answer_is_late_is_one_of_this_try(task, context, folder, encord):
+    encord.raises["poll"] = [DOWN]
+    assert deferred(task, context).kwargs == {"resubmit_cancelled": False}
+
+
 def running_in(context, count):
     asked = []
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
 from cloud_sync.failures import rounds
@@ -24,6 +23,7 @@ from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.retry import SelectOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
 from cloud_sync_airflow.settings import state_folder
+from cloud_sync_airflow.triggers.pause import PauseTrigger
 from tests.unit.cloud_sync_airflow.operators.house import Bucket, House
 from tests.unit.failures.fakes import JPEG
 
@@ -48,7 +48,8 @@ class Night:
         return task.execute(self.context)
 
     def settle(self) -> dict[str, Any]:
-        return SettleOperator(task_id="settle", **self.house.settings).execute(self.context)
+        task = SettleOperator(task_id="settle", rounds=self.house.rounds, **self.house.settings)
+        return task.execute(self.context)
 
     @property
     def folder(self) -> RunFolder:
@@ -100,6 +101,30 @@ def test_with_nothing_to_send_again_it_is_skipped_and_the_verdict_is_as_before(h
     assert night.settle()["verdict"] == "ok_with_quarantine"
 
 
+@pytest.mark.parametrize(
+    ("files", "items_per_manifest", "why"),
+    [
+        (120, 1000, "120 of the 120 items that this run sent failed although their files look healthy."),
+        (6, 2, "6 of the first 6 items failed for one cause"),
+    ],
+)
+@pytest.mark.parametrize("breaker", ["on", "off"])
+def test_what_would_only_fail_again_is_left_to_the_next_run(house, files, items_per_manifest, why, breaker):
+    stops = {} if breaker == "on" else {"stop_after_manifests": 0}
+    house.options = {"upload": {"items_per_manifest": items_per_manifest, **stops}}
+    house.bucket = Bucket({f"in/{n}.jpg": JPEG for n in range(files)})
+    house.encord.refuses = {".jpg": files}
+    night = Night(house)
+    night.up_to_register()
+    if breaker == "off":
+        night.select()
+        assert [index.items for index in read_rounds(night.folder)] == [files]
+        return
+    with pytest.raises(AirflowSkipException, match=why):
+        night.select()
+    assert read_rounds(night.folder) == []
+
+
 def test_settings_of_a_running_run_may_know_fewer_rounds(house, night):
     with pytest.raises(AirflowSkipException, match="The settings of this run say 2 rounds"):
         night.select(3)
@@ -127,6 +152,60 @@ def test_a_round_without_its_register_task_leaves_the_run_unanswered_for(night):
     night.select()
     with pytest.raises(RunFailed, match="2 items were never answered for"):
         night.settle()
+
+
+class TestARoundThatDidNotRun:
+    @pytest.mark.parametrize("ran", [0, 1])
+    def test_fails_the_run(self, house, night, ran):
+        house.encord.refuses = {"1.jpg": 1}
+        for of_round in range(1, ran + 1):
+            house.register(night.context, night.select(of_round), of_round)
+        with pytest.raises(RunFailed, match=f"retry round {ran + 1} did not run: see its task") as caught:
+            night.settle()
+        assert f"retry_{ran + 1}.select" in caught.value.remedy
+        assert night.folder.read_json("report.json")["verdict"] == "failed"
+
+    def test_is_none_if_it_said_why_it_sends_nothing(self, house):
+        house.options = {"failures": {"diagnosis_requests": 0}}
+        house.encord.refuses = {"1.jpg": 1}
+        night = Night(house)
+        night.up_to_register()
+        with pytest.raises(AirflowSkipException):
+            night.select()
+        assert "nothing to send again" in night.folder.read_json("retries/1/skipped.json")["why"]
+        result = night.settle()
+        assert (result["verdict"], result["failed"]) == ("ok_with_quarantine", 2)
+
+    def test_is_one_though_an_earlier_try_of_it_said_so(self, night, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(rounds, "items_to_retry", lambda *_, **__: [])
+            with pytest.raises(AirflowSkipException):
+                night.select()
+        monkeypatch.setattr(rounds, "items_to_retry", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            night.select()
+        with pytest.raises(RunFailed, match="retry round 1 did not run"):
+            night.settle()
+
+    def test_is_none_if_nothing_failed_that_may_pass(self, house):
+        night = Night(house)
+        night.up_to_register()
+        assert night.settle()["verdict"] == "ok_with_quarantine"
+
+    @pytest.mark.parametrize("of_dag", [True, False])
+    def test_is_none_without_rounds_in_the_dag_or_in_the_settings_of_the_run(self, house, of_dag):
+        if not of_dag:
+            house.options = {"retry": {"rounds": 0}}
+        house.encord.refuses = {"1.jpg": 1}
+        night = Night(house)
+        night.up_to_register()
+        task = SettleOperator(task_id="settle", rounds=0 if of_dag else 2, **house.settings)
+        assert task.execute(night.context)["verdict"] == "ok_with_quarantine"
+
+    def test_is_not_what_is_told_of_a_run_whose_register_tasks_failed(self, night):
+        night.folder.path("outcomes/0000.json").unlink()
+        with pytest.raises(RunFailed, match="6 items were never answered for"):
+            night.settle()
 
 
 def test_clearing_build_alone_keeps_what_the_rounds_have_sent(house, night):
@@ -174,7 +253,7 @@ class TestWait:
     @pytest.fixture
     def wait_of(self, house, night, monkeypatch):
         slept: list[float] = []
-        monkeypatch.setattr(retry, "time", SimpleNamespace(sleep=slept.append))
+        monkeypatch.setattr(retry, "time", SimpleNamespace(sleep=slept.append, time=time.time))
 
         def wait_of(wait_s: float) -> tuple[list[float], TaskDeferred | None]:
             monkeypatch.setattr(rounds, "round_wait_s", lambda *_, **__: wait_s)
@@ -190,14 +269,15 @@ class TestWait:
         assert wait_of(9.9) == ([9.9], None)
 
     def test_a_long_one_holds_no_worker(self, wait_of, night):
-        before = datetime.now(UTC)
+        before = time.time()
         slept, deferred = wait_of(10)
         assert slept == []
-        assert isinstance(deferred.trigger, DateTimeTrigger)
-        assert timedelta(seconds=10) <= deferred.trigger.moment - before < timedelta(seconds=70)
+        assert isinstance(deferred.trigger, PauseTrigger), "which no clock that is moved makes longer"
+        assert before + 10 <= deferred.trigger.until < before + 70
+        assert deferred.trigger.pause_s == 10
         assert deferred.method_name == "resume"
         task = SelectOperator(task_id="select", of_round=1, **night.house.settings)
-        assert task.resume(night.context, {"moment": "now"}) == [0]
+        assert task.resume(night.context, {"event": "over"}) == [0]
 
     def test_its_bounds_are_those_of_the_integration(self, house, monkeypatch):
         house.options = {"retry": {"first_wait": "2m", "longest_wait": "1h"}}

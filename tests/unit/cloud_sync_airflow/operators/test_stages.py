@@ -268,7 +268,7 @@ def test_a_settle_that_is_killed_and_tried_again_writes_the_same(house, monkeypa
 
     module = failure_csv if killed_in == "write_failures" else report
     whole = getattr(module, killed_in)
-    monkeypatch.setattr(module, killed_in, lambda *_: 1 / 0)
+    monkeypatch.setattr(module, killed_in, lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         house.run("night 1")
     [ledger] = (state_folder() / "ledgers" / "cameras").iterdir()

@@ -87,9 +87,14 @@ def test_serialize_literally():
 async def test_a_finished_job_fires_once(sleeps, status):
     encord = Encord(state(PENDING), state(PENDING), state(status))
     assert await events_of(trigger_for(encord)) == [
-        {"event": "finished", "job_id": "job-1", "message": status}
+        {"event": "finished", "job_id": "job-1", "message": status, "was_pending": True}
     ]
     assert encord.polls == 3
+
+
+async def test_a_job_that_had_finished_before_it_was_asked_about_was_never_seen_pending(sleeps):
+    [event] = await events_of(trigger_for(Encord(EncordError("down", transient=True), state(CANCELLED))))
+    assert event["was_pending"] is False
 
 
 async def test_the_waits_grow_up_to_the_longest(sleeps):
@@ -121,7 +126,7 @@ async def test_temporary_failures_are_waited_out_as_asked(sleeps):
 async def test_a_refusal_fires_at_once(sleeps, error):
     encord = Encord(state(PENDING), error)
     assert await events_of(trigger_for(encord)) == [
-        {"event": "refused", "job_id": "job-1", "message": str(error)}
+        {"event": "refused", "job_id": "job-1", "message": str(error), "was_pending": True}
     ]
 
 

@@ -477,7 +477,9 @@ NEXT_VERSION = f"""
         -- Nor has it anything new to say of what it has settled itself, if another run has settled meanwhile.
         WHERE NOT coalesce(
             known.last_failed_at > ended.finished_at OR known.registered_at >= ended.finished_at
-            OR (known.upload_job_id = ended.upload_job_id AND ended.upload_job_id <> ''), false)
+            OR (known.upload_job_id = ended.upload_job_id AND (ended.upload_job_id <> ''
+                -- Encord refused the manifest, so that there is no job to tell it by.
+                OR (known.manifest = ended.name AND known.last_failed_at = ended.finished_at))), false)
     )
     -- A sent group is all that its item holds now; files that it has lost would be missed for ever.
     SELECT * FROM known

@@ -497,6 +497,21 @@ class TestSentAgain:
         version = self.commit(ledger, tmp_path, ["a.jpg"], failed=("a.jpg",))
         assert self.known(version) == {"a.jpg": ("failed", "m0", 1), "b.jpg": ("registered", "m0", 1)}
 
+    def test_nor_of_manifests_that_were_refused_so_that_they_have_no_job(self, ledger, tmp_path):
+        def refused(number: int) -> LedgerVersion:
+            return ledger.commit(
+                run_id=f"night {number}",
+                url_base=URL_BASE,
+                items_path=write_items(tmp_path / "a.parquet", [["a.jpg"]]),
+                manifests=[SettledManifest(0, "m0", "", LONG_AGO + number * NIGHT)],
+                failures=[SettledFailure(url("a.jpg"), "transient", LedgerState.FAILED)],
+            )
+
+        refused(1)
+        self.commit(ledger, tmp_path, ["b.jpg"], run_id="by hand")
+        assert rows(refused(1))["a.jpg"]["attempts"] == 1
+        assert rows(refused(2))["a.jpg"]["attempts"] == 2
+
 
 class TestTwoRunsAtOnce:
     def test_no_commit_is_lost(self, ledger, tmp_path):

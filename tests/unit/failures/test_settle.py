@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -13,7 +13,7 @@ from cloud_sync.failures.settle import SettleContext, Settlement, settle
 from cloud_sync.ledger import Ledger
 from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, ManifestIndex, write_index
 from cloud_sync.planning.model import REGISTER_NAME
-from cloud_sync.registration.model import Outcome, UnitError, outcome_name
+from cloud_sync.registration.model import BREAKER_NAME, Outcome, Trip, UnitError, outcome_name
 from cloud_sync.run_folder import RunFolder, sha256_of
 from tests.unit.failures.fakes import JPEG, FakeFolder, FakeStore
 from tests.unit.tables import URL_BASE, Group, write_items
@@ -284,6 +284,30 @@ def test_attempts_and_times_go_on_from_the_nights_before(tmp_path):
     since = "2026-01-02T00:00:05+00:00"
     assert rows == [(1, "transient", since), (2, "transient", since), (3, "rejected", since)]
     assert run.states() == {"a.jpg": "quarantined"}
+
+
+def test_nights_that_stopped_themselves_reject_nothing(tmp_path):
+    rows = []
+    for number in range(1, 8):
+        run = Run(tmp_path, ["a.jpg"], run_id=f"night {number}")
+        run.outcome(0, done=0, failed=1, unit_errors=(error("a.jpg"),))
+        if number in (1, 2, 3, 6):
+            run.folder.write_json(BREAKER_NAME, asdict(Trip("down", "down", 1, 1, 1)))
+        [row] = run.settle().failures
+        rows.append((row.attempts, row.failure_class))
+    transient = [(number, "transient") for number in range(1, 7)]
+    assert rows == [*transient, (7, "rejected")]
+
+
+def test_a_stopped_night_rejects_nothing_that_failed_often_before(tmp_path):
+    for number in range(1, 5):
+        run = Run(tmp_path, ["a.jpg"], run_id=f"night {number}")
+        run.outcome(0, done=0, failed=1, unit_errors=(error("a.jpg"),))
+        if number == 4:
+            run.ledger.release(everything=True)
+            run.folder.write_json(BREAKER_NAME, asdict(Trip("down", "down", 1, 1, 1)))
+        [row] = run.settle().failures
+    assert (row.attempts, row.failure_class) == (4, "transient")
 
 
 def test_settling_a_run_again_gives_the_same_ledger_and_failures(tmp_path):

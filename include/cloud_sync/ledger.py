@@ -98,11 +98,17 @@ class FailureHistory:
         attempts: How often it was sent and failed; each retry round is one more.
         first_failed_at: When it failed for the first time.
         runs: In how many runs it failed; those that stopped themselves do not count.
+        last_failed_at: When it failed last.
+        manifest: The manifest in which it failed last.
+        upload_job_id: That manifest's upload job; empty if Encord refused the manifest.
     """
 
     attempts: int
     first_failed_at: datetime | None
     runs: int
+    last_failed_at: datetime
+    manifest: str
+    upload_job_id: str
 
 
 class Ledger:
@@ -163,7 +169,8 @@ class Ledger:
     def histories(self, run_id: str, items_path: Path, urls: Iterable[str]) -> dict[str, FailureHistory]:
         """Return the earlier failures of some objects, as known before this run.
 
-        An object that has changed since, or was registered since, begins anew.
+        An object that has changed since, or was registered since, begins anew. If this run has settled
+        already and another one after it, this run's own failures are among them.
 
         Args:
             run_id: The DAG run.
@@ -441,7 +448,8 @@ EARLIER = """
     earlier AS (
         SELECT
             known.key, known.url, known.attempts, known.first_failed_at,
-            coalesce(known.failed_runs, 1) AS failed_runs
+            coalesce(known.failed_runs, 1) AS failed_runs,
+            known.last_failed_at, known.manifest, known.upload_job_id
         FROM known JOIN items ON items.key = known.key
             AND items.size_bytes = known.size_bytes AND items.etag IS NOT DISTINCT FROM known.etag
         WHERE known.state <> 'registered'
@@ -450,7 +458,8 @@ EARLIER = """
 
 HISTORIES = f"""
     WITH {EARLIER}
-    SELECT url, attempts, first_failed_at, failed_runs FROM earlier SEMI JOIN wanted USING (url)
+    SELECT url, attempts, first_failed_at, failed_runs, last_failed_at, manifest, upload_job_id
+    FROM earlier SEMI JOIN wanted USING (url)
 """  # noqa: S608 (built from constants of this file)
 
 # An item is registered as a whole or not at all: the worst file of a failed group decides for all of them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from cloud_sync.failures.accounting import RefusedItem
@@ -17,7 +18,7 @@ class Case:
 
     Attributes:
         refused: The item, and what Encord said.
-        history: Its earlier failures; None if there are none.
+        history: What the ledger knows of its failures, of none after this run; None if it knows of none.
         attempts: How often it was sent and failed, with this run; each retry round is one more.
         runs: In how many runs it failed, with this one. Runs that stopped themselves do not count: what
             fails all items for one cause says nothing of a single one.
@@ -50,11 +51,33 @@ def _case(
     histories: Mapping[str, FailureHistory], found: Account, one: RefusedItem, *, stopped: bool
 ) -> Case:
     history = _history(histories, one)
-    attempts, runs = (history.attempts, history.runs) if history else (0, 0)
-    return Case(one, history, attempts + found.tries_of(one.item), runs + (not stopped))
+    tries = found.tries_of(one.item)
+    if history is None:
+        return Case(one, None, tries, int(not stopped))
+    if _is_of_this_run(history, one):
+        return Case(one, history, history.attempts, history.runs)
+    return Case(one, history, history.attempts + tries, history.runs + (not stopped))
 
 
 def _history(histories: Mapping[str, FailureHistory], one: RefusedItem) -> FailureHistory | None:
     """Return an item's earlier failures. As a changed file begins anew, so does an item with one."""
     known = [histories.get(url) for url in one.files]
-    return min((h for h in known if h), key=lambda h: h.attempts) if all(known) else None
+    history = min((h for h in known if h), key=lambda h: h.attempts) if all(known) else None
+    if history and not _is_of_this_run(history, one) and history.last_failed_at > _ended(one):
+        return None  # an old run that settles once more: it has failed since
+    return history
+
+
+def _is_of_this_run(history: FailureHistory, one: RefusedItem) -> bool:
+    """Tell whether an item's last failure is the one that is settled now, as of a run that settles again."""
+    if history.upload_job_id != one.outcome.job_id:
+        return False
+    # Encord refused the manifest, so that there is no job to tell it by.
+    return bool(history.upload_job_id) or (history.manifest, history.last_failed_at) == (
+        one.entry.name,
+        _ended(one),
+    )
+
+
+def _ended(one: RefusedItem) -> datetime:
+    return datetime.fromisoformat(one.outcome.finished_at)

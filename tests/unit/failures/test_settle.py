@@ -71,14 +71,14 @@ class Run:
             **changes,
         }
         values.setdefault("made", values["done"])
+        values.setdefault("job_id", f"job {number} of {self.context.run_id}")
+        values.setdefault("finished_at", "2026-01-02T00:00:05+00:00")
         outcome = Outcome(
             manifest_number=number,
             manifest=self.entries[number].name,
-            job_id=f"job {number} of {self.context.run_id}",
             items=items,
             linked=0,
             submitted_at="2026-01-02T00:00:00+00:00",
-            finished_at="2026-01-02T00:00:05+00:00",
             **values,
         )
         self.folder.write_json(outcome_name(number), outcome.to_json())
@@ -321,6 +321,41 @@ def test_settling_a_run_again_gives_the_same_ledger_and_failures(tmp_path):
     assert second.failures == first.failures
     assert [row.attempts for row in second.failures] == [1, 1]
     assert run.ledger.current().path.read_bytes() == content
+
+
+class TestSettlingAgainAfterAnotherRun:
+    """The version in force then holds what this run has found itself, and what happened since."""
+
+    def failed(self, root, number: int, **changes: Any) -> Run:
+        run = Run(root, ["a.jpg"], run_id=f"night {number}")
+        errors = () if changes.get("job_id") == "" else (error("a.jpg"),)
+        run.outcome(0, done=0, failed=1, unit_errors=errors, **changes)
+        return run
+
+    def another(self, root) -> None:
+        other = Run(root, ["other.jpg"], run_id="another")
+        other.outcome(0)
+        other.settle()
+
+    @pytest.mark.parametrize("job", [{}, {"job_id": "", "status": "failed"}])
+    def test_its_own_failures_count_once(self, tmp_path, job):
+        for number in (1, 2):
+            finished = {"finished_at": f"2026-01-0{number}T00:00:00+00:00"}
+            run = self.failed(tmp_path, number, **job, **finished)
+            first = run.settle().failures
+        self.another(tmp_path)
+        for _ in range(2):
+            assert run.settle().failures == first
+        assert (first[0].attempts, first[0].failure_class) == (2, "transient")
+
+    def test_failures_since_then_are_not_earlier_ones(self, tmp_path):
+        for number in (1, 2, 3):
+            run = self.failed(tmp_path, number, finished_at=f"2026-01-0{number}T00:00:00+00:00")
+            run.settle()
+        first = self.failed(tmp_path, 1, finished_at="2026-01-01T00:00:00+00:00")
+        [row] = first.settle().failures
+        assert (row.attempts, row.failure_class) == (1, "transient")
+        assert row.first_failed_at == row.last_failed_at
 
 
 class TestWithoutALedger:

@@ -22,12 +22,14 @@ class Case:
         attempts: How often it was sent and failed, with this run; each retry round is one more.
         runs: In how many runs it failed, with this one. Runs that stopped themselves do not count: what
             fails all items for one cause says nothing of a single one.
+        failed_before: Whether it failed in an earlier run, too.
     """
 
     refused: RefusedItem
     history: FailureHistory | None
     attempts: int
     runs: int
+    failed_before: bool
 
 
 def read_cases(
@@ -53,10 +55,10 @@ def _case(
     history = _history(histories, one)
     tries = found.tries_of(one.item)
     if history is None:
-        return Case(one, None, tries, int(not stopped))
+        return Case(one, None, tries, int(not stopped), failed_before=False)
     if _is_of_this_run(history, one):
-        return Case(one, history, history.attempts, history.runs)
-    return Case(one, history, history.attempts + tries, history.runs + (not stopped))
+        return Case(one, history, history.attempts, history.runs, failed_before=history.attempts > tries)
+    return Case(one, history, history.attempts + tries, history.runs + (not stopped), failed_before=True)
 
 
 def _history(histories: Mapping[str, FailureHistory], one: RefusedItem) -> FailureHistory | None:

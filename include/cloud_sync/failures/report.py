@@ -108,6 +108,7 @@ def _judgement(folder: RunFolder, facts: RunFacts, settlement: Settlement, limit
         failures_csv=str(folder.path(CSV_NAME)),
         stopped=tripped(folder),
         runs_again=facts.given is None,
+        asked_for=facts.retried is not None,
     )
 
 

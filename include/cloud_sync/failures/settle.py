@@ -43,6 +43,7 @@ class Settlement:
         failures: One for each file at fault for an item that was not registered, ordered by URL.
         sent: Items in the manifests that have ended; one that was sent again counts once.
         failed: Items sent that are not registered.
+        failed_before: Those of them that failed in an earlier run, too, and have not changed since.
         registered: Items that this run registered.
         already_registered: Items sent that were registered before.
         by_type: The items of both, by their type.
@@ -57,6 +58,7 @@ class Settlement:
     failures: list[Failure] = field(default_factory=list)
     sent: int = 0
     failed: int = 0
+    failed_before: int = 0
     registered: int = 0
     already_registered: int = 0
     by_type: dict[str, Tally] = field(default_factory=dict)
@@ -141,6 +143,7 @@ def settle(
     _count(result, sendings, found)
     stopped = tripped(folder) is not None
     cases = _cases(context, sendings, ledger, found, stopped=stopped)
+    result.failed_before = sum(case.failed_before for case in cases if case.refused.item is not None)
     result.failures = _failures(context, cases, open_reader, may_reject=not stopped)
     if ledger is not None:
         _commit(ledger, context, [sending.items_path for sending in sendings], result, stopped=stopped)

@@ -16,7 +16,7 @@ from cloud_sync.planning.model import REGISTER_NAME
 from cloud_sync.registration.model import BREAKER_NAME, Outcome, Trip, UnitError, outcome_name
 from cloud_sync.run_folder import RunFolder, sha256_of
 from tests.unit.failures.fakes import JPEG, FakeFolder, FakeStore
-from tests.unit.tables import URL_BASE, Group, write_items
+from tests.unit.tables import URL_BASE, Group, an_object, write_items
 
 
 def url(key: str) -> str:
@@ -29,15 +29,15 @@ def parse_url(text: str) -> str:
     return text.removeprefix(URL_BASE)
 
 
-def keys_of(one: str | Group) -> list[str]:
-    objects = [one] if isinstance(one, str) else one.objects
+def keys_of(one: str | dict[str, Any] | Group) -> list[str]:
+    objects = one.objects if isinstance(one, Group) else [one]
     return [obj if isinstance(obj, str) else obj["key"] for obj in objects]
 
 
 class Run:
     """One run: manifests with items, outcomes as Encord gave them, and what there is to look at."""
 
-    def __init__(self, root, *manifests: list[str | Group], run_id: str = "night 1") -> None:
+    def __init__(self, root, *manifests: list[str | dict[str, Any] | Group], run_id: str = "night 1") -> None:
         self.folder = RunFolder(root / run_id)
         self.ledger = Ledger(root / "ledger")
         self.encord = FakeFolder()
@@ -286,6 +286,20 @@ def test_attempts_and_times_go_on_from_the_nights_before(tmp_path):
     assert run.states() == {"a.jpg": "quarantined"}
 
 
+def test_what_failed_in_an_earlier_run_and_has_not_changed_is_told_apart(tmp_path):
+    first = Run(tmp_path, ["a.jpg", "b.jpg"])
+    first.outcome(0, done=0, failed=2, unit_errors=(error("a.jpg"), error("b.jpg")))
+    assert first.settle().failed_before == 0
+    changed = an_object("b.jpg", etag="changed")
+    run = Run(tmp_path, ["a.jpg", changed, "c.jpg", "d.jpg"], run_id="night 2")
+    errors = [error(key) for key in ("a.jpg", "b.jpg", "c.jpg", "not-sent.jpg")]
+    run.outcome(0, done=1, failed=4, unit_errors=tuple(errors))
+    run.encord.held = held("d.jpg")
+    for _ in range(2):
+        result = run.settle()
+        assert (result.failed, result.failed_before) == (3, 1)
+
+
 def test_nights_that_stopped_themselves_reject_nothing(tmp_path):
     rows = []
     for number in range(1, 8):
@@ -345,7 +359,8 @@ class TestSettlingAgainAfterAnotherRun:
             first = run.settle().failures
         self.another(tmp_path)
         for _ in range(2):
-            assert run.settle().failures == first
+            again = run.settle()
+            assert (again.failures, again.failed_before) == (first, 1)
         assert (first[0].attempts, first[0].failure_class) == (2, "transient")
 
     def test_failures_since_then_are_not_earlier_ones(self, tmp_path):
@@ -353,8 +368,9 @@ class TestSettlingAgainAfterAnotherRun:
             run = self.failed(tmp_path, number, finished_at=f"2026-01-0{number}T00:00:00+00:00")
             run.settle()
         first = self.failed(tmp_path, 1, finished_at="2026-01-01T00:00:00+00:00")
-        [row] = first.settle().failures
-        assert (row.attempts, row.failure_class) == (1, "transient")
+        settled = first.settle()
+        [row] = settled.failures
+        assert (row.attempts, row.failure_class, settled.failed_before) == (1, "transient", 0)
         assert row.first_failed_at == row.last_failed_at
 
 

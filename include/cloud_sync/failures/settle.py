@@ -48,8 +48,8 @@ class Settlement:
         already_registered: Items sent that were registered before.
         by_type: The items of both, by their type.
         rounds: What each retry round came to.
-        healed: Numbers of manifests whose upload job was refused or cancelled, but whose items all were sent
-            again in a retry round, or have an error of their own.
+        healed: Numbers of manifests of which each item is registered, was sent again in a retry round, or has
+            an error of its own.
     """
 
     ended: list[Ended] = field(default_factory=list)
@@ -201,9 +201,8 @@ def _count(result: Settlement, sendings: Sequence[Sending], found: Account) -> N
         RoundTally(sending.number, sending.items, registered)
         for sending, registered in zip(rounds, found.registered[1:], strict=True)
     ]
-    if rounds:
-        left = {one.entry.number for one in found.refused if one.item is not None and not one.errors}
-        result.healed = frozenset(entry.number for entry, _ in result.ended) - left
+    left = {one.entry.number for one in found.refused if one.item is not None and not one.errors}
+    result.healed = frozenset(entry.number for entry, _ in result.ended) - left
 
 
 def _cases(

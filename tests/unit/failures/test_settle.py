@@ -10,6 +10,8 @@ import pytest
 
 from cloud_sync.errors import ConfigError
 from cloud_sync.failures.settle import SettleContext, Settlement, settle
+from cloud_sync.failures.verdict import Verdict, judge
+from cloud_sync.integration import Failures
 from cloud_sync.ledger import Ledger
 from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, ManifestIndex, write_index
 from cloud_sync.planning.model import REGISTER_NAME
@@ -210,6 +212,17 @@ def test_with_ignore_errors_false_one_bad_file_fails_its_manifest(tmp_path):
     }
     assert result.failures[1].reason.endswith("The whole manifest was refused: 1 bad file")
     assert run.states() == {"bad.jpg": "quarantined", "good.jpg": "failed"}
+
+
+def test_a_job_that_was_refused_only_for_what_failed_before_fails_no_night(tmp_path):
+    for number in (1, 2):
+        run = Run(tmp_path, ["a.jpg"], run_id=f"night {number}")
+        run.store.objects["a.jpg"] = "forbidden"
+        run.outcome(0, status="failed", done=0, failed=1, unit_errors=(error("a.jpg"),), job_errors=("1",))
+        result = run.settle()
+        verdict = judge([], result, Failures(), failures_csv="failures.csv").verdict
+        assert result.broken_jobs == []
+        assert verdict is (Verdict.FAILED if number == 1 else Verdict.OK_WITH_QUARANTINE)
 
 
 def test_the_neighbour_of_a_bad_file_is_never_quarantined_for_it(tmp_path):

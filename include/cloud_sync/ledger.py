@@ -92,10 +92,23 @@ class SettledFailure:
 
 @dataclass(frozen=True, slots=True)
 class FailureHistory:
-    """What the ledger knows of earlier failures of one object."""
+    """What the ledger knows of earlier failures of one object.
+
+    Attributes:
+        attempts: How often it was sent and failed; each retry round is one more.
+        first_failed_at: When it failed for the first time.
+        runs: In how many runs it failed; those that stopped themselves do not count.
+        last_failed_at: When it failed last.
+        manifest: The manifest in which it failed last.
+        upload_job_id: That manifest's upload job; empty if Encord refused the manifest.
+    """
 
     attempts: int
     first_failed_at: datetime | None
+    runs: int
+    last_failed_at: datetime
+    manifest: str
+    upload_job_id: str
 
 
 class Ledger:
@@ -156,7 +169,8 @@ class Ledger:
     def histories(self, run_id: str, items_path: Path, urls: Iterable[str]) -> dict[str, FailureHistory]:
         """Return the earlier failures of some objects, as known before this run.
 
-        An object that has changed since, or was registered since, begins anew.
+        An object that has changed since, or was registered since, begins anew. If this run has settled
+        already and another one after it, this run's own failures are among them.
 
         Args:
             run_id: The DAG run.
@@ -168,10 +182,10 @@ class Ledger:
             return {}
         with sql_engine(self.files.root) as engine:
             engine.execute("CREATE TEMP TABLE wanted AS SELECT unnest($1::VARCHAR[]) AS url", [list(urls)])
-            _view(engine, "known", version.path)
+            _view_known(engine, version.path)
             _view(engine, "items", items_path)
             rows = engine.execute(HISTORIES).fetchall()
-        return {url: FailureHistory(attempts, first) for url, attempts, first in rows}
+        return {url: FailureHistory(*history) for url, *history in rows}
 
     def states(self, keys: Iterable[str]) -> dict[str, LedgerState]:
         """Return the states of some objects, by their keys; objects that are not known have none."""
@@ -193,6 +207,7 @@ class Ledger:
         manifests: Iterable[SettledManifest],
         failures: Iterable[SettledFailure],
         later: Sequence[Path] = (),
+        stopped: bool = False,
     ) -> LedgerVersion:
         """Write the next version from the one before this run, and make it the one in force.
 
@@ -207,9 +222,11 @@ class Ledger:
             failures: For each of their items that were not registered, the files at fault.
             later: More such files, of what was sent again: an item in one of them is no longer that of the
                 files before it, and was tried once more.
+            stopped: Whether the run stopped itself: it then does not count among the runs in which an
+                object failed.
         """
         with self.files.locked(LOCK_NAME):
-            return self._commit(run_id, url_base, [items_path, *later], manifests, failures)
+            return self._commit(run_id, url_base, [items_path, *later], manifests, failures, stopped=stopped)
 
     def _commit(
         self,
@@ -218,11 +235,14 @@ class Ledger:
         items_paths: Sequence[Path],
         manifests: Iterable[SettledManifest],
         failures: Iterable[SettledFailure],
+        *,
+        stopped: bool,
     ) -> LedgerVersion:
         base = self.before(run_id)
         released = self._releases()
         with self.files.writing(NEXT_NAME) as temporary, sql_engine(self.files.root) as engine:
             _load(engine, manifests, failures)
+            engine.execute("SET VARIABLE run_counts = $1", [0 if stopped else 1])
             before = base.path if base else None
             released_path = self.files.verified(released) if released else None
             counts = _write_version(engine, before, items_paths, temporary, released_path)
@@ -409,11 +429,16 @@ EMPTY_VERSION = """
     CREATE TEMP VIEW known AS SELECT * FROM (VALUES (
         NULL::VARCHAR, NULL::VARCHAR, NULL::BIGINT, NULL::VARCHAR, NULL::TIMESTAMPTZ, NULL::VARCHAR,
         NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR, NULL::INTEGER, NULL::VARCHAR,
-        NULL::TIMESTAMPTZ, NULL::TIMESTAMPTZ, NULL::TIMESTAMPTZ
+        NULL::TIMESTAMPTZ, NULL::TIMESTAMPTZ, NULL::TIMESTAMPTZ, NULL::INTEGER
     )) AS t (
         key, url, size_bytes, etag, last_modified, item_key, item_type, state, manifest, upload_job_id,
-        attempts, failure_class, first_failed_at, last_failed_at, registered_at
+        attempts, failure_class, first_failed_at, last_failed_at, registered_at, failed_runs
     ) WHERE false
+"""
+
+# Versions of older releases do not say in how many runs an object failed.
+KNOWN = """
+    CREATE TEMP VIEW known AS FROM {version} UNION ALL BY NAME SELECT NULL::INTEGER AS failed_runs WHERE false
 """
 
 GROUPED = tuple(sorted(GROUPED_TYPES))
@@ -421,7 +446,10 @@ GROUPED = tuple(sorted(GROUPED_TYPES))
 # Failures of the objects as they are now: one that has changed, or was registered since, begins anew.
 EARLIER = """
     earlier AS (
-        SELECT known.key, known.url, known.attempts, known.first_failed_at
+        SELECT
+            known.key, known.url, known.attempts, known.first_failed_at,
+            coalesce(known.failed_runs, 1) AS failed_runs,
+            known.last_failed_at, known.manifest, known.upload_job_id
         FROM known JOIN items ON items.key = known.key
             AND items.size_bytes = known.size_bytes AND items.etag IS NOT DISTINCT FROM known.etag
         WHERE known.state <> 'registered'
@@ -430,7 +458,8 @@ EARLIER = """
 
 HISTORIES = f"""
     WITH {EARLIER}
-    SELECT url, attempts, first_failed_at FROM earlier SEMI JOIN wanted USING (url)
+    SELECT url, attempts, first_failed_at, failed_runs, last_failed_at, manifest, upload_job_id
+    FROM earlier SEMI JOIN wanted USING (url)
 """  # noqa: S608 (built from constants of this file)
 
 # An item is registered as a whole or not at all: the worst file of a failed group decides for all of them.
@@ -468,7 +497,9 @@ NEXT_VERSION = f"""
             CASE WHEN item.state = 'registered' THEN known.last_failed_at
                  ELSE ended.finished_at END AS last_failed_at,
             CASE WHEN item.state = 'registered'
-                 THEN coalesce(known.registered_at, ended.finished_at) END AS registered_at
+                 THEN coalesce(known.registered_at, ended.finished_at) END AS registered_at,
+            CASE WHEN item.state = 'registered' THEN known.failed_runs
+                 ELSE coalesce(earlier.failed_runs, 0) + getvariable('run_counts') END::INTEGER AS failed_runs
         FROM judged AS item
         JOIN ended ON ended.number = item.manifest
         LEFT JOIN known ON known.key = item.key
@@ -477,7 +508,9 @@ NEXT_VERSION = f"""
         -- Nor has it anything new to say of what it has settled itself, if another run has settled meanwhile.
         WHERE NOT coalesce(
             known.last_failed_at > ended.finished_at OR known.registered_at >= ended.finished_at
-            OR (known.upload_job_id = ended.upload_job_id AND ended.upload_job_id <> ''), false)
+            OR (known.upload_job_id = ended.upload_job_id AND (ended.upload_job_id <> ''
+                -- Encord refused the manifest, so that there is no job to tell it by.
+                OR (known.manifest = ended.name AND known.last_failed_at = ended.finished_at))), false)
     )
     -- A sent group is all that its item holds now; files that it has lost would be missed for ever.
     SELECT * FROM known
@@ -515,7 +548,7 @@ def _write_version(
     if before is None:
         engine.execute(EMPTY_VERSION)
     else:
-        _view(engine, "known", before)
+        _view_known(engine, before)
     _view_items(engine, *items_paths)
     if released is None:
         return _copy_version(engine, NEXT_VERSION, target)
@@ -554,6 +587,10 @@ def _view_items(engine: duckdb.DuckDBPyConnection, first: Path, *later: Path) ->
     )
     engine.execute(SENT_AGAIN.format(rounds=rounds))
     engine.execute(ITEMS_AS_SENT_LAST.format(first=parquet([first])))
+
+
+def _view_known(engine: duckdb.DuckDBPyConnection, version: Path) -> None:
+    engine.execute(KNOWN.format(version=parquet([version])))
 
 
 def _view(engine: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:

@@ -23,6 +23,7 @@ from cloud_sync.ledger import (
     SettledFailure,
     SettledManifest,
 )
+from cloud_sync.run_folder import sha256_of
 from tests.unit.tables import LONG_AGO, URL_BASE, Group, an_object, write_items
 
 NIGHT = timedelta(days=1)
@@ -96,6 +97,7 @@ def test_the_first_night(ledger):
         "first_failed_at": None,
         "last_failed_at": None,
         "registered_at": LONG_AGO + NIGHT,
+        "failed_runs": None,
     }
     assert (found["b.mp4"]["state"], found["b.mp4"]["failure_class"]) == ("failed", "transient")
     assert (found["c.jpg"]["state"], found["c.jpg"]["failure_class"]) == ("quarantined", "corrupt")
@@ -150,6 +152,17 @@ def test_histories_are_those_of_the_objects_as_they_are_now(ledger):
     assert {key: (one.attempts, one.first_failed_at) for key, one in found.items()} == {
         url("a.jpg"): (2, LONG_AGO + NIGHT)
     }
+
+
+def test_a_version_that_does_not_count_runs_is_of_one_at_least(ledger):
+    path = night(ledger, 1, ["a.jpg", "b.jpg"], failed=("a.jpg",)).path
+    pq.write_table(pq.read_table(path).drop_columns("failed_runs"), path)
+    pointer = ledger.files.read_json("current.json")
+    ledger.files.write_json("current.json", {**pointer, "sha256": sha256_of(path)})
+    found = ledger.histories("night 2", items_of(ledger, 1), [url("a.jpg")])
+    assert found[url("a.jpg")].runs == 1
+    version = night(ledger, 2, ["a.jpg"], failed=("a.jpg",))
+    assert {key: row["failed_runs"] for key, row in rows(version).items()} == {"a.jpg": 2, "b.jpg": None}
 
 
 GROUP = Group("g/", ["g/1.jpg", "g/2.jpg", "g/3.jpg"])
@@ -496,6 +509,21 @@ class TestSentAgain:
         self.commit(ledger, tmp_path, ["b.jpg"], run_id="by hand", jobs="other")
         version = self.commit(ledger, tmp_path, ["a.jpg"], failed=("a.jpg",))
         assert self.known(version) == {"a.jpg": ("failed", "m0", 1), "b.jpg": ("registered", "m0", 1)}
+
+    def test_nor_of_manifests_that_were_refused_so_that_they_have_no_job(self, ledger, tmp_path):
+        def refused(number: int) -> LedgerVersion:
+            return ledger.commit(
+                run_id=f"night {number}",
+                url_base=URL_BASE,
+                items_path=write_items(tmp_path / "a.parquet", [["a.jpg"]]),
+                manifests=[SettledManifest(0, "m0", "", LONG_AGO + number * NIGHT)],
+                failures=[SettledFailure(url("a.jpg"), "transient", LedgerState.FAILED)],
+            )
+
+        refused(1)
+        self.commit(ledger, tmp_path, ["b.jpg"], run_id="by hand")
+        assert rows(refused(1))["a.jpg"]["attempts"] == 1
+        assert rows(refused(2))["a.jpg"]["attempts"] == 2
 
 
 class TestTwoRunsAtOnce:

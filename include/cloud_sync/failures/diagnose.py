@@ -13,7 +13,7 @@ from cloud_sync.failures.words import diagnose_by_words
 
 __all__ = ["REQUESTS_AT_MOST", "ObjectReader", "Suspect", "classify", "diagnose", "open_and_diagnose"]
 
-# Encord may refuse a healthy object for a reason that passes; after so many nights it is not passing.
+# Encord may refuse a healthy object for a reason that passes; after so many runs it is not passing.
 ATTEMPTS_BEFORE_REJECTED = 3
 
 
@@ -203,7 +203,7 @@ def _is_healthy(suspect: Suspect, found: Evidence) -> Diagnosis:
         return Diagnosis(FailureClass.TRANSIENT, f"{state} {_said(suspect)}", TRY_AGAIN)
     return Diagnosis(
         FailureClass.REJECTED,
-        f"{state} It failed {suspect.attempts} times. {_said(suspect)}",
+        f"{state} It failed in {suspect.attempts} runs. {_said(suspect)}",
         "Give Encord's support the upload job and unit ids of this row.",
     )
 

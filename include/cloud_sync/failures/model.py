@@ -51,7 +51,7 @@ class Suspect:
         key: Its key; None if the URL is not one of this bucket.
         item_type: What its item was to be; empty for a URL that was not sent.
         encord_error: What Encord said; if it did not name the file, what is known instead.
-        attempts: How often its item failed, this time included.
+        attempts: In how many runs its item failed, this one included; 0 if that must not count against it.
         is_named: True if Encord refused this very file, False if it only was not registered.
     """
 

@@ -113,6 +113,7 @@ def _judgement(
         stopped=tripped(folder),
         runs_again=facts.given is None,
         missing_round=missing_round(folder, settlement, rounds=rounds),
+        asked_for=facts.retried is not None,
     )
 
 

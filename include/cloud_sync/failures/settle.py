@@ -10,17 +10,13 @@ from pathlib import Path
 
 from cloud_sync.errors import CloudSyncError, StorageError
 from cloud_sync.failures.accounting import Ended, FolderReader, RefusedItem, Tally, registered_by_type
-from cloud_sync.failures.diagnose import (
-    ATTEMPTS_BEFORE_REJECTED,
-    REQUESTS_AT_MOST,
-    ObjectReader,
-    open_and_diagnose,
-)
+from cloud_sync.failures.cases import Case, read_cases
+from cloud_sync.failures.diagnose import REQUESTS_AT_MOST, ObjectReader, open_and_diagnose
 from cloud_sync.failures.model import MAY_PASS, Diagnosis, Failure, FailureClass, Suspect
 from cloud_sync.failures.sendings import Account, Sending, account, read_sendings
-from cloud_sync.ledger import FailureHistory, Ledger, LedgerState, SettledFailure, SettledManifest
+from cloud_sync.ledger import Ledger, LedgerState, SettledFailure, SettledManifest
 from cloud_sync.manifest.model import ManifestEntry, SentItem
-from cloud_sync.registration.model import Outcome
+from cloud_sync.registration.model import Outcome, tripped
 from cloud_sync.run_folder import RunFolder
 
 # The classes of files that look as they should: nobody knows then which file of a group is at fault.
@@ -47,12 +43,13 @@ class Settlement:
         failures: One for each file at fault for an item that was not registered, ordered by URL.
         sent: Items in the manifests that have ended; one that was sent again counts once.
         failed: Items sent that are not registered.
+        failed_before: Those of them that failed in an earlier run, too, and have not changed since.
         registered: Items that this run registered.
         already_registered: Items sent that were registered before.
         by_type: The items of both, by their type.
         rounds: What each retry round came to.
-        healed: Numbers of manifests whose upload job was refused or cancelled, but whose items all were sent
-            again in a retry round, or have an error of their own.
+        healed: Numbers of manifests of which each item is registered, was sent again in a retry round, or has
+            an error of its own.
     """
 
     ended: list[Ended] = field(default_factory=list)
@@ -61,6 +58,7 @@ class Settlement:
     failures: list[Failure] = field(default_factory=list)
     sent: int = 0
     failed: int = 0
+    failed_before: int = 0
     registered: int = 0
     already_registered: int = 0
     by_type: dict[str, Tally] = field(default_factory=dict)
@@ -143,9 +141,12 @@ def settle(
         return result
     found = account(sendings, encord_folder)
     _count(result, sendings, found)
-    result.failures = _failures(context, sendings[0].items_path, ledger, open_reader, found)
+    stopped = tripped(folder) is not None
+    cases = _cases(context, sendings, ledger, found, stopped=stopped)
+    result.failed_before = sum(case.failed_before for case in cases if case.refused.item is not None)
+    result.failures = _failures(context, cases, open_reader, may_reject=not stopped)
     if ledger is not None:
-        _commit(ledger, context, [sending.items_path for sending in sendings], result)
+        _commit(ledger, context, [sending.items_path for sending in sendings], result, stopped=stopped)
     return result
 
 
@@ -168,11 +169,12 @@ def known_failures(
     if not any(sending.ended for sending in sendings):
         return []
     found = account(sendings, _UnaskedFolder())
-    items_path = sendings[0].items_path
+    stopped = tripped(folder) is not None
     try:
-        return _failures(context, items_path, ledger, open_reader, found)
+        cases = _cases(context, sendings, ledger, found, stopped=stopped)
     except StorageError:
-        return _failures(context, items_path, None, open_reader, found)
+        cases = _cases(context, sendings, None, found, stopped=stopped)
+    return _failures(context, cases, open_reader, may_reject=not stopped)
 
 
 class _UnaskedFolder:
@@ -199,24 +201,34 @@ def _count(result: Settlement, sendings: Sequence[Sending], found: Account) -> N
         RoundTally(sending.number, sending.items, registered)
         for sending, registered in zip(rounds, found.registered[1:], strict=True)
     ]
-    if rounds:
-        left = {one.entry.number for one in found.refused if one.item is not None and not one.errors}
-        result.healed = frozenset(entry.number for entry, _ in result.ended) - left
+    left = {one.entry.number for one in found.refused if one.item is not None and not one.errors}
+    result.healed = frozenset(entry.number for entry, _ in result.ended) - left
+
+
+def _cases(
+    context: SettleContext,
+    sendings: Sequence[Sending],
+    ledger: Ledger | None,
+    found: Account,
+    *,
+    stopped: bool,
+) -> list[Case]:
+    items_path = sendings[0].items_path
+    return read_cases(found, ledger, run_id=context.ledger_run_id, items_path=items_path, stopped=stopped)
 
 
 def _failures(
     context: SettleContext,
-    items_path: Path,
-    ledger: Ledger | None,
+    cases: Sequence[Case],
     open_reader: Callable[[], ObjectReader],
-    found: Account,
+    *,
+    may_reject: bool,
 ) -> list[Failure]:
-    if not found.refused:
+    if not cases:
         return []
-    urls = [url for one in found.refused for url in one.files]
-    histories = ledger.histories(context.ledger_run_id, items_path, urls) if ledger is not None else {}
-    cases = [_case(histories, found, one) for one in found.refused]
-    of_cases = [suspects(case.refused, context.parse_url, attempts=case.attempts_to_judge) for case in cases]
+    of_cases = [
+        suspects(case.refused, context.parse_url, attempts=case.runs if may_reject else 0) for case in cases
+    ]
     diagnoses = iter(
         open_and_diagnose(
             open_reader,
@@ -231,38 +243,13 @@ def _failures(
     return sorted(rows, key=lambda row: row.object_url)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """An item that was not registered, its earlier failures, and how often it failed with this run."""
-
-    refused: RefusedItem
-    history: FailureHistory | None
-    attempts: int
-
-    @property
-    def attempts_to_judge(self) -> int:
-        """Attempts as diagnosis counts them: the rounds of one run alone show no lasting reason."""
-        return self.attempts if self.history else min(self.attempts, ATTEMPTS_BEFORE_REJECTED - 1)
-
-
-def _case(histories: Mapping[str, FailureHistory], found: Account, one: RefusedItem) -> _Case:
-    history = _history(histories, one)
-    return _Case(one, history, found.tries_of(one.item) + (history.attempts if history else 0))
-
-
-def _history(histories: Mapping[str, FailureHistory], one: RefusedItem) -> FailureHistory | None:
-    """Return an item's earlier failures. As a changed file begins anew, so does an item with one."""
-    known = [histories.get(url) for url in one.files]
-    return min((h for h in known if h), key=lambda h: h.attempts) if all(known) else None
-
-
 def suspects(one: RefusedItem, parse_url: Callable[[str], str], *, attempts: int) -> list[Suspect]:
     """Return the files to look at for an item that was not registered.
 
     Args:
         one: The item.
         parse_url: Turns an object URL into its key; a CloudSyncError if it is not of the bucket.
-        attempts: How often the item failed.
+        attempts: In how many runs the item failed; 0 if that must not count against it.
     """
     return [
         Suspect(
@@ -289,7 +276,7 @@ def _key_of(parse_url: Callable[[str], str], url: str) -> str | None:
         return None
 
 
-def _failure(context: SettleContext, case: _Case, suspect: Suspect, diagnosis: Diagnosis) -> Failure:
+def _failure(context: SettleContext, case: Case, suspect: Suspect, diagnosis: Diagnosis) -> Failure:
     one = case.refused
     first = case.history.first_failed_at if case.history else None
     title = one.item.title if one.item else None
@@ -312,7 +299,14 @@ def _failure(context: SettleContext, case: _Case, suspect: Suspect, diagnosis: D
     )
 
 
-def _commit(ledger: Ledger, context: SettleContext, items_paths: Sequence[Path], result: Settlement) -> None:
+def _commit(
+    ledger: Ledger,
+    context: SettleContext,
+    items_paths: Sequence[Path],
+    result: Settlement,
+    *,
+    stopped: bool,
+) -> None:
     ledger.commit(
         run_id=context.ledger_run_id,
         url_base=context.url_base,
@@ -329,6 +323,7 @@ def _commit(ledger: Ledger, context: SettleContext, items_paths: Sequence[Path],
             for row in result.failures
             if row.item_type  # else Encord named a URL that was not sent in that manifest
         ],
+        stopped=stopped,
     )
 
 

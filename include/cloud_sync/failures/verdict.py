@@ -49,12 +49,14 @@ def judge(
     stopped: Trip | None = None,
     runs_again: bool = True,
     missing_round: int = 0,
+    asked_for: bool = False,
 ) -> Judgement:
     """Judge a run.
 
     It has failed if it stopped submitting, the build never finished, a manifest never got an outcome, a retry
     round that was due did not run, an upload job was refused or cancelled and left items behind, nothing of
-    all that was sent is registered, or a threshold is reached.
+    all that was sent is registered, or a threshold is reached. What failed in an earlier run and fails again
+    is no news: it does not count for the last two.
 
     Args:
         plan: What was planned.
@@ -64,19 +66,21 @@ def judge(
         stopped: Why it stopped submitting, if it did.
         runs_again: Whether a later run tries again what can pass.
         missing_round: The retry round that was due and did not run; 0 if there is none.
+        asked_for: Whether a person asked for what was sent: then what failed before counts as well.
     """
+    again = 0 if asked_for else settlement.failed_before
     for why, remedy in (
         *_stopped(stopped, failures_csv),
         *_unanswered(plan, settlement),
         *_without_round(missing_round),
         *_bad_jobs(settlement, failures_csv, runs_again),
-        *_too_many(settlement, limits, failures_csv),
+        *_too_many(settlement, limits, failures_csv, again),
     ):
         return Judgement(Verdict.FAILED, why, remedy)
     quarantined = quarantined_items(plan)
     if not settlement.failures and not quarantined:
         return Judgement(Verdict.OK, "nothing failed, and nothing is quarantined.")
-    failed = f"{settlement.failed:,} items failed"
+    failed = f"{settlement.failed:,} items failed{_as_before(settlement.failed, again)}"
     if not runs_again:
         return Judgement(Verdict.OK_WITH_QUARANTINE, f"{failed}.", _look_into(failures_csv))
     return Judgement(
@@ -143,19 +147,27 @@ def _bad_jobs(settlement: Settlement, failures_csv: str, runs_again: bool) -> Re
         )
 
 
-def _too_many(settlement: Settlement, limits: Failures, failures_csv: str) -> Reasons:
-    failed = settlement.failed
+def _too_many(settlement: Settlement, limits: Failures, failures_csv: str, again: int) -> Reasons:
+    failed = settlement.failed - again
     if not failed:
         return
     sent = settlement.registered + settlement.already_registered + failed
     remedy = _look_into(failures_csv)
     if failed == sent:
-        yield f"all {failed:,} items that were sent failed.", remedy
-    many = f"{failed:,} of {sent:,} items that were sent failed"
+        yield f"all {settlement.failed:,} items that were sent failed.", remedy
+    besides = f", besides {again:,} that failed in earlier runs, too" if again else ""
+    many = f"{failed:,} of {sent:,} items that were sent failed{besides}"
     if limits.fail_at_count is not None and failed >= limits.fail_at_count:
         yield f"{many}; failures.fail_at_count is {limits.fail_at_count:,}.", remedy
     if failed / sent >= limits.fail_at_share:
         yield f"{many}; failures.fail_at_share is {limits.fail_at_share * 100:g}%.", remedy
+
+
+def _as_before(failed: int, again: int) -> str:
+    """Say how many of the failed items failed in earlier runs, too."""
+    if not again:
+        return ""
+    return f", {'all' if again == failed else f'{again:,}'} of them as in earlier runs"
 
 
 def _look_into(failures_csv: str) -> str:

@@ -28,10 +28,17 @@ class SettleRetriedOperator(SettleOperator):
     def settle_context(
         self, context: Context, folder: RunFolder, integration: Integration, target: Target
     ) -> SettleContext:
-        """Return where and for whom is settled. A sync may have a run of the same name."""
+        """Return where and for whom is settled. A sync may have a run of the same name.
+
+        A run that is cleared leaves out what it has registered itself. So what it sends then is named by what
+        it was built from, and builds on what it sent before instead of replacing it.
+        """
+        from cloud_sync.manifest.model import read_index
+
         of_sync = super().settle_context(context, folder, integration, target)
         dag_run = context["dag_run"]
-        return replace(of_sync, committed_as=f"{dag_run.dag_id}/{dag_run.run_id}")
+        sent = read_index(folder).plan_sha256[:12]
+        return replace(of_sync, committed_as=f"{dag_run.dag_id}/{dag_run.run_id}/{sent}")
 
     def facts(
         self, context: Context, folder: RunFolder, integration: Integration, target: Target

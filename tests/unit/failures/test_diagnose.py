@@ -136,7 +136,7 @@ CASES = [
         replace(IMAGE, attempts=ATTEMPTS_BEFORE_REJECTED),
         Evidence(size_bytes=9, mime="image/jpeg"),
         FailureClass.REJECTED,
-        "The object looks healthy. It failed 3 times. Encord said: no image",
+        "The object looks healthy. It failed in 3 runs. Encord said: no image",
         "Give Encord's support the upload job and unit ids of this row.",
     ),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -10,13 +10,15 @@ import pytest
 
 from cloud_sync.errors import ConfigError
 from cloud_sync.failures.settle import SettleContext, Settlement, settle
+from cloud_sync.failures.verdict import Verdict, judge
+from cloud_sync.integration import Failures
 from cloud_sync.ledger import Ledger
 from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry, ManifestIndex, write_index
 from cloud_sync.planning.model import REGISTER_NAME
-from cloud_sync.registration.model import Outcome, UnitError, outcome_name
+from cloud_sync.registration.model import BREAKER_NAME, Outcome, Trip, UnitError, outcome_name
 from cloud_sync.run_folder import RunFolder, sha256_of
 from tests.unit.failures.fakes import JPEG, FakeFolder, FakeStore
-from tests.unit.tables import URL_BASE, Group, write_items
+from tests.unit.tables import URL_BASE, Group, an_object, write_items
 
 
 def url(key: str) -> str:
@@ -29,15 +31,15 @@ def parse_url(text: str) -> str:
     return text.removeprefix(URL_BASE)
 
 
-def keys_of(one: str | Group) -> list[str]:
-    objects = [one] if isinstance(one, str) else one.objects
+def keys_of(one: str | dict[str, Any] | Group) -> list[str]:
+    objects = one.objects if isinstance(one, Group) else [one]
     return [obj if isinstance(obj, str) else obj["key"] for obj in objects]
 
 
 class Run:
     """One run: manifests with items, outcomes as Encord gave them, and what there is to look at."""
 
-    def __init__(self, root, *manifests: list[str | Group], run_id: str = "night 1") -> None:
+    def __init__(self, root, *manifests: list[str | dict[str, Any] | Group], run_id: str = "night 1") -> None:
         self.folder = RunFolder(root / run_id)
         self.ledger = Ledger(root / "ledger")
         self.encord = FakeFolder()
@@ -71,14 +73,14 @@ class Run:
             **changes,
         }
         values.setdefault("made", values["done"])
+        values.setdefault("job_id", f"job {number} of {self.context.run_id}")
+        values.setdefault("finished_at", "2026-01-02T00:00:05+00:00")
         outcome = Outcome(
             manifest_number=number,
             manifest=self.entries[number].name,
-            job_id=f"job {number} of {self.context.run_id}",
             items=items,
             linked=0,
             submitted_at="2026-01-02T00:00:00+00:00",
-            finished_at="2026-01-02T00:00:05+00:00",
             **values,
         )
         self.folder.write_json(outcome_name(number), outcome.to_json())
@@ -212,6 +214,17 @@ def test_with_ignore_errors_false_one_bad_file_fails_its_manifest(tmp_path):
     assert run.states() == {"bad.jpg": "quarantined", "good.jpg": "failed"}
 
 
+def test_a_job_that_was_refused_only_for_what_failed_before_fails_no_night(tmp_path):
+    for number in (1, 2):
+        run = Run(tmp_path, ["a.jpg"], run_id=f"night {number}")
+        run.store.objects["a.jpg"] = "forbidden"
+        run.outcome(0, status="failed", done=0, failed=1, unit_errors=(error("a.jpg"),), job_errors=("1",))
+        result = run.settle()
+        verdict = judge([], result, Failures(), failures_csv="failures.csv").verdict
+        assert result.broken_jobs == []
+        assert verdict is (Verdict.FAILED if number == 1 else Verdict.OK_WITH_QUARANTINE)
+
+
 def test_the_neighbour_of_a_bad_file_is_never_quarantined_for_it(tmp_path):
     for number in range(1, 6):
         run = Run(tmp_path, ["bad.jpg", "good.jpg"], run_id=f"night {number}")
@@ -286,6 +299,44 @@ def test_attempts_and_times_go_on_from_the_nights_before(tmp_path):
     assert run.states() == {"a.jpg": "quarantined"}
 
 
+def test_what_failed_in_an_earlier_run_and_has_not_changed_is_told_apart(tmp_path):
+    first = Run(tmp_path, ["a.jpg", "b.jpg"])
+    first.outcome(0, done=0, failed=2, unit_errors=(error("a.jpg"), error("b.jpg")))
+    assert first.settle().failed_before == 0
+    changed = an_object("b.jpg", etag="changed")
+    run = Run(tmp_path, ["a.jpg", changed, "c.jpg", "d.jpg"], run_id="night 2")
+    errors = [error(key) for key in ("a.jpg", "b.jpg", "c.jpg", "not-sent.jpg")]
+    run.outcome(0, done=1, failed=4, unit_errors=tuple(errors))
+    run.encord.held = held("d.jpg")
+    for _ in range(2):
+        result = run.settle()
+        assert (result.failed, result.failed_before) == (3, 1)
+
+
+def test_nights_that_stopped_themselves_reject_nothing(tmp_path):
+    rows = []
+    for number in range(1, 8):
+        run = Run(tmp_path, ["a.jpg"], run_id=f"night {number}")
+        run.outcome(0, done=0, failed=1, unit_errors=(error("a.jpg"),))
+        if number in (1, 2, 3, 6):
+            run.folder.write_json(BREAKER_NAME, asdict(Trip("down", "down", 1, 1, 1)))
+        [row] = run.settle().failures
+        rows.append((row.attempts, row.failure_class))
+    transient = [(number, "transient") for number in range(1, 7)]
+    assert rows == [*transient, (7, "rejected")]
+
+
+def test_a_stopped_night_rejects_nothing_that_failed_often_before(tmp_path):
+    for number in range(1, 5):
+        run = Run(tmp_path, ["a.jpg"], run_id=f"night {number}")
+        run.outcome(0, done=0, failed=1, unit_errors=(error("a.jpg"),))
+        if number == 4:
+            run.ledger.release(everything=True)
+            run.folder.write_json(BREAKER_NAME, asdict(Trip("down", "down", 1, 1, 1)))
+        [row] = run.settle().failures
+    assert (row.attempts, row.failure_class) == (4, "transient")
+
+
 def test_settling_a_run_again_gives_the_same_ledger_and_failures(tmp_path):
     run = Run(tmp_path, ["a.jpg", "b.jpg"], ["c.jpg", "d.jpg"])
     run.outcome(0, done=1, failed=1, unit_errors=(error("b.jpg"),))
@@ -297,6 +348,43 @@ def test_settling_a_run_again_gives_the_same_ledger_and_failures(tmp_path):
     assert second.failures == first.failures
     assert [row.attempts for row in second.failures] == [1, 1]
     assert run.ledger.current().path.read_bytes() == content
+
+
+class TestSettlingAgainAfterAnotherRun:
+    """The version in force then holds what this run has found itself, and what happened since."""
+
+    def failed(self, root, number: int, **changes: Any) -> Run:
+        run = Run(root, ["a.jpg"], run_id=f"night {number}")
+        errors = () if changes.get("job_id") == "" else (error("a.jpg"),)
+        run.outcome(0, done=0, failed=1, unit_errors=errors, **changes)
+        return run
+
+    def another(self, root) -> None:
+        other = Run(root, ["other.jpg"], run_id="another")
+        other.outcome(0)
+        other.settle()
+
+    @pytest.mark.parametrize("job", [{}, {"job_id": "", "status": "failed"}])
+    def test_its_own_failures_count_once(self, tmp_path, job):
+        for number in (1, 2):
+            finished = {"finished_at": f"2026-01-0{number}T00:00:00+00:00"}
+            run = self.failed(tmp_path, number, **job, **finished)
+            first = run.settle().failures
+        self.another(tmp_path)
+        for _ in range(2):
+            again = run.settle()
+            assert (again.failures, again.failed_before) == (first, 1)
+        assert (first[0].attempts, first[0].failure_class) == (2, "transient")
+
+    def test_failures_since_then_are_not_earlier_ones(self, tmp_path):
+        for number in (1, 2, 3):
+            run = self.failed(tmp_path, number, finished_at=f"2026-01-0{number}T00:00:00+00:00")
+            run.settle()
+        first = self.failed(tmp_path, 1, finished_at="2026-01-01T00:00:00+00:00")
+        settled = first.settle()
+        [row] = settled.failures
+        assert (row.attempts, row.failure_class, settled.failed_before) == (1, "transient", 0)
+        assert row.first_failed_at == row.last_failed_at
 
 
 class TestWithoutALedger:

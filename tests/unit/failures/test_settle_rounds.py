@@ -97,9 +97,9 @@ def test_what_fails_in_every_round_is_one_failure_with_all_attempts(run):
     }
 
 
-def test_the_rounds_of_one_night_reject_nothing_but_those_of_two_do(tmp_path):
+def test_however_many_rounds_there_are_only_the_third_night_rejects(tmp_path):
     rows = []
-    for night in (1, 2):
+    for night in (1, 2, 3):
         run = RunWithRounds(tmp_path, ["a.jpg"], run_id=f"night {night}")
         run.outcome(0, done=0, failed=1, unit_errors=(error("a.jpg"),))
         for number in (1, 2):
@@ -108,7 +108,7 @@ def test_the_rounds_of_one_night_reject_nothing_but_those_of_two_do(tmp_path):
         [row] = run.settle().failures
         rows.append((row.attempts, row.failure_class))
         assert run.ledger_rows()["a.jpg"][3] == row.attempts
-    assert rows == [(3, "transient"), (6, "rejected")]
+    assert rows == [(3, "transient"), (6, "transient"), (9, "rejected")]
 
 
 def test_settling_again_gives_the_same_ledger(run):

@@ -14,12 +14,20 @@ SEE = "See failures.csv for the reason and the remedy of each."
 CLEAR = "Look at the failed tasks of this run, then clear them; what is registered is skipped."
 
 
-def judged(plan, settlement, *, runs_again: bool = True, **limits):
-    return judge(plan, settlement, Failures(**limits), failures_csv="failures.csv", runs_again=runs_again)
+def judged(plan, settlement, *, runs_again: bool = True, asked_for: bool = False, **limits):
+    return judge(
+        plan,
+        settlement,
+        Failures(**limits),
+        failures_csv="failures.csv",
+        runs_again=runs_again,
+        asked_for=asked_for,
+    )
 
 
-def of_sent(failed: int, registered: int = 0, already_registered: int = 0) -> Settlement:
+def of_sent(failed: int, registered: int = 0, already_registered: int = 0, before: int = 0) -> Settlement:
     return Settlement(
+        failed_before=before,
         ended=[ended(items=failed + registered + already_registered)],
         registered=registered,
         already_registered=already_registered,
@@ -41,6 +49,18 @@ def of_sent(failed: int, registered: int = 0, already_registered: int = 0) -> Se
             "1 items failed, and 0 are quarantined since earlier runs.",
         ),
         (
+            [NEW],
+            of_sent(1, before=1),
+            Verdict.OK_WITH_QUARANTINE,
+            "1 items failed, all of them as in earlier runs, and 0 are quarantined since earlier runs.",
+        ),
+        (
+            [NEW],
+            of_sent(1001, 1, before=1000),
+            Verdict.OK_WITH_QUARANTINE,
+            "1,001 items failed, 1,000 of them as in earlier runs, and 0 are quarantined since earlier runs.",
+        ),
+        (
             [QUARANTINED],
             Settlement(),
             Verdict.OK_WITH_QUARANTINE,
@@ -49,7 +69,7 @@ def of_sent(failed: int, registered: int = 0, already_registered: int = 0) -> Se
     ],
 )
 def test_good_runs(plan, settlement, verdict, why):
-    judgement = judged(plan, settlement)
+    judgement = judged(plan, settlement, fail_at_share="60%")
     assert (judgement.verdict, judgement.why) == (verdict, why)
     check_verdict({"verdict": judgement.verdict.value})
 
@@ -58,6 +78,7 @@ def test_good_runs(plan, settlement, verdict, why):
     ("settlement", "why", "remedy"),
     [
         (of_sent(2), "all 2 items that were sent failed.", SEE),
+        (of_sent(2, before=1), "all 2 items that were sent failed.", SEE),
         (
             Settlement(ended=[ended("failed"), ended("cancelled"), ended("failed")], registered=5),
             "2 upload jobs were refused, 1 cancelled.",
@@ -100,6 +121,35 @@ def test_thresholds(settlement, limits, expected):
         many, limit = expected.split("|")
         why = f"{many} items that were sent failed; failures.fail_at_{limit}."
         assert (judgement.verdict, judgement.why, judgement.remedy) == (Verdict.FAILED, why, SEE)
+
+
+@pytest.mark.parametrize(
+    ("settlement", "limits", "expected"),
+    [
+        (of_sent(9, 5, before=5), {}, None),
+        (of_sent(10, 5, before=5), {}, "5 of 10|share is 50%"),
+        (of_sent(7, 97, before=5), {"fail_at_count": 3}, None),
+        (of_sent(8, 97, before=5), {"fail_at_count": 3}, "3 of 100|count is 3"),
+        (of_sent(5, 1, before=5), {"fail_at_share": 0, "fail_at_count": 1}, None),
+    ],
+)
+def test_what_failed_before_counts_for_no_threshold(settlement, limits, expected):
+    judgement = judged([NEW], settlement, **limits)
+    if expected is None:
+        assert judgement.verdict is Verdict.OK_WITH_QUARANTINE
+    else:
+        many, limit = expected.split("|")
+        besides = "besides 5 that failed in earlier runs, too"
+        assert judgement.why == f"{many} items that were sent failed, {besides}; failures.fail_at_{limit}."
+
+
+def test_what_a_person_asked_for_counts_also_if_it_failed_before():
+    judgement = judged([], of_sent(5, 5, before=5), asked_for=True)
+    assert (judgement.verdict, judgement.why) == (
+        Verdict.FAILED,
+        "5 of 10 items that were sent failed; failures.fail_at_share is 50%.",
+    )
+    assert judged([], of_sent(4, 5, before=4), asked_for=True).why.startswith("4 items failed, and")
 
 
 def test_nobody_waits_for_a_next_run_that_does_not_come():

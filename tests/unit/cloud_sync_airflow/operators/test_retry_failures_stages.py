@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from cloud_sync.errors import ConfigError, ManifestError
 from cloud_sync.failures.verdict import RunFailed
+from cloud_sync.ledger import Ledger
 from cloud_sync.objects.urls import ObjectUrls, UrlStyle
 from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
 from cloud_sync_airflow.operators.build import BuildOperator
@@ -228,6 +229,41 @@ def test_a_sync_that_settles_again_afterwards_takes_nothing_back(night):
     Retry(night, "night 1", run_id="night 1").run()
     SettleOperator(task_id="settle", **night.settings).execute(night.context("night 1"))
     assert states()["1.jpg"] == ("registered", 2)
+
+
+class TestClearedRetries:
+    @pytest.fixture
+    def cleared(self, house) -> Retry:
+        """A retry that registered 0.jpg and 1.jpg, and 2.jpg when it was cleared."""
+        house.options = {"retry": {"rounds": 0}, "failures": {"fail_at_share": "100%"}}
+        house.encord.refuses = {"0.jpg": 1, "1.jpg": 1, "2.jpg": 2}
+        house.run("night 1")
+        Retry(house, run_id="night 1").run()
+        assert states()["2.jpg"] == ("failed", 2)
+        retry = Retry(house, run_id="night 1")
+        assert retry.run()["registered"] == 1
+        return retry
+
+    def test_what_the_first_try_registered_stays_registered(self, cleared):
+        assert [item["objectUrl"] for item in sent_last(cleared.house)] == [f"{B}in/2.jpg"]
+        assert {key: states()[key] for key in ("0.jpg", "1.jpg", "2.jpg")} == {
+            "0.jpg": ("registered", 2),
+            "1.jpg": ("registered", 2),
+            "2.jpg": ("registered", 3),
+        }
+
+    def test_settling_once_more_changes_nothing(self, cleared):
+        before = states()
+        SettleRetriedOperator(task_id="settle", outlets=[ALIAS], runs=RUNS).execute(cleared.context)
+        assert states() == before
+
+    def test_a_release_in_between_stays_in_force(self, night):
+        Retry(night, run_id="night 1").run()
+        folder = state_folder() / "ledgers" / "cameras" / "dataset-1"
+        assert Ledger(folder).release(everything=True) == 1
+        Retry(night, run_id="night 1").run()
+        assert states()["bad.jpg"] == ("failed", 1)
+        assert states()["1.jpg"] == ("registered", 2)
 
 
 def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(night):

@@ -35,6 +35,6 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 def _date(text: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):  # a zone of years
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)

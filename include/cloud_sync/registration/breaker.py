@@ -20,6 +20,7 @@ from cloud_sync.run_folder import RunFolder
 log = logging.getLogger(__name__)
 
 OUTCOMES = "outcomes/*.json"
+LOCK_NAME = "breaker.lock"
 REMEDY = (
     "Remove the cause, then trigger a new run: it sends what is not registered. To send on regardless, set "
     "upload.stop_after_manifests: 0."
@@ -72,14 +73,23 @@ class Breaker:
         Raises:
             BreakerTrippedError: It may not, now or since another task found so. Permanent.
         """
-        trip = tripped(self.folder)
-        if trip is None and self.rule.after_manifests:
-            trip = judge(self._outcomes(), self.rule)
+        trip = tripped(self.folder) or self._found()
+        if trip is not None:
+            raise BreakerTrippedError(str(trip), where=str(self.folder.root), remedy=REMEDY)
+
+    def _found(self) -> Trip | None:
+        """Return what the outcomes say now; of several tasks that find it at one time, what the first found.
+
+        So all say it in the same words, which is one cause for those who are told.
+        """
+        trip = judge(self._outcomes(), self.rule) if self.rule.after_manifests else None
         if trip is None:
-            return
-        if not self.folder.exists(BREAKER_NAME):
+            return None
+        with self.folder.locked(LOCK_NAME):
+            if (first := tripped(self.folder)) is not None:
+                return first
             self.folder.write_json(BREAKER_NAME, asdict(trip))
-        raise BreakerTrippedError(str(trip), where=str(self.folder.root), remedy=REMEDY)
+        return trip
 
     def _outcomes(self) -> Iterable[Outcome]:
         """Return the run's outcomes; each file is read once."""

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from cloud_sync.registration import breaker
 from cloud_sync.registration.breaker import (
     Breaker,
     BreakerRule,
@@ -164,6 +165,37 @@ def test_what_was_written_by_all_tasks_counts_and_is_told_to_all(folder):
         second.check()
 
 
+def test_two_that_trip_together_say_the_same(folder, monkeypatch):
+    first, second = Breaker(folder, RULE), Breaker(folder, RULE)
+    write(folder, failing(30))
+    told = []
+
+    def judge_late(outcomes, rule):
+        """Judge while the other task finds the same, by outcomes that came a moment later."""
+        monkeypatch.setattr(breaker, "judge", judge)
+        own = judge(outcomes, rule)
+        write(folder, [outcome(3, errors=[denied(n) for n in range(90, 100)])])
+        told.append(message_of(second))
+        return own
+
+    monkeypatch.setattr(breaker, "judge", judge_late)
+    told.append(message_of(first))
+    assert "40 of the first 40" in told[0]
+    assert told[0] == told[1]
+
+
+def message_of(one):
+    with pytest.raises(BreakerTrippedError) as caught:
+        one.check()
+    return caught.value.message
+
+
+def test_what_a_killed_task_left_half_written_is_written_anew(folder):
+    folder.write(BREAKER_NAME, b"")
+    write(folder, failing(30))
+    assert message_of(Breaker(folder, RULE)) == str(tripped(folder))
+
+
 def test_each_outcome_is_read_once(folder, monkeypatch):
     reads = []
     read_json = RunFolder.read_json
@@ -171,9 +203,9 @@ def test_each_outcome_is_read_once(folder, monkeypatch):
         RunFolder, "read_json", lambda self, name: reads.append(name) or read_json(self, name)
     )
     write(folder, failing(0, manifests=4))
-    breaker = Breaker(folder, RULE)
+    looking = Breaker(folder, RULE)
     for _ in range(5):
-        breaker.check()
+        looking.check()
     assert sorted(reads) == [outcome_name(n) for n in range(4)]
 
 

@@ -209,6 +209,31 @@ def test_each_outcome_is_read_once(folder, monkeypatch):
     assert sorted(reads) == [outcome_name(n) for n in range(4)]
 
 
+class TestOfVeryManyOutcomes:
+    MANY = 150
+
+    @pytest.fixture
+    def reads(self, monkeypatch):
+        reads, read = [], breaker._read
+        monkeypatch.setattr(breaker, "_read", lambda folder, name: reads.append(name) or read(folder, name))
+        return reads
+
+    def test_each_task_reads_a_few_while_they_look_good(self, folder, reads):
+        write(folder, [outcome(n, errors=[denied(n)] * (n % 10)) for n in range(self.MANY)])
+        Breaker(folder, RULE).check()
+        assert len(reads) < 2 * breaker.SAMPLED
+
+    def test_it_trips_when_the_later_ones_fail_for_one_cause(self, folder):
+        write(folder, [outcome(n, errors=[denied(n)] * (10 if n >= 15 else 0)) for n in range(self.MANY)])
+        assert "1,350 of the first 1,500" in message_of(Breaker(folder, RULE))
+
+    def test_a_few_that_look_bad_are_no_reason_to_stop(self, folder, reads):
+        step = self.MANY // breaker.SAMPLED
+        write(folder, [outcome(n, errors=[denied(n)] * (0 if n % step else 10)) for n in range(self.MANY)])
+        Breaker(folder, RULE).check()
+        assert len(reads) == self.MANY
+
+
 def test_switched_off_it_reads_nothing(folder):
     write(folder, failing(30))
     Breaker(folder, BreakerRule(0)).check()

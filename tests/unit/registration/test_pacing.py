@@ -198,6 +198,7 @@ def in_http(moment):
         ({"Retry-After": "0"}, 0),
         ({"Retry-After": " 17 "}, 17),
         ({"Retry-After": "1.5"}, 1.5),
+        ({"Retry-After": "7200"}, 7200),
         ({"Retry-After": "86400"}, LONGEST_PAUSE_S),
         ({"Retry-After": in_http(NOW + timedelta(seconds=40)), "Date": in_http(NOW)}, 40),
         ({"Retry-After": in_http(NOW - timedelta(days=1)), "Date": in_http(NOW)}, 0),

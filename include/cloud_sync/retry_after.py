@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-LONGEST_PAUSE_S = 900.0
-"""A server that asks for more is asked again after this."""
+LONGEST_PAUSE_S = 6 * 3600.0
+"""A server that asks for more is asked again after this: it hardly means it."""
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -35,6 +35,6 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 def _date(text: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):  # a zone of years
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)

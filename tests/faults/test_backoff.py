@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cloud_sync.errors import EncordError
 from cloud_sync.objects import range_reader
 from cloud_sync.objects.errors import ObjectStoreError
-from cloud_sync.objects.range_reader import FAILURES_IN_A_ROW, LONGEST_PAUSE_S, RangeReader
+from cloud_sync.objects.range_reader import FAILURES_IN_A_ROW, LONGEST_ASKED_S, LONGEST_PAUSE_S, RangeReader
 from cloud_sync.objects.spans import Span
 from cloud_sync.objects.tally import Tally
 from cloud_sync.pace import Pace
@@ -43,6 +43,10 @@ class FailingStore(FakeStore):
         return super().page(*args, **kwargs)
 
 
+def busy(asked_s):
+    return ObjectStoreError("busy.", reason="unreachable", transient=True, retry_after_s=asked_s)
+
+
 class Waits:
     """An event that nobody sets; writes down how long it was waited for."""
 
@@ -56,12 +60,9 @@ class Waits:
         self.waits.append(seconds)
 
 
-@given(asked=st.lists(ASKED_S, max_size=FAILURES_IN_A_ROW), seed=SEEDS)
+@given(asked=st.lists(st.none() | st.floats(0, LONGEST_ASKED_S), max_size=FAILURES_IN_A_ROW), seed=SEEDS)
 def test_a_listing_waits_as_asked_or_within_a_growing_bound(asked, seed):
-    failures = [
-        ObjectStoreError("busy.", reason="unreachable", transient=True, retry_after_s=wait) for wait in asked
-    ]
-    store, waits = FailingStore(failures), Waits()
+    store, waits = FailingStore([busy(wait) for wait in asked]), Waits()
     reader = RangeReader(store, tally=Tally(), pace=Pace(1), stopped=waits)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(range_reader.random, "uniform", random.Random(seed).uniform)
@@ -125,6 +126,15 @@ async def waits_of_a_trigger(first_s, longest_s, asked, seed):
         patched.setattr(UploadJobTrigger, "_ask", ask)
         assert [event.payload["event"] async for event in trigger.run()] == ["finished"]
     return slept
+
+
+def test_a_listing_that_is_asked_for_a_long_pause_ends_with_it():
+    asked_s = 1.5 * LONGEST_ASKED_S
+    store, waits = FailingStore([busy(asked_s)]), Waits()
+    reader = RangeReader(store, tally=Tally(), pace=Pace(1), stopped=waits)
+    with pytest.raises(ObjectStoreError) as caught:
+        list(reader.pages(Span("")))
+    assert (caught.value.transient, caught.value.retry_after_s, waits.waits) == (True, asked_s, [])
 
 
 @given(first_s=st.floats(1, 60), longest_s=st.floats(60, 3600), tries=st.integers(1, 500), asked=ASKED_S)

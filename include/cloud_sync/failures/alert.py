@@ -16,6 +16,7 @@ from cloud_sync.failures.model import MAY_PASS
 from cloud_sync.failures.verdict import RunFailed, check_verdict
 from cloud_sync.integration.alerts import AlertEvent
 from cloud_sync.planning.model import PLAN_ONLY
+from cloud_sync.safe_url import without_secrets
 
 EXAMPLES: Final = 5
 """Files that are named for each cause."""
@@ -171,7 +172,7 @@ def task_alert(
 def clean(text: str, longest: int = LONGEST_TEXT) -> str:
     """Return text fit to be sent: one line, no query or user name in a URL, not too long."""
     line = " ".join(text.encode(errors="replace").decode().split())
-    line = QUERY.sub("", URL.sub(lambda found: _bare(found[0]), line))
+    line = QUERY.sub("", URL.sub(lambda found: without_secrets(found[0]), line))
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
@@ -183,12 +184,6 @@ def key_of(*parts: str) -> str:
 def digest_of(*parts: str) -> str:
     """Return a short name of texts that is the same wherever and whenever it is made."""
     return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()[:32]
-
-
-def _bare(url: str) -> str:
-    scheme, _, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _verdict_error(report: Mapping[str, Any]) -> RunFailed | None:

@@ -10,9 +10,11 @@ from typing import Any, Final
 from cloud_sync.errors import CloudSyncError, ManifestError
 from cloud_sync.failures.failure_list import ListedFailure
 from cloud_sync.ledger import LedgerState
+from cloud_sync.safe_url import without_secrets
 
 EXAMPLES: Final = 5
 SHOWN: Final = 5
+SHOWN_CHARACTERS: Final = 200
 
 CLASS_NOT_CHOSEN, REGISTERED, QUARANTINED = "class_not_chosen", "registered", "quarantined"
 UNKNOWN_GROUP, UNKNOWN_TYPE = "unknown_group", "unknown_type"
@@ -104,4 +106,4 @@ def reason_to_leave_out(states: Collection[str | None], *, release_quarantine: b
 
 
 def _shown(url: str) -> str:
-    return repr(url.partition("?")[0].partition("#")[0][:200])
+    return repr(without_secrets(url)[:SHOWN_CHARACTERS])

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FAILURES_IN_A_ROW = 4
 """How often a range is taken up again without a new page in between, after the retries of each request."""
 LONGEST_PAUSE_S = 20.0
+LONGEST_ASKED_S = 900.0
+"""A store that asks for a longer pause ends the listing: the task is tried again when that is over."""
 
 
 class RangeReader:
@@ -50,7 +52,8 @@ class RangeReader:
         did not come up is therefore listed by itself.
 
         Raises:
-            ObjectStoreError: The store refused, or failed for longer than the retries last.
+            ObjectStoreError: The store refused, failed for longer than the retries last, or asks for a pause
+                that is too long to be waited out here.
         """
         if span.folders is None:
             yield from self._pages(span.prefix, None)
@@ -80,13 +83,14 @@ class RangeReader:
                 page = self.store.page(prefix, after=after, token=token)
             except ObjectStoreError as error:
                 failures += 1
-                if not error.transient or failures > FAILURES_IN_A_ROW:
+                asked_s = error.retry_after_s or 0.0
+                if not error.transient or failures > FAILURES_IN_A_ROW or asked_s > LONGEST_ASKED_S:
                     raise
                 self.tally.add(resumed=1)
                 # A token may have expired with what went wrong; the last key never does.
                 token = None
                 pause_s = min(LONGEST_PAUSE_S, 2.0**failures)
-                self.stopped.wait(error.retry_after_s or random.uniform(0, pause_s))  # noqa: S311 (jitter)
+                self.stopped.wait(asked_s or random.uniform(0, pause_s))  # noqa: S311 (jitter)
                 continue
             self.pace.waited(time.monotonic() - asked_at - (time.thread_time() - worked_s))
             self.tally.add(requests=1)

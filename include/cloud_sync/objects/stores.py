@@ -42,6 +42,9 @@ READ_TIMEOUT_S = 30
 ATTEMPTS = 5
 """How often a request is made at most, the first time included."""
 BUSY_STATUSES = frozenset({429, 503})
+LONGEST_WAIT_S = 60.0
+"""How long a request waits before it is made again. A store that asks for more is not asked again: the error
+says how long to leave it alone."""
 RETRY_BUDGET = timedelta(minutes=2)
 MAX_CONNECTIONS = 64
 
@@ -361,12 +364,22 @@ def _with_bucket(endpoint_url: str, bucket: str) -> str:
     return endpoint_url if host.startswith(f"{bucket}.") else f"{scheme}{separator}{bucket}.{host}"
 
 
-def _wait_as_asked(response: tuple[Any, Any] | None = None, attempts: int = ATTEMPTS, **_: Any) -> None:
-    """Wait as long as a busy store asks for before botocore tries again, which would not look at that."""
+def _wait_as_asked(
+    *, operation: Any, response: tuple[Any, Any] | None = None, attempts: int = ATTEMPTS, **_: Any
+) -> None:
+    """Wait as long as a busy store asks for before botocore tries again, which would not look at that.
+
+    Raises:
+        ClientError: The store asks for longer than a request waits, so that it is not made again.
+    """
     if response is None or attempts >= ATTEMPTS or response[0].status_code not in BUSY_STATUSES:
         return
-    if asked_s := retry_after_s(response[0].headers):
-        time.sleep(asked_s)
+    asked_s = retry_after_s(response[0].headers) or 0.0
+    if asked_s > LONGEST_WAIT_S:
+        from botocore.exceptions import ClientError
+
+        raise ClientError(response[1], operation.name)
+    time.sleep(asked_s)
 
 
 def _is_behind_the_end(error: Exception) -> bool:

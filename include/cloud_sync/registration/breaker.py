@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from urllib.parse import unquote
 
@@ -20,6 +20,9 @@ from cloud_sync.run_folder import RunFolder
 log = logging.getLogger(__name__)
 
 OUTCOMES = "outcomes/*.json"
+LOCK_NAME = "breaker.lock"
+SAMPLED = 50  # of more outcomes about so many are looked at first, evenly spread
+SUSPECT = 0.75  # of the share that stops a run: a sample that shows so much has all outcomes read
 REMEDY = (
     "Remove the cause, then trigger a new run: it sends what is not registered. To send on regardless, set "
     "upload.stop_after_manifests: 0."
@@ -55,7 +58,7 @@ class BreakerRule:
 
 @dataclass(slots=True)
 class Breaker:
-    """Asked before each submission; looks at all outcomes of the run, those of other tasks, too.
+    """Asked before each submission; looks at the outcomes of the run, those of other tasks, too.
 
     Attributes:
         folder: The run folder.
@@ -72,21 +75,43 @@ class Breaker:
         Raises:
             BreakerTrippedError: It may not, now or since another task found so. Permanent.
         """
-        trip = tripped(self.folder)
-        if trip is None and self.rule.after_manifests:
-            trip = judge(self._outcomes(), self.rule)
-        if trip is None:
-            return
-        if not self.folder.exists(BREAKER_NAME):
-            self.folder.write_json(BREAKER_NAME, asdict(trip))
-        raise BreakerTrippedError(str(trip), where=str(self.folder.root), remedy=REMEDY)
+        trip = tripped(self.folder) or self._found()
+        if trip is not None:
+            raise BreakerTrippedError(str(trip), where=str(self.folder.root), remedy=REMEDY)
 
-    def _outcomes(self) -> Iterable[Outcome]:
-        """Return the run's outcomes; each file is read once."""
-        for name in self.folder.names(OUTCOMES):
+    def _found(self) -> Trip | None:
+        """Return what the outcomes say now; of several tasks that find it at one time, what the first found.
+
+        So all say it in the same words, which is one cause for those who are told.
+        """
+        trip = self._judge() if self.rule.after_manifests else None
+        if trip is None:
+            return None
+        with self.folder.locked(LOCK_NAME):
+            if (first := tripped(self.folder)) is not None:
+                return first
+            self.folder.write_json(BREAKER_NAME, asdict(trip))
+        return trip
+
+    def _judge(self) -> Trip | None:
+        """Judge the run by all of its outcomes; of very many, only if a few among them look bad.
+
+        Each task that goes on after a wait begins with none in memory. If it read all, a run would read
+        about half the square of what it writes.
+        """
+        names = self.folder.names(OUTCOMES)
+        if len(names) > SAMPLED:
+            looks_bad = BreakerRule(after_manifests=1, at_share=SUSPECT * self.rule.at_share)
+            if judge(self._outcomes(names[:: len(names) // SAMPLED]), looks_bad) is None:
+                return None
+        return judge(self._outcomes(names), self.rule)
+
+    def _outcomes(self, names: Sequence[str]) -> list[Outcome]:
+        """Return the outcomes of these names; each file is read once."""
+        for name in names:
             if name not in self._seen and (outcome := _read(self.folder, name)):
                 self._seen[name] = outcome
-        return self._seen.values()
+        return [self._seen[name] for name in names if name in self._seen]
 
 
 def _read(folder: RunFolder, name: str) -> Outcome | None:

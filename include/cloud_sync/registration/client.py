@@ -22,10 +22,11 @@ from pydantic import ValidationError
 from cloud_sync.errors import ManifestError
 from cloud_sync.integration import is_uuid
 from cloud_sync.registration.connection import DEFAULT_DOMAIN, DEFAULT_TIMEOUTS, Timeouts, check_domain
-from cloud_sync.registration.errors import clean_text, cut_url, the_one, translate
+from cloud_sync.registration.errors import clean_text, the_one, translate
 from cloud_sync.registration.keys import check_ssh_key
 from cloud_sync.registration.model import DatasetRef, FolderItem, JobState, UnitError
 from cloud_sync.registration.pacing import SharedPace
+from cloud_sync.safe_url import without_secrets
 
 if TYPE_CHECKING:
     from encord.dataset import Dataset
@@ -392,7 +393,7 @@ def _first_problem(error: ValidationError) -> str:
 def _job_state(state: UploadLongPollingState) -> JobState:
     errors = tuple(
         UnitError(
-            urls=tuple(cut_url(url) for url in one.object_urls),
+            urls=tuple(without_secrets(url) for url in one.object_urls),
             error=clean_text(one.error),
             unit_id=str(one.subtask_uuid),
             action=clean_text(one.action_description),

@@ -275,16 +275,3 @@ def clean_text(text: str, longest: int = LONGEST_TEXT) -> str:
     text = USER_INFO.sub(r"\1", URL_QUERY.sub(r"\1", PEM.sub("[key]", text)))
     text = " ".join(text.split())
     return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-def cut_url(url: str) -> str:
-    """Return a URL without its query, fragment and user part, any of which can be a password.
-
-    The URLs of objects that this project writes have none of them, so they come back as they are.
-    """
-    bare = url.partition("?")[0].partition("#")[0]
-    scheme, separator, rest = bare.partition("://")
-    if not separator:
-        return bare
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

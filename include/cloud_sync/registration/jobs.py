@@ -24,7 +24,7 @@ from pathlib import PurePosixPath
 from typing import Any, Protocol, Self, TypeVar
 
 from cloud_sync.errors import EncordError, StorageError
-from cloud_sync.registration.model import Outcome, outcome_name
+from cloud_sync.registration.model import BREAKER_NAME, Outcome, outcome_name
 from cloud_sync.run_folder import RunFolder
 
 T = TypeVar("T")
@@ -152,7 +152,7 @@ def open_record(folder: RunFolder, manifest: Manifest) -> JobRecord:
     return found
 
 
-def set_aside(folder: RunFolder, manifests: Iterable[Manifest]) -> int:
+def set_aside(folder: RunFolder, manifests: Iterable[Manifest], *, new_plan: bool = False) -> int:
     """Move job records and outcomes that are not of these manifests out of the way of the register stage.
 
     For a run that was cleared from its first task and has other manifests by its new plan. Nothing is
@@ -162,25 +162,30 @@ def set_aside(folder: RunFolder, manifests: Iterable[Manifest]) -> int:
     Args:
         folder: The run folder.
         manifests: All manifests that the run has now.
+        new_plan: They may be of a new plan. Then why the run stopped by the earlier one goes as well, to
+            `superseded/breaker.json`.
 
     Returns:
-        Number of files moved.
+        Number of records and outcomes moved.
 
     Raises:
         StorageError: A file cannot be read or moved.
     """
     current = {name: one.name for one in manifests for name in _names_of(one)}
-    moved = 0
-    # Records first: without its record an outcome is written anew, but not the other way round.
-    for pattern, parse in PARSERS.items():
-        for name in folder.names(pattern):
-            found = _read(folder, name, parse)
-            if found is not None and found.manifest == current.get(name):
-                continue
-            _warn_of_a_job(found)
-            folder.move(name, _free_name(folder, name, found))
-            moved += 1
-    return moved
+    others = [
+        (name, found)
+        # Records first: without its record an outcome is written anew, but not the other way round.
+        for pattern, parse in PARSERS.items()
+        for name in folder.names(pattern)
+        if (found := _read(folder, name, parse)) is None or found.manifest != current.get(name)
+    ]
+    # Before what it was found from: if this is interrupted, the next try still sees that the plan is new.
+    if new_plan and others and folder.exists(BREAKER_NAME):
+        folder.move(BREAKER_NAME, _free(folder, f"{SUPERSEDED}/{PurePosixPath(BREAKER_NAME).stem}"))
+    for name, found in others:
+        _warn_of_a_job(found)
+        folder.move(name, _free_name(folder, name, found))
+    return len(others)
 
 
 def submitting(folder: RunFolder, record: JobRecord) -> JobRecord:
@@ -246,5 +251,9 @@ def _free_name(folder: RunFolder, name: str, found: JobRecord | Outcome | None) 
     path = PurePosixPath(name)
     match = HASH_IN_A_NAME.search(str(found.manifest)) if found else None
     stem = f"{SUPERSEDED}/{path.parent}/{path.stem}-{match[1] if match else 'unreadable'}"
+    return _free(folder, stem)
+
+
+def _free(folder: RunFolder, stem: str) -> str:
     names = itertools.chain([f"{stem}.json"], (f"{stem}-{n}.json" for n in itertools.count(2)))
     return next(free for free in names if not folder.exists(free))

@@ -62,7 +62,7 @@ class SharedPace:
     """Asked before each request to Encord, told after it; may be shared by threads and processes.
 
     A refusal (429 or 503) sets the moment before which nobody asks again: the one that Encord names,
-    at most 15 minutes away, or else one drawn between now and a limit that doubles with each refusal and
+    at most 6 hours away, or else one drawn between now and a limit that doubles with each refusal and
     halves with each answer. Whoever shares the file keeps to it, on whatever worker; the process that was
     refused keeps to it by its own steady clock as well, wherever the wall clock is moved. A file that
     cannot be read or written, or that is from the future, sets no pace: pacing is never an error.

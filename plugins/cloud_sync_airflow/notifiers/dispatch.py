@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # Airflow ends a process that goes on for 20 s after its task (`[core] task_success_overtime`).
 TIMEOUT_S = 10.0
+# Whoever has not said by then whether the alert arrived was killed: a few times as long as sending may take.
+CLAIM_LASTS_S = 60.0
 
 
 @dataclass(slots=True)
@@ -52,7 +54,8 @@ def dispatch(alert: Alert, channels: Iterable[AlertChannel], folder: RunFolder, 
     Args:
         alert: What to say.
         channels: Those of the integration.
-        folder: The run folder; `alerts/` in it holds a marker for each channel and cause.
+        folder: The run folder; `alerts/` in it holds a marker for each channel and cause, and
+            another once the alert has arrived.
         context: The task's context.
     """
     deliveries = [
@@ -68,6 +71,7 @@ def dispatch(alert: Alert, channels: Iterable[AlertChannel], folder: RunFolder, 
             delivery.error = TimeoutError(f"no answer within {TIMEOUT_S:g} s.")
         if delivery.error is None:
             log.info("Alert sent: %s", _name(delivery.channel))
+            _confirm(folder, delivery)
         else:
             _give_up(folder, delivery, delivery.error)
 
@@ -104,11 +108,36 @@ def _claim(folder: RunFolder, channel: AlertChannel, alert: Alert) -> list[str]:
 
 def _mark(folder: RunFolder, channel: AlertChannel, alert: Alert, key: str) -> str | None:
     name = f"alerts/{digest_of(channel.model_dump_json(exclude={'when'}), key)}.json"
-    marker = {"alert": alert.headline, "channel": _name(channel), "event": alert.event}
+    marker = redact({"alert": alert.headline, "channel": _name(channel), "event": alert.event})
     try:
-        return name if folder.claim(name, redact(marker)) else None
+        if folder.claim(name, marker):
+            return name
+        if not _was_lost(folder, name):
+            return None
+        folder.write_json(name, marker)  # from now on it is this one's
     except StorageError:  # told twice is better than not at all
-        return name
+        pass
+    return name
+
+
+def _was_lost(folder: RunFolder, name: str) -> bool:
+    """Tell whether the process that claimed a marker ended before the alert arrived."""
+    try:
+        claimed_at = folder.path(name).stat().st_mtime
+    except FileNotFoundError:  # given up at this moment
+        return False
+    return time.time() - claimed_at > CLAIM_LASTS_S and not folder.exists(_arrived(name))
+
+
+def _arrived(name: str) -> str:
+    """Return what stands beside a marker once its alert has arrived."""
+    return f"{name.removesuffix('.json')}.arrived"
+
+
+def _confirm(folder: RunFolder, delivery: Delivery) -> None:
+    for name in delivery.claims:
+        with contextlib.suppress(StorageError):
+            folder.claim(_arrived(name), {})
 
 
 def _give_up(folder: RunFolder, delivery: Delivery, error: Exception) -> None:

@@ -55,7 +55,7 @@ class BuildOperator(StageOperator):
             **self.contents(folder),
         )
         built = [index, *read_rounds(folder)]
-        if aside := set_aside(folder, chain.from_iterable(one.manifests for one in built)):
+        if aside := set_aside(folder, chain.from_iterable(one.manifests for one in built), new_plan=True):
             self.log.info("Set aside %s records of manifests that an earlier try of this run had", aside)
         context["ti"].xcom_push(key="manifests", value=ref.to_json())
         self.log.info("Built %s manifests of %s items", f"{len(index.manifests):,}", f"{index.items:,}")

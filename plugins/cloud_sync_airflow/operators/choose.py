@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloud_sync.errors import CloudSyncError, ManifestError
+from cloud_sync.errors import CloudSyncError, ManifestError, StorageError
 from cloud_sync_airflow.operators.plan import resolve
 from cloud_sync_airflow.operators.stage import (
     FROZEN_NAME,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from cloud_sync.manifest.recall import RecalledItem
     from cloud_sync.objects.urls import ObjectUrls
     from cloud_sync.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 RETRIED_NAME = "retried.json"
 
@@ -177,7 +180,12 @@ def _folders_of_run(integration: str, run_id: str) -> Iterator[RunFolder]:
 
 
 def _is_of(folder: RunFolder, integration: str) -> bool:
-    return folder.exists(FROZEN_NAME) and folder.read_json(FROZEN_NAME).get("name") == integration
+    """Tell whether a run was of this integration. False if that cannot be read."""
+    try:
+        return folder.exists(FROZEN_NAME) and folder.read_json(FROZEN_NAME).get("name") == integration
+    except StorageError as error:
+        log.warning("A run is left out: %s", error)
+        return False
 
 
 def _run_folders(integration: str, run_ids: Collection[str]) -> Iterator[RunFolder]:
@@ -186,9 +194,17 @@ def _run_folders(integration: str, run_ids: Collection[str]) -> Iterator[RunFold
 
     for run_id in sorted(run_ids):
         yield from _folders_of_run(integration, run_id)
-    folders = [path for path in (state_folder() / "runs" / integration).glob("*") if path.is_dir()]
-    folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    yield from map(RunFolder, folders[:RUNS_LOOKED_AT])
+    found = ((_changed_at(path), path) for path in (state_folder() / "runs" / integration).glob("*"))
+    newest = sorted(((when, path) for when, path in found if when is not None), reverse=True)
+    yield from (RunFolder(path) for _, path in newest[:RUNS_LOOKED_AT])
+
+
+def _changed_at(path: Path) -> float | None:
+    """Return when a folder was changed; None if it is none, as one that was removed since it was listed."""
+    try:
+        return path.stat().st_mtime if path.is_dir() else None
+    except FileNotFoundError:
+        return None
 
 
 def _written_as_ours(item: RecalledItem, urls: ObjectUrls) -> RecalledItem:

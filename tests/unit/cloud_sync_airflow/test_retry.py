@@ -9,6 +9,7 @@ from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.definitions.retry_policy import RetryAction
 
 from cloud_sync.errors import ConfigError, EncordError, StorageError
+from cloud_sync.retry_after import LONGEST_PAUSE_S
 from cloud_sync_airflow.retry import CloudSyncRetryPolicy
 
 POLICY = CloudSyncRetryPolicy(first_delay_s=30, longest_delay_s=900)
@@ -33,11 +34,12 @@ def test_the_wait_doubles_up_to_its_limit_with_jitter(try_number, longest_s):
     assert len(waits) > 1
 
 
-def test_the_wait_that_was_asked_for_is_kept():
-    error = EncordError("busy", transient=True, retry_after_s=200)
+@pytest.mark.parametrize("asked_s", [200, LONGEST_PAUSE_S])
+def test_the_wait_that_was_asked_for_is_kept(asked_s):
+    error = EncordError("busy", transient=True, retry_after_s=asked_s)
     decision = POLICY.evaluate(error, try_number=1, max_tries=4)
     assert decision.action is RetryAction.RETRY
-    assert 200 <= seconds(decision) <= 203
+    assert asked_s <= seconds(decision) <= asked_s + 3
 
 
 def test_other_exceptions_follow_the_tasks_own_settings():

@@ -6,7 +6,9 @@ import io
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import (
     ClientError,
     EndpointConnectionError,
@@ -15,6 +17,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
+from cloud_sync.objects import stores
 from cloud_sync.objects.errors import ObjectStoreError, from_botocore, from_obstore
 from cloud_sync.objects.stores import ObjectStore, _with_bucket, is_expressible, open_s3
 
@@ -171,3 +174,39 @@ def test_opening_makes_no_request_and_shows_no_secret():
 
     assert "canary" not in repr(store)
     assert "canary" not in repr(vars(store))
+
+
+class TestBusy:
+    """A store that answers 503 with Retry-After, asked by the real botocore without a socket."""
+
+    @pytest.fixture
+    def ask(self, monkeypatch):
+        slept: list[float] = []
+        monkeypatch.setattr(stores.time, "sleep", slept.append)
+
+        def ask(asked_s: float) -> tuple[int, list[float], ObjectStoreError]:
+            requests = []
+
+            def answer(request: Any, **_: Any) -> AWSResponse:
+                requests.append(request)
+                body = SimpleNamespace(stream=lambda: [b"<Error><Code>SlowDown</Code></Error>"])
+                return AWSResponse(request.url, 503, {"Retry-After": f"{asked_s:g}"}, body)
+
+            session = boto3.Session("id", "secret", region_name="eu-west-1")
+            client = session.client("s3", config=stores.client_config())
+            client.meta.events.register("before-send.s3", answer)
+            with pytest.raises(ObjectStoreError) as caught:
+                open_s3("media", access_key_id="id", secret_access_key="s", client=client).page("")
+            return len(requests), slept, caught.value
+
+        return ask
+
+    def test_a_short_pause_is_waited_out_before_each_request(self, ask):
+        requests, slept, error = ask(30)
+        assert (requests, slept.count(30)) == (stores.ATTEMPTS, stores.ATTEMPTS - 1)
+        assert (error.transient, error.retry_after_s) == (True, 30)
+
+    def test_a_long_pause_is_an_error_at_once_that_says_how_long(self, ask):
+        requests, slept, error = ask(5000)
+        assert (requests, slept) == (1, [])
+        assert (error.reason, error.transient, error.retry_after_s) == ("unreachable", True, 5000)

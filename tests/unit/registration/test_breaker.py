@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from cloud_sync.registration import breaker
 from cloud_sync.registration.breaker import (
     Breaker,
     BreakerRule,
@@ -164,6 +165,37 @@ def test_what_was_written_by_all_tasks_counts_and_is_told_to_all(folder):
         second.check()
 
 
+def test_two_that_trip_together_say_the_same(folder, monkeypatch):
+    first, second = Breaker(folder, RULE), Breaker(folder, RULE)
+    write(folder, failing(30))
+    told = []
+
+    def judge_late(outcomes, rule):
+        """Judge while the other task finds the same, by outcomes that came a moment later."""
+        monkeypatch.setattr(breaker, "judge", judge)
+        own = judge(outcomes, rule)
+        write(folder, [outcome(3, errors=[denied(n) for n in range(90, 100)])])
+        told.append(message_of(second))
+        return own
+
+    monkeypatch.setattr(breaker, "judge", judge_late)
+    told.append(message_of(first))
+    assert "40 of the first 40" in told[0]
+    assert told[0] == told[1]
+
+
+def message_of(one):
+    with pytest.raises(BreakerTrippedError) as caught:
+        one.check()
+    return caught.value.message
+
+
+def test_what_a_killed_task_left_half_written_is_written_anew(folder):
+    folder.write(BREAKER_NAME, b"")
+    write(folder, failing(30))
+    assert message_of(Breaker(folder, RULE)) == str(tripped(folder))
+
+
 def test_each_outcome_is_read_once(folder, monkeypatch):
     reads = []
     read_json = RunFolder.read_json
@@ -171,10 +203,35 @@ def test_each_outcome_is_read_once(folder, monkeypatch):
         RunFolder, "read_json", lambda self, name: reads.append(name) or read_json(self, name)
     )
     write(folder, failing(0, manifests=4))
-    breaker = Breaker(folder, RULE)
+    looking = Breaker(folder, RULE)
     for _ in range(5):
-        breaker.check()
+        looking.check()
     assert sorted(reads) == [outcome_name(n) for n in range(4)]
+
+
+class TestOfVeryManyOutcomes:
+    MANY = 150
+
+    @pytest.fixture
+    def reads(self, monkeypatch):
+        reads, read = [], breaker._read
+        monkeypatch.setattr(breaker, "_read", lambda folder, name: reads.append(name) or read(folder, name))
+        return reads
+
+    def test_each_task_reads_a_few_while_they_look_good(self, folder, reads):
+        write(folder, [outcome(n, errors=[denied(n)] * (n % 10)) for n in range(self.MANY)])
+        Breaker(folder, RULE).check()
+        assert len(reads) < 2 * breaker.SAMPLED
+
+    def test_it_trips_when_the_later_ones_fail_for_one_cause(self, folder):
+        write(folder, [outcome(n, errors=[denied(n)] * (10 if n >= 15 else 0)) for n in range(self.MANY)])
+        assert "1,350 of the first 1,500" in message_of(Breaker(folder, RULE))
+
+    def test_a_few_that_look_bad_are_no_reason_to_stop(self, folder, reads):
+        step = self.MANY // breaker.SAMPLED
+        write(folder, [outcome(n, errors=[denied(n)] * (0 if n % step else 10)) for n in range(self.MANY)])
+        Breaker(folder, RULE).check()
+        assert len(reads) == self.MANY
 
 
 def test_switched_off_it_reads_nothing(folder):

@@ -28,7 +28,6 @@ from cloud_sync.registration.errors import (
     EncordRefusedError,
     ManifestRefusedError,
     clean_text,
-    cut_url,
     the_one,
     translate,
 )
@@ -125,36 +124,6 @@ def test_remote_text_loses_what_could_be_secret():
 def test_an_apostrophe_or_a_second_at_sign_hides_no_secret():
     text = "see https://b.example/it's.jpg?sig=ca'fe and https://me@home:pass@b.example/k"
     assert clean_text(text) == "see https://b.example/it's.jpg and https://b.example/k"
-
-
-@pytest.mark.parametrize(
-    ("url", "bare"),
-    [
-        ("https://b.example/k.jpg?X-Amz-Signature=cafe&a=b", "https://b.example/k.jpg"),
-        ("https://b.example/k.jpg#part?x", "https://b.example/k.jpg"),
-        ("https://me@home:pass@b.example/k.jpg", "https://b.example/k.jpg"),
-        ("https://b.example?sig=cafe", "https://b.example"),
-        ("no url?sig=cafe", "no url"),
-        ("", ""),
-    ],
-)
-def test_a_url_is_cut(url, bare):
-    assert cut_url(url) == bare
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://b.s3.eu-central-1.amazonaws.com/a%20b/it's%3F%23.jpg",
-        "s3://b/me@home/k.jpg",
-        "gs://b/k://x@y.jpg",
-        "https://account.blob.core.windows.net/c/k.jpg",
-        "s3://arn:aws:s3::123456789012:accesspoint/mrap.mrap/k.jpg",
-        "http://127.0.0.1:9000/b/k.jpg",
-    ],
-)
-def test_an_object_url_comes_back_as_it_is(url):
-    assert cut_url(url) == url
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,45 @@ def test_a_plan_that_comes_back_overwrites_nothing(folder):
     ]
 
 
+class TestWhyTheRunStopped:
+    @pytest.fixture
+    def stopped(self, folder):
+        folder.write_json("breaker.json", {})
+        worked_on(folder, entry(0, "aaa"))
+        return folder
+
+    def test_it_goes_with_the_records_of_the_earlier_plan(self, stopped):
+        jobs.set_aside(stopped, [entry(0, "bbb")], new_plan=True)
+        assert stopped.names("*breaker*") == []
+        assert stopped.exists("superseded/breaker.json")
+
+    def test_it_overwrites_nothing(self, stopped):
+        stopped.write_json("superseded/breaker.json", {})
+        jobs.set_aside(stopped, [], new_plan=True)
+        assert stopped.exists("superseded/breaker-2.json")
+
+    def test_it_holds_for_the_same_manifests_and_in_a_retry_round(self, stopped):
+        jobs.set_aside(stopped, [entry(0, "aaa")], new_plan=True)
+        jobs.set_aside(stopped, [])
+        assert stopped.exists("breaker.json")
+
+    def test_it_goes_also_if_a_try_is_killed_in_between(self, stopped, monkeypatch):
+        with monkeypatch.context() as patched:
+            move, moved = RunFolder.move, []
+
+            def move_once(self, *names):
+                if moved:
+                    raise KeyboardInterrupt
+                moved.append(names)
+                move(self, *names)
+
+            patched.setattr(RunFolder, "move", move_once)
+            with pytest.raises(KeyboardInterrupt):
+                jobs.set_aside(stopped, [entry(0, "bbb")], new_plan=True)
+        jobs.set_aside(stopped, [entry(0, "bbb")], new_plan=True)
+        assert not stopped.exists("breaker.json")
+
+
 @pytest.mark.parametrize("data", TORN)
 def test_what_cannot_be_read_is_set_aside_too(folder, data):
     for name in ("jobs/0007.json", "outcomes/0007.json", "jobs/0009.json"):

@@ -198,11 +198,13 @@ def in_http(moment):
         ({"Retry-After": "0"}, 0),
         ({"Retry-After": " 17 "}, 17),
         ({"Retry-After": "1.5"}, 1.5),
+        ({"Retry-After": "7200"}, 7200),
         ({"Retry-After": "86400"}, LONGEST_PAUSE_S),
         ({"Retry-After": in_http(NOW + timedelta(seconds=40)), "Date": in_http(NOW)}, 40),
         ({"Retry-After": in_http(NOW - timedelta(days=1)), "Date": in_http(NOW)}, 0),
         ({"Retry-After": in_http(NOW + timedelta(days=1)), "Date": in_http(NOW)}, LONGEST_PAUSE_S),
         ({"Retry-After": "Tue, 99 Nov 2026 12:00:00 GMT"}, None),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 +99999999999999"}, None),
     ],
 )
 def test_both_forms_of_retry_after_are_read(headers, seconds):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -87,6 +88,40 @@ def test_tasks_that_fail_at_one_time_tell_once(outbox, folder):
     assert outbox.kinds == ["slack"]
 
 
+class TestProcessThatWasKilled:
+    """It has claimed an alert, and nobody knows whether it sent it."""
+
+    @pytest.fixture
+    def claimed(self, outbox, folder, monkeypatch) -> RunFolder:
+        with monkeypatch.context() as patched:
+            patched.setattr(dispatching, "_start", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                dispatch(REFUSED, [SLACK], folder, {})
+        assert len(folder.names("alerts/*.json")) == 2
+        return folder
+
+    @staticmethod
+    def goes_by(folder: RunFolder, seconds: float) -> None:
+        for name in folder.names("alerts/*.json"):
+            long_ago = folder.path(name).stat().st_mtime - seconds
+            os.utime(folder.path(name), (long_ago, long_ago))
+
+    def test_it_may_still_send_for_a_while(self, outbox, claimed):
+        self.goes_by(claimed, dispatching.CLAIM_LASTS_S - 10)
+        dispatch(REFUSED, [SLACK], claimed, {})
+        assert outbox.kinds == []
+
+    @pytest.mark.parametrize("torn", [False, True])
+    def test_then_the_next_that_fails_tells_once(self, outbox, claimed, torn):
+        for name in claimed.names("alerts/*.json") if torn else []:
+            claimed.path(name).write_bytes(b"")
+        self.goes_by(claimed, dispatching.CLAIM_LASTS_S + 10)
+        dispatch(REFUSED, [SLACK], claimed, {})
+        self.goes_by(claimed, dispatching.CLAIM_LASTS_S + 10)
+        dispatch(REFUSED, [SLACK], claimed, {})
+        assert outbox.kinds == ["slack"]
+
+
 class TestRunAfterItsTasks:
     FAILED = alert_of(waiting=5, failures_by_cause=[], failed_files=0)
     WITH_FILES = alert_of(waiting=5)
@@ -161,6 +196,6 @@ class TestTrouble:
         mask_secret("canary-of-alerts")
         outbox.troubles["email"] = OSError("x" * 385 + " canary-of-alerts")  # across the end of what is shown
         dispatch(task_alert(ValueError("bad canary-of-alerts"), PLACE, "list"), [EMAIL, SLACK], folder, {})
-        told = [*warnings(caplog), *(json.dumps(folder.read_json(n)) for n in folder.names("alerts/*"))]
+        told = [*warnings(caplog), *(json.dumps(folder.read_json(n)) for n in folder.names("alerts/*.json"))]
         assert len(told) == 3
         assert "canary" not in str(told)

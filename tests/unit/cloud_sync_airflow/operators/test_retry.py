@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 from cloud_sync.failures import rounds
 from cloud_sync.failures.verdict import RunFailed
 from cloud_sync.manifest.model import read_index, read_rounds
+from cloud_sync.registration.model import Trip
 from cloud_sync.run_folder import RunFolder
 from cloud_sync_airflow.operators import retry
 from cloud_sync_airflow.operators.build import BuildOperator
@@ -233,6 +235,13 @@ def test_a_run_that_lists_otherwise_when_cleared_sets_the_rounds_aside(house, ni
     with pytest.raises(AirflowSkipException):
         night.select()
     assert night.settle()["already_registered"] == 5
+
+
+def test_a_run_that_stopped_and_lists_otherwise_when_cleared_sends_again(house, night):
+    night.folder.write_json("breaker.json", asdict(Trip("Denied", "Denied", failed=6, sent=6, manifests=1)))
+    house.bucket = Bucket({**house.bucket.contents.objects, "in/new.jpg": JPEG})
+    night.up_to_register()
+    assert len(house.encord.sent) == 2
 
 
 def test_round_manifests_are_small_and_dealt_out_to_as_many_tasks_as_jobs_may_run(house):

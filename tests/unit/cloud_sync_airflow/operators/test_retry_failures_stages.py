@@ -171,6 +171,31 @@ def test_without_the_runs_folder_single_files_are_made_up_from_the_list(night, l
     assert states()["1.jpg"] == ("registered", 2)
 
 
+class TestRunFoldersThatAreGoneOrDamaged:
+    """They are left out: what another folder or the list tells is sent."""
+
+    @pytest.mark.parametrize("name", ["integration.json", "items.parquet"])
+    def test_a_torn_file(self, night, listed, name):
+        [run] = (state_folder() / "runs" / "cameras").iterdir()
+        (run / name).write_bytes(b"{")
+        text = f"object_url,failure_class,run_id\n{B}in/1.jpg,transient,night 1\n"
+        Retry(night, failures_path=listed(text)).run()
+        assert [one["objectUrl"] for one in sent_last(night)] == [f"{B}in/1.jpg"]
+
+    def test_a_folder_that_vanishes_while_it_is_looked_at(self, night, listed, monkeypatch):
+        stat = Path.stat
+
+        def vanish(path, **options):
+            found = stat(path, **options)
+            if path.parent.name == "cameras" and path.parent.parent.name == "runs":
+                shutil.rmtree(path)
+            return found
+
+        monkeypatch.setattr(Path, "stat", vanish)
+        Retry(night, failures_path=listed(f"{B}in/1.jpg\n")).run()
+        assert [one["objectUrl"] for one in sent_last(night)] == [f"{B}in/1.jpg"]
+
+
 def test_what_nothing_is_known_of_has_the_type_of_its_extension_and_no_title(night, listed):
     retry = Retry(night, failures_path=listed(f"url\n{B}in/new.JPG\n{B}in/x.txt\n{B}in/1.dcm\n"))
     night.bucket.contents.objects["in/new.JPG"] = JPEG

@@ -138,7 +138,7 @@ def run_alert(report: Mapping[str, Any], run_url: str) -> Alert | None:
             run_url=run_url,
         ),
         why=clean(error.message) if error else _quarantined(report, causes),
-        remedy=clean(str(error.remedy)) if error else "Do what is said of each cause below.",
+        remedy=clean(str(error.remedy)) if error else "Do what is said of each cause.",
         keys=(*([_verdict_key(report, error)] if error else []), *keys),
         counts={name: report[name] for name in COUNTS},
         causes=causes,

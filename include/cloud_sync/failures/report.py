@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloud_sync.failures.choice import LEFT_OUT
 from cloud_sync.failures.failure_csv import CSV_NAME, JSONL_NAME
-from cloud_sync.failures.model import Failure
+from cloud_sync.failures.model import MAY_PASS, Failure
 from cloud_sync.failures.rounds import missing_round
 from cloud_sync.failures.settle import Settlement
 from cloud_sync.failures.verdict import Judgement, Verdict, judge, quarantined_items, waiting_items
@@ -83,6 +83,7 @@ def make_report(
         "failed": settlement.failed,
         "failed_files": len(settlement.failures),
         "quarantined": quarantined_items(facts.plan),
+        "newly_quarantined": 0 if facts.given is not None else _lasting(settlement.failures),
         "waiting": waiting_items(facts.plan, settlement),
         "causes": len(causes),
         "failures_by_cause": causes[:MOST_CAUSES],
@@ -115,6 +116,10 @@ def _judgement(
         missing_round=missing_round(folder, settlement, rounds=rounds),
         asked_for=facts.retried is not None,
     )
+
+
+def _lasting(failures: Sequence[Failure]) -> int:
+    return sum(failure.failure_class not in MAY_PASS for failure in failures)
 
 
 def failures_by_cause(failures: Sequence[Failure]) -> list[dict[str, Any]]:
@@ -152,7 +157,7 @@ def summary(report: Mapping[str, Any]) -> str:
             f"  registered          {report['registered']:>9,} items",
             f"  already registered  {report['already_registered']:>9,} items",
             *(
-                f"      {kind:<16}{tally['items']:>9,} items, {tally['files']:,} files"
+                f"  sent, registered    {tally['items']:>9,} items of {tally['files']:,} files, {kind}"
                 for kind, tally in report["registered_by_type"].items()
             ),
             *(
@@ -166,6 +171,10 @@ def summary(report: Mapping[str, Any]) -> str:
         lines.append(f"  stopped: {report['stopped']}")
     if report["waiting"]:
         lines.append(f"  never answered for  {report['waiting']:>9,} items: see the failed tasks of this run")
+    if report["newly_quarantined"]:
+        lines.append(
+            f"  quarantined now     {report['newly_quarantined']:>9,} files until they change or are released"
+        )
     if report["quarantined"]:
         lines.append(f"  quarantined before  {report['quarantined']:>9,} items, which were not sent")
     shown = report["failures_by_cause"][:CAUSES_IN_LOG]

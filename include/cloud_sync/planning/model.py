@@ -35,7 +35,7 @@ REASONS: Mapping[str, str] = {
     GIVEN: "stands in the given manifest",
     ASKED_FOR: "failed before, and is asked for by the failure list",
     "new": "new since the last run",
-    "failed_before": "failed before for a passing reason",
+    "failed_before": "failed before, and is tried again",
     "changed_since_failure": "failed before, and the object has changed since",
     "full_pass": "a full pass was asked for",
     "registered": "registered already",

@@ -140,6 +140,7 @@ def test_the_report_says_it_all(folder):
         "failed": 2,
         "failed_files": 8,
         "quarantined": 1,
+        "newly_quarantined": 8,
         "waiting": 0,
         "causes": 2,
         "failures_by_cause": failures_by_cause(settlement().failures),
@@ -198,10 +199,11 @@ def test_the_summary_in_the_log(folder):
             "  manifests                   1",
             "  registered                  7 items",
             "  already registered          1 items",
-            "      image                   6 items, 6 files",
-            "      image_group             2 items, 2,400 files",
+            "  sent, registered            6 items of 6 files, image",
+            "  sent, registered            2 items of 2,400 files, image_group",
             "  retry round 1               5 items sent again, 3 registered",
             "  failed                      2 items",
+            "  quarantined now             8 files until they change or are released",
             "  7 x corrupt: The object is empty. Upload it again, or delete it.",
             *[f"      https://b/{n}.jpg" for n in range(5)],
             "  1 x missing: Gone. Nothing.",
@@ -218,6 +220,12 @@ def test_what_is_quarantined_is_counted_each_night(folder):
     text = summary(make_report(folder, facts(plan=(QUARANTINED,)), Settlement()))
     assert "  quarantined before          1 items, which were not sent" in text
     assert "quarantined before" not in summary(make_report(folder, facts(), Settlement()))
+
+
+def test_what_passes_is_not_quarantined(folder):
+    report = make_report(folder, facts(), Settlement(failures=[failure(failure_class="forbidden")]))
+    assert report["newly_quarantined"] == 0
+    assert "quarantined now" not in summary(report)
 
 
 def test_the_last_line_says_why_a_run_failed_and_what_to_do(folder):

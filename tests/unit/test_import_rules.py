@@ -54,7 +54,7 @@ ALLOWED = [
     ("cloud_sync.planning.planted_good", "cloud_sync.manifest.items"),
     ("cloud_sync.planning.planted_good", "cloud_sync.objects.model"),
     ("cloud_sync.planning.planted_good", "duckdb"),
-    ("cloud_sync.ledger", "duckdb"),
+    ("cloud_sync.ledger_sql", "duckdb"),
     ("cloud_sync.patterns", "duckdb"),
     ("cloud_sync.objects.planted_good", "obstore.store"),
     ("cloud_sync.run_folder", "obstore"),

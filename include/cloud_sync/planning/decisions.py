@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from cloud_sync.ledger import GROUPED, sql_text
+from cloud_sync.ledger_sql import GROUPED, sql_text
 from cloud_sync.planning.grouping import FOLDER, Grouping, by_rule, hits_sql, quiet_before_sql
 
 EMPTY_LISTING: Final = """

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cloud_sync.integration import Integration
-from cloud_sync.ledger import parquet
+from cloud_sync.ledger_sql import parquet
 from cloud_sync.manifest.items import GROUPED_TYPES, ItemType
 from cloud_sync.patterns import compiled_regex
 from cloud_sync.planning.grouping import Grouping

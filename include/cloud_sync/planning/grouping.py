@@ -12,7 +12,7 @@ from typing import Final
 
 from cloud_sync.integration import GroupRule, Integration
 from cloud_sync.integration.groups import QUIET_BY_DEFAULT
-from cloud_sync.ledger import sql_text
+from cloud_sync.ledger_sql import sql_text
 from cloud_sync.patterns import compiled_regex, names_by_number, patterns_to_regex
 
 ROOT_FOLDER: Final = "."

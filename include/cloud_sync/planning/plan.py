@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloud_sync.integration import Integration
-from cloud_sync.ledger import EMPTY_VERSION, LedgerVersion, parquet, sql_engine, sql_text
+from cloud_sync.ledger import LedgerVersion
+from cloud_sync.ledger_sql import EMPTY_VERSION, parquet, sql_engine, sql_text
 from cloud_sync.patterns import patterns_to_regex
 from cloud_sync.planning import decisions
 from cloud_sync.planning.describe import Describer, describes_single_files

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from cloud_sync.errors import StorageError
-from cloud_sync.ledger import parquet, sql_text
+from cloud_sync.ledger_sql import parquet, sql_text
 from cloud_sync.media.dicom import UnreadableHeader, read_place
 from cloud_sync.planning.model import ObjectReader
 

@@ -1,0 +1,265 @@
+"""The SQL of the ledger: how a version is made of the one before and of what a run has settled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloud_sync import releases
+from cloud_sync.errors import StorageError
+from cloud_sync.manifest.items import GROUPED_TYPES
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from cloud_sync.ledger import SettledFailure, SettledManifest
+
+# DuckDB spills to disk beyond this; a million objects fit.
+MEMORY_LIMIT = "200MB"
+# One thread writes the same rows in the same order every time, and spends less CPU than two.
+THREADS = 1
+
+
+@contextmanager
+def sql_engine(temporary_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB of bounded memory that spills into a folder beside its data.
+
+    Raises:
+        StorageError: The disk is full, or a file cannot be read.
+    """
+    import duckdb
+
+    temporary_folder.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect() as engine:
+        engine.execute("SET TimeZone = 'UTC'")
+        engine.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        engine.execute(f"SET threads = {THREADS}")
+        engine.execute("SET VARIABLE spill = $1", [str(temporary_folder / ".spill")])
+        engine.execute("SET temp_directory = getvariable('spill')")
+        try:
+            yield engine
+        except duckdb.IOException as error:
+            raise StorageError(
+                f"cannot be used: {str(error).splitlines()[0]}.",
+                where=str(temporary_folder),
+                remedy="Check the disk and the permissions of the state folder.",
+                transient=True,
+            ) from error
+
+
+def load(
+    engine: duckdb.DuckDBPyConnection,
+    manifests: Iterable[SettledManifest],
+    failures: Iterable[SettledFailure],
+) -> None:
+    """Put the small tables of a commit into the engine."""
+    load_table(
+        engine,
+        "ended",
+        "number INTEGER, name VARCHAR, upload_job_id VARCHAR, finished_at TIMESTAMPTZ",
+        [asdict(manifest) for manifest in manifests],
+    )
+    load_table(
+        engine,
+        "failures",
+        "url VARCHAR, failure_class VARCHAR, state VARCHAR",
+        [asdict(failure) for failure in failures],
+    )
+
+
+def load_table(
+    engine: duckdb.DuckDBPyConnection, name: str, columns: str, rows: list[dict[str, Any]]
+) -> None:
+    import pyarrow as pa
+
+    engine.execute(f"CREATE TEMP TABLE {name} ({columns})")
+    if rows:
+        engine.register("arrow_rows", pa.Table.from_pylist(rows))
+        engine.execute(f"INSERT INTO {name} BY NAME SELECT * FROM arrow_rows")  # noqa: S608 (fixed names)
+        engine.unregister("arrow_rows")
+
+
+EMPTY_VERSION = """
+    CREATE TEMP VIEW known AS SELECT * FROM (VALUES (
+        NULL::VARCHAR, NULL::VARCHAR, NULL::BIGINT, NULL::VARCHAR, NULL::TIMESTAMPTZ, NULL::VARCHAR,
+        NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR, NULL::INTEGER, NULL::VARCHAR,
+        NULL::TIMESTAMPTZ, NULL::TIMESTAMPTZ, NULL::TIMESTAMPTZ, NULL::INTEGER
+    )) AS t (
+        key, url, size_bytes, etag, last_modified, item_key, item_type, state, manifest, upload_job_id,
+        attempts, failure_class, first_failed_at, last_failed_at, registered_at, failed_runs
+    ) WHERE false
+"""
+
+# Versions of older releases do not say in how many runs an object failed.
+KNOWN = """
+    CREATE TEMP VIEW known AS FROM {version} UNION ALL BY NAME SELECT NULL::INTEGER AS failed_runs WHERE false
+"""
+
+GROUPED = tuple(sorted(GROUPED_TYPES))
+
+# Failures of the objects as they are now: one that has changed, or was registered since, begins anew.
+EARLIER = """
+    earlier AS (
+        SELECT
+            known.key, known.url, known.attempts, known.first_failed_at,
+            coalesce(known.failed_runs, 1) AS failed_runs,
+            known.last_failed_at, known.manifest, known.upload_job_id
+        FROM known JOIN items ON items.key = known.key
+            AND items.size_bytes = known.size_bytes AND items.etag IS NOT DISTINCT FROM known.etag
+        WHERE known.state <> 'registered'
+    )
+"""
+
+HISTORIES = f"""
+    WITH {EARLIER}
+    SELECT url, attempts, first_failed_at, failed_runs, last_failed_at, manifest, upload_job_id
+    FROM earlier SEMI JOIN wanted USING (url)
+"""  # noqa: S608 (built from constants of this file)
+
+# An item is registered as a whole or not at all: the worst file of a failed group decides for all of them.
+# Only groups are asked, so that the usual night of single files costs no join more.
+JUDGED = f"""
+    failed AS (
+        SELECT
+            items.item_type, items.item_key,
+            max((failures.state = 'quarantined', failures.state, failures.failure_class)) AS worst
+        FROM items JOIN failures USING (url)
+        WHERE items.item_type IN {GROUPED}
+        GROUP BY items.item_type, items.item_key
+    ), judged AS (
+        SELECT
+            items.*,
+            coalesce(failed.worst[2], failures.state, 'registered') AS state,
+            coalesce(failures.failure_class, failed.worst[3]) AS failure_class
+        FROM items
+        LEFT JOIN failures USING (url)
+        LEFT JOIN failed USING (item_type, item_key)
+    )
+"""  # noqa: S608 (built from constants of this file)
+
+NEXT_VERSION = f"""
+    WITH {EARLIER}, {JUDGED}, sent AS (
+        SELECT
+            item.key, item.url, item.size_bytes, item.etag, item.last_modified,
+            item.item_key, item.item_type, item.state,
+            ended.name AS manifest, ended.upload_job_id,
+            CASE WHEN item.state = 'registered' AND known.state = 'registered' THEN known.attempts
+                 ELSE coalesce(earlier.attempts, 0) + item.tries END::INTEGER AS attempts,
+            item.failure_class,
+            CASE WHEN item.state = 'registered' THEN known.first_failed_at
+                 ELSE coalesce(earlier.first_failed_at, ended.finished_at) END AS first_failed_at,
+            CASE WHEN item.state = 'registered' THEN known.last_failed_at
+                 ELSE ended.finished_at END AS last_failed_at,
+            CASE WHEN item.state = 'registered'
+                 THEN coalesce(known.registered_at, ended.finished_at) END AS registered_at,
+            CASE WHEN item.state = 'registered' THEN known.failed_runs
+                 ELSE coalesce(earlier.failed_runs, 0) + getvariable('run_counts') END::INTEGER AS failed_runs
+        FROM judged AS item
+        JOIN ended ON ended.number = item.manifest
+        LEFT JOIN known ON known.key = item.key
+        LEFT JOIN earlier ON earlier.key = item.key
+        -- An old run that is settled once more has nothing to say about what happened since.
+        -- Nor has it anything new to say of what it has settled itself, if another run has settled meanwhile.
+        WHERE NOT coalesce(
+            known.last_failed_at > ended.finished_at OR known.registered_at >= ended.finished_at
+            OR (known.upload_job_id = ended.upload_job_id AND (ended.upload_job_id <> ''
+                -- Encord refused the manifest, so that there is no job to tell it by.
+                OR (known.manifest = ended.name AND known.last_failed_at = ended.finished_at))), false)
+    )
+    -- A sent group is all that its item holds now; files that it has lost would be missed for ever.
+    SELECT * FROM known
+    ANTI JOIN sent USING (key)
+    ANTI JOIN (SELECT item_type, item_key FROM sent WHERE item_type IN {GROUPED}) USING (item_type, item_key)
+    UNION ALL BY NAME
+    SELECT * FROM sent
+"""  # noqa: S608 (built from constants of this file)
+
+
+# What was sent again is little: the large table is read once, past a small one.
+SENT_AGAIN = """
+    CREATE TEMP TABLE again AS
+    SELECT
+        * EXCLUDE (place),
+        1 + count(*) OVER (PARTITION BY item_type, item_key, key) AS tries
+    FROM ({rounds})
+    QUALIFY row_number() OVER (PARTITION BY item_type, item_key, key ORDER BY place DESC) = 1
+"""
+ITEMS_AS_SENT_LAST = """
+    CREATE TEMP VIEW items AS
+    SELECT *, 1 AS tries FROM {first} ANTI JOIN again USING (item_type, item_key, key)
+    UNION ALL BY NAME
+    SELECT * FROM again
+"""
+
+
+def write_version(
+    engine: duckdb.DuckDBPyConnection,
+    before: Path | None,
+    items_paths: Sequence[Path],
+    target: Path,
+    released: Path | None,
+) -> dict[str, int]:
+    if before is None:
+        engine.execute(EMPTY_VERSION)
+    else:
+        view_known(engine, before)
+    view_items(engine, *items_paths)
+    if released is None:
+        return copy_version(engine, NEXT_VERSION, target)
+    load_releases(engine, released)
+    return copy_version(engine, releases.with_releases(NEXT_VERSION), target)
+
+
+def copy_version(engine: duckdb.DuckDBPyConnection, version: str, target: Path) -> dict[str, int]:
+    """Write a version, and count its objects by state."""
+    copy(engine, version, target)
+    rows = engine.execute(
+        f"SELECT state, count(*) FROM {parquet([target])} GROUP BY state ORDER BY state"  # noqa: S608
+    ).fetchall()
+    return dict(rows)
+
+
+def copy(engine: duckdb.DuckDBPyConnection, query: str, target: Path) -> None:
+    engine.execute(f"COPY ({query}) TO {sql_text(target)} (FORMAT parquet, COMPRESSION zstd)")
+
+
+def load_releases(engine: duckdb.DuckDBPyConnection, path: Path | None) -> None:
+    if path is None:
+        engine.execute(releases.NONE_RELEASED)
+    else:
+        view(engine, "released", path)
+
+
+def view_items(engine: duckdb.DuckDBPyConnection, first: Path, *later: Path) -> None:
+    """Make `items`: each as it was sent last, with how often it was sent."""
+    if not later:
+        engine.execute(f"CREATE TEMP VIEW items AS SELECT *, 1 AS tries FROM {parquet([first])}")  # noqa: S608
+        return
+    rounds = " UNION ALL BY NAME ".join(
+        f"SELECT *, {place} AS place FROM {parquet([path])}"  # noqa: S608 (paths are quoted)
+        for place, path in enumerate(later)
+    )
+    engine.execute(SENT_AGAIN.format(rounds=rounds))
+    engine.execute(ITEMS_AS_SENT_LAST.format(first=parquet([first])))
+
+
+def view_known(engine: duckdb.DuckDBPyConnection, version: Path) -> None:
+    engine.execute(KNOWN.format(version=parquet([version])))
+
+
+def view(engine: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
+    engine.execute(f"CREATE TEMP VIEW {name} AS FROM {parquet([path])}")
+
+
+def parquet(paths: Sequence[Path]) -> str:
+    """Return the table of Parquet files in SQL. A folder named `a=b` on the way is no column of it."""
+    files = ", ".join(sql_text(path) for path in paths)
+    return f"read_parquet([{files}], hive_partitioning = false)"
+
+
+def sql_text(value: Path | str) -> str:
+    """Quote a value as an SQL string, for the places where DuckDB takes no parameter."""
+    return "'" + str(value).replace("'", "''") + "'"

@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from cloud_sync.errors import ConfigError, ManifestError
 from cloud_sync.failures.verdict import RunFailed
 from cloud_sync.ledger import Ledger
+from cloud_sync.objects.errors import ObjectStoreError
 from cloud_sync.objects.urls import ObjectUrls, UrlStyle
 from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
 from cloud_sync_airflow.operators.build import BuildOperator
@@ -133,7 +134,8 @@ def test_who_follows_the_dataset_is_told(night):
 def test_quarantined_files_are_left_out_unless_they_are_released(night):
     form = {"run_id": "night 1", "failure_classes": ["corrupt"]}
     first = Retry(night, **form)
-    first.run()
+    assert first.run()["verdict"] == "ok_with_quarantine"
+    assert first.json("report.json")["why"].startswith("nothing was sent: 1 files are quarantined")
     assert first.json("retried.json")["left_out"] == {
         "quarantined": {"files": 1, "examples": ["in/bad.jpg"]},
         "class_not_chosen": {"files": 1, "examples": ["in/1.jpg"]},
@@ -205,6 +207,28 @@ def test_what_nothing_is_known_of_has_the_type_of_its_extension_and_no_title(nig
         "unknown_group": {"files": 1, "examples": ["in/1.dcm"]},
         "unknown_type": {"files": 1, "examples": ["in/x.txt"]},
     }
+
+
+class TestWhatNoSyncCanRegister:
+    def test_keys_that_are_not_in_the_bucket_are_left_out_and_not_quarantined(self, night, listed):
+        retry = Retry(night, failures_path=listed(f"{B}in/1.jpg\n{B}in/nope.jpg\n"))
+        assert retry.run()["registered"] == 1
+        assert [one["objectUrl"] for one in sent_last(night)] == [f"{B}in/1.jpg"]
+        left_out = retry.json("retried.json")["left_out"]
+        assert left_out == {"not_in_bucket": {"files": 1, "examples": ["in/nope.jpg"]}}
+        assert "nope.jpg" not in states()
+
+    def test_keys_outside_of_the_prefix_are_left_out(self, night, listed):
+        night.bucket.contents.objects["out/1.jpg"] = JPEG
+        retry = Retry(night, failures_path=listed(f"{B}out/1.jpg\n"))
+        assert retry.run()["registered"] == 0
+        left_out = retry.json("retried.json")["left_out"]
+        assert left_out == {"outside_prefix": {"files": 1, "examples": ["out/1.jpg"]}}
+
+    def test_a_bucket_that_is_gone_is_an_error(self, night, listed):
+        night.bucket.refusal = ObjectStoreError("the bucket does not exist.", reason="no_bucket")
+        with pytest.raises(ObjectStoreError, match="the bucket does not exist"):
+            Retry(night, failures_path=listed(f"{B}in/nope.jpg\n")).run()
 
 
 def test_a_row_of_a_group_stands_for_the_whole_group(house, listed):

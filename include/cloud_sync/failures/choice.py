@@ -80,7 +80,7 @@ def by_key(
         more = f" and {len(outside) - SHOWN:,} more" if len(outside) > SHOWN else ""
         raise ManifestError(
             f"holds object URLs that are none of the bucket {bucket}: {shown}{more}.",
-            where=f"{file}, line {outside[0].line}",
+            where=file,
             remedy="Remove them, or choose the integration of their bucket. Nothing was sent.",
         )
     return found

@@ -17,6 +17,7 @@ from cloud_sync_airflow.operators.stage import (
     chosen_integration,
     open_store,
 )
+from cloud_sync_airflow.params import sends_nothing
 from cloud_sync_airflow.retry_params import RetryOptions
 from cloud_sync_airflow.settings import manifests_folder, state_folder
 
@@ -91,7 +92,7 @@ class ChooseOperator(StageOperator):
             },
         )
         write_target(folder, target)
-        self._log(file, len(listed), items, left_out)
+        self._log(file, len(listed), items, left_out, would_be=sends_nothing(context))
         return ref.to_json()
 
     def _freeze(self, folder: RunFolder, integration: Integration) -> ObjectUrls:
@@ -141,10 +142,15 @@ class ChooseOperator(StageOperator):
             return []
         return [_written_as_ours(item, urls) for item in recalled]
 
-    def _log(self, file: str, rows: int, items: Sequence[RecalledItem], left_out: LeftOut) -> None:
-        from cloud_sync.failures.choice import LEFT_OUT
+    def _log(
+        self, file: str, rows: int, items: Sequence[RecalledItem], left_out: LeftOut, *, would_be: bool
+    ) -> None:
+        from cloud_sync.failures.choice import EXAMPLES, LEFT_OUT
 
-        self.log.info("%s: %s rows; %s items are sent again", file, f"{rows:,}", f"{len(items):,}")
+        are = "would be" if would_be else "are"
+        self.log.info("%s: %s rows; %s items %s sent again", file, f"{rows:,}", f"{len(items):,}", are)
+        for item in items[:EXAMPLES]:
+            self.log.info("      %s", item.item_key)
         for reason, count in left_out.counts.items():
             self.log.info("  left out: %s files: %s", f"{count:,}", LEFT_OUT[reason])
             for key in left_out.examples[reason]:
@@ -154,10 +160,10 @@ class ChooseOperator(StageOperator):
 def _failure_list(integration: Integration, options: RetryOptions) -> tuple[Path, str]:
     """Return the path of the failure list, and what to call it."""
     from cloud_sync.failures.failure_csv import CSV_NAME
-    from cloud_sync.manifest.location import find_manifest
+    from cloud_sync.manifest.location import FAILURE_LIST, find_manifest
 
     if options.path is not None:
-        return find_manifest(manifests_folder(), options.path), options.path
+        return find_manifest(manifests_folder(), options.path, what=FAILURE_LIST), options.path
     for folder in _folders_of_run(integration.name, str(options.run_id)):
         if folder.exists(CSV_NAME):
             return folder.path(CSV_NAME), f"{CSV_NAME} of run {options.run_id}"

@@ -3,7 +3,8 @@
 `choose` reads the list and finds the items of its rows; a row of a group stands for the whole group. What was
 sent in a run whose folder is still there is sent exactly so again, with its title and metadata. Otherwise a
 single file is made up from its URL and title; files of groups are left out, because nothing tells the order
-of a group any more. The log of `choose` and `report.json` say what was left out and why.
+of a group any more. Files that are not in the bucket are left out, too. The log of `choose` and `report.json`
+say what was left out and why.
 
 **The failure classes** say which rows are taken. Rows without a class, as of a list of URLs, always are.
 

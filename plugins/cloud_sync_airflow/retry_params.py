@@ -78,8 +78,8 @@ def retry_params(integrations: Mapping[str, Mapping[str, Any]], folder: Path) ->
             type=["null", "string"],
             title="Run",
             description="Id of the run whose failures.csv is read, such as "
-            "scheduled__2026-11-22T02:00:00+00:00: a sync of this integration, an upload, or an earlier "
-            "retry. Fill in this field or the next one.",
+            "scheduled__2026-11-22T02:00:00+00:00: a sync, an upload or an earlier retry. It has to be "
+            "a run of the chosen integration. Fill in this field or the next one.",
         ),
         "failures_path": Param(
             None,
@@ -94,7 +94,8 @@ def retry_params(integrations: Mapping[str, Mapping[str, Any]], folder: Path) ->
             items={"type": "string", "enum": list(FailureClass)},
             examples=list(FailureClass),
             title="Failure classes",
-            description="What is sent again. Rows that name no class always are.",
+            description="What is sent again. Rows that name no class always are. What is quarantined needs "
+            f"Release quarantine, too: as a rule all classes but {' and '.join(DEFAULT_CLASSES)}.",
         ),
         "release_quarantine": Param(
             False,

@@ -18,6 +18,7 @@ SHOWN_CHARACTERS: Final = 200
 
 CLASS_NOT_CHOSEN, REGISTERED, QUARANTINED = "class_not_chosen", "registered", "quarantined"
 UNKNOWN_GROUP, UNKNOWN_TYPE = "unknown_group", "unknown_type"
+OUTSIDE_PREFIX, NOT_IN_BUCKET = "outside_prefix", "not_in_bucket"
 
 # What a person reads for each reason.
 LEFT_OUT: Final[Mapping[str, str]] = {
@@ -26,6 +27,8 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     QUARANTINED: "quarantined, and the form does not release them",
     UNKNOWN_GROUP: "files of a group whose run folder is gone: the next sync sends it",
     UNKNOWN_TYPE: "their extension stands under no type, and the list does not say it",
+    OUTSIDE_PREFIX: "outside of the prefix, which no sync lists",
+    NOT_IN_BUCKET: "not in the bucket, or of a group with a file that is not",
 }
 
 
@@ -77,7 +80,7 @@ def by_key(
         more = f" and {len(outside) - SHOWN:,} more" if len(outside) > SHOWN else ""
         raise ManifestError(
             f"holds object URLs that are none of the bucket {bucket}: {shown}{more}.",
-            where=f"{file}, line {outside[0].line}",
+            where=file,
             remedy="Remove them, or choose the integration of their bucket. Nothing was sent.",
         )
     return found

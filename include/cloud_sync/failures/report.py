@@ -115,6 +115,7 @@ def _judgement(
         runs_again=facts.given is None,
         missing_round=missing_round(folder, settlement, rounds=rounds),
         asked_for=facts.retried is not None,
+        left_out={reason: one["files"] for reason, one in (facts.retried or {}).get("left_out", {}).items()},
     )
 
 

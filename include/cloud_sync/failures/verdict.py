@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from cloud_sync.errors import CloudSyncError
+from cloud_sync.failures.choice import LEFT_OUT, QUARANTINED
 from cloud_sync.failures.settle import Settlement
 from cloud_sync.planning.model import SENT_ACTIONS, PlanRow
 
@@ -50,6 +51,7 @@ def judge(
     runs_again: bool = True,
     missing_round: int = 0,
     asked_for: bool = False,
+    left_out: Mapping[str, int] | None = None,
 ) -> Judgement:
     """Judge a run.
 
@@ -67,6 +69,7 @@ def judge(
         runs_again: Whether a later run tries again what can pass.
         missing_round: The retry round that was due and did not run; 0 if there is none.
         asked_for: Whether a person asked for what was sent: then what failed before counts as well.
+        left_out: How many files of a failure list were not sent, by reason (`cloud_sync.failures.choice`).
     """
     again = 0 if asked_for else settlement.failed_before
     for why, remedy in (
@@ -78,16 +81,36 @@ def judge(
     ):
         return Judgement(Verdict.FAILED, why, remedy)
     quarantined = quarantined_items(plan)
+    if not settlement.failures and left_out:
+        return _of_left_out(left_out, sent=any(row.action in SENT_ACTIONS for row in plan))
     if not settlement.failures and not quarantined:
         return Judgement(Verdict.OK, "nothing failed, and nothing is quarantined.")
     failed = f"{settlement.failed:,} items failed{_as_before(settlement.failed, again)}"
     if not runs_again:
         return Judgement(Verdict.OK_WITH_QUARANTINE, f"{failed}.", _look_into(failures_csv))
+    held = (left_out or {}).get(QUARANTINED, 0)
+    besides = f"; {_held(held)}" if held else f", and {quarantined:,} are quarantined since earlier runs"
     return Judgement(
         Verdict.OK_WITH_QUARANTINE,
-        f"{failed}, and {quarantined:,} are quarantined since earlier runs.",
+        f"{failed}{besides}.",
         f"See {failures_csv}; cloud-sync quarantine list shows what is quarantined.",
     )
+
+
+def _of_left_out(left_out: Mapping[str, int], *, sent: bool) -> Judgement:
+    """Judge a run without failures that left out files of its failure list."""
+    held = left_out.get(QUARANTINED, 0)
+    verdict = Verdict.OK_WITH_QUARANTINE if held else Verdict.OK
+    reasons = [_held(held)] if held else []
+    if others := sum(left_out.values()) - held:
+        reasons.append(f"{others:,} files were left out{' for other reasons' if held else ''}")
+    came_of_it = "nothing that was sent failed; " if sent else "nothing was sent: "
+    why = f"{came_of_it}{'; '.join(reasons)}."
+    return Judgement(verdict, why, "The log of choose says which and why.")
+
+
+def _held(files: int) -> str:
+    return f"{files:,} files are {LEFT_OUT[QUARANTINED]}"
 
 
 def waiting_items(plan: Sequence[PlanRow], settlement: Settlement) -> int:

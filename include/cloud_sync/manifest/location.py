@@ -1,4 +1,4 @@
-"""Where manifests may lie that a person names by path: in one folder, and nowhere else."""
+"""Where manifests and failure lists may lie that a person names by path: in one folder, and nowhere else."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 
 from cloud_sync.errors import ConfigError, ManifestError
 
+MANIFEST, FAILURE_LIST = "manifest", "failure list"
 
-def find_manifest(folder: Path, name: str) -> Path:
+
+def find_manifest(folder: Path, name: str, *, what: str = MANIFEST) -> Path:
     """Return the file that a path names, with all symbolic links followed.
 
     Nothing is said of what lies outside of the folder, not even whether it exists.
@@ -15,6 +17,7 @@ def find_manifest(folder: Path, name: str) -> Path:
     Args:
         folder: The folder of manifests.
         name: A path in it, relative to it or absolute.
+        what: What a person knows the file as.
 
     Raises:
         ConfigError: The folder does not exist.
@@ -24,33 +27,33 @@ def find_manifest(folder: Path, name: str) -> Path:
         raise ConfigError(
             "the folder of manifests does not exist.",
             where=str(folder),
-            remedy="Create it, correct the setting manifests_folder in the section cloud_sync, or paste the "
-            "manifest as text.",
+            remedy="Create it, or correct the setting manifests_folder in the section cloud_sync"
+            + (", or paste the manifest as text." if what == MANIFEST else "."),
         )
     root = folder.resolve()
     try:
         path = (root / name).resolve()
         is_file = path.is_relative_to(root) and path.is_file()
     except (OSError, RuntimeError, ValueError):  # a name too long, a circle of links, a NUL character
-        raise _not_found(root, name) from None
+        raise _not_found(root, name, what) from None
     if not path.is_relative_to(root):
         raise ManifestError(
             f"leads out of the folder of manifests, {root}.",
-            where=_shown(name),
-            remedy="Put the manifest into that folder and name its path there.",
+            where=_shown(name, what),
+            remedy=f"Put the {what} into that folder and name its path there.",
         )
     if not is_file:
-        raise _not_found(root, name)
+        raise _not_found(root, name, what)
     return path
 
 
-def _not_found(root: Path, name: str) -> ManifestError:
+def _not_found(root: Path, name: str, what: str) -> ManifestError:
     return ManifestError(
         f"is no file in the folder of manifests, {root}.",
-        where=_shown(name),
+        where=_shown(name, what),
         remedy="Correct the path; it is relative to that folder.",
     )
 
 
-def _shown(name: str) -> str:
-    return f"manifest {name[:200]!r}"
+def _shown(name: str, what: str) -> str:
+    return f"{what} {name[:200]!r}"

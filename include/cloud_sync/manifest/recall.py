@@ -94,23 +94,33 @@ def recall(folder: RunFolder, urls: Collection[str], key_of: Callable[[str], str
 
 def with_present_state(
     items: Sequence[RecalledItem], head: Callable[[str], Stored]
-) -> Iterator[RecalledItem]:
+) -> Iterator[tuple[RecalledItem, list[str]]]:
     """Yield the items with sizes and etags as the store has them now: the ledger will say that of them.
 
     Of an object that the store does not tell about, what was known before stays.
+
+    Args:
+        items: The items.
+        head: Asks the store about a key. Its error has an attribute `reason`: `missing` if there is no such
+            object.
+
+    Yields:
+        An item, and the keys of its files that do not exist.
     """
 
-    def look(file: RecalledFile) -> RecalledFile:
+    def look(file: RecalledFile) -> tuple[RecalledFile, bool]:
         try:
             stored = head(file.key)
-        except CloudSyncError:
-            return file
-        return RecalledFile(file.key, stored.size_bytes, stored.last_modified, stored.etag)
+        except CloudSyncError as error:
+            return file, getattr(error, "reason", None) == "missing"
+        return RecalledFile(file.key, stored.size_bytes, stored.last_modified, stored.etag), False
 
     with ThreadPoolExecutor(REQUESTS_IN_FLIGHT, thread_name_prefix="recall") as pool:
         files = pool.map(look, (file for item in items for file in item.files))
         for item in items:
-            yield replace(item, files=tuple(next(files) for _ in item.files))
+            looked_at = [next(files) for _ in item.files]
+            missing = [file.key for file, is_missing in looked_at if is_missing]
+            yield replace(item, files=tuple(file for file, _ in looked_at)), missing
 
 
 def write_recalled(folder: RunFolder, items: Iterable[RecalledItem]) -> FileRef:

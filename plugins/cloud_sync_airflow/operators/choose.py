@@ -17,6 +17,7 @@ from cloud_sync_airflow.operators.stage import (
     chosen_integration,
     open_store,
 )
+from cloud_sync_airflow.params import sends_nothing
 from cloud_sync_airflow.retry_params import RetryOptions
 from cloud_sync_airflow.settings import manifests_folder, state_folder
 
@@ -61,7 +62,7 @@ class ChooseOperator(StageOperator):
         """Return a reference to the summary of what is sent again."""
         from cloud_sync.failures.choice import LeftOut, by_key, of_classes
         from cloud_sync.failures.failure_list import read_failure_list
-        from cloud_sync.manifest.recall import with_present_state, write_recalled
+        from cloud_sync.manifest.recall import write_recalled
         from cloud_sync.registration.model import write_target
 
         folder = self.run_folder(context)
@@ -78,8 +79,7 @@ class ChooseOperator(StageOperator):
         ledger.check_url_base(urls.base)
         items = self._items(integration, urls, wanted, left_out)
         items = _not_left_out(items, ledger, options, left_out)
-        if items:
-            items = list(with_present_state(items, open_store(integration).head))
+        items = _in_bucket(items, integration, left_out)
         ref = write_recalled(folder, items)
         folder.write_json(
             RETRIED_NAME,
@@ -92,7 +92,7 @@ class ChooseOperator(StageOperator):
             },
         )
         write_target(folder, target)
-        self._log(file, len(listed), items, left_out)
+        self._log(file, len(listed), items, left_out, would_be=sends_nothing(context))
         return ref.to_json()
 
     def _freeze(self, folder: RunFolder, integration: Integration) -> ObjectUrls:
@@ -142,10 +142,15 @@ class ChooseOperator(StageOperator):
             return []
         return [_written_as_ours(item, urls) for item in recalled]
 
-    def _log(self, file: str, rows: int, items: Sequence[RecalledItem], left_out: LeftOut) -> None:
-        from cloud_sync.failures.choice import LEFT_OUT
+    def _log(
+        self, file: str, rows: int, items: Sequence[RecalledItem], left_out: LeftOut, *, would_be: bool
+    ) -> None:
+        from cloud_sync.failures.choice import EXAMPLES, LEFT_OUT
 
-        self.log.info("%s: %s rows; %s items are sent again", file, f"{rows:,}", f"{len(items):,}")
+        are = "would be" if would_be else "are"
+        self.log.info("%s: %s rows; %s items %s sent again", file, f"{rows:,}", f"{len(items):,}", are)
+        for item in items[:EXAMPLES]:
+            self.log.info("      %s", item.item_key)
         for reason, count in left_out.counts.items():
             self.log.info("  left out: %s files: %s", f"{count:,}", LEFT_OUT[reason])
             for key in left_out.examples[reason]:
@@ -155,10 +160,10 @@ class ChooseOperator(StageOperator):
 def _failure_list(integration: Integration, options: RetryOptions) -> tuple[Path, str]:
     """Return the path of the failure list, and what to call it."""
     from cloud_sync.failures.failure_csv import CSV_NAME
-    from cloud_sync.manifest.location import find_manifest
+    from cloud_sync.manifest.location import FAILURE_LIST, find_manifest
 
     if options.path is not None:
-        return find_manifest(manifests_folder(), options.path), options.path
+        return find_manifest(manifests_folder(), options.path, what=FAILURE_LIST), options.path
     for folder in _folders_of_run(integration.name, str(options.run_id)):
         if folder.exists(CSV_NAME):
             return folder.path(CSV_NAME), f"{CSV_NAME} of run {options.run_id}"
@@ -221,14 +226,16 @@ def _single_files(
     integration: Integration, urls: ObjectUrls, rows: Mapping[str, ListedFailure], left_out: LeftOut
 ) -> Iterator[RecalledItem]:
     """Yield items of one file for rows of which no run folder tells anything."""
-    from cloud_sync.failures.choice import UNKNOWN_GROUP, UNKNOWN_TYPE
+    from cloud_sync.failures.choice import OUTSIDE_PREFIX, UNKNOWN_GROUP, UNKNOWN_TYPE
     from cloud_sync.manifest.items import GROUPED_TYPES, Item
     from cloud_sync.manifest.recall import RecalledFile, RecalledItem
 
     type_of = _type_by_extension(integration)
     for (key, row), url in zip(rows.items(), urls.build_many(list(rows)), strict=True):
         kind = row.item_type or type_of(key)
-        if not kind:
+        if not key.startswith(integration.storage.prefix):
+            left_out.add(OUTSIDE_PREFIX, [key])
+        elif not kind:
             left_out.add(UNKNOWN_TYPE, [key])
         elif kind in GROUPED_TYPES:
             left_out.add(UNKNOWN_GROUP, [key])
@@ -248,6 +255,26 @@ def _type_by_extension(integration: Integration) -> Callable[[str], Any]:
         return next((types[ending] for ending in endings if ending in types), None)
 
     return type_of
+
+
+def _in_bucket(
+    items: Sequence[RecalledItem], integration: Integration, left_out: LeftOut
+) -> list[RecalledItem]:
+    """Return the items whose files are all in the bucket, with their present state."""
+    from cloud_sync.failures.choice import NOT_IN_BUCKET
+    from cloud_sync.manifest.recall import with_present_state
+
+    if not items:
+        return []
+    store = open_store(integration)
+    looked_at = list(with_present_state(items, store.head))
+    if any(missing for _, missing in looked_at):
+        # A request for one object does not tell whether it or the whole bucket is missing.
+        store.check_access(integration.storage.prefix)
+    for item, missing in looked_at:
+        if missing:
+            left_out.add(NOT_IN_BUCKET, [*missing, *(key for key in item.keys if key not in missing)])
+    return [item for item, missing in looked_at if not missing]
 
 
 def _not_left_out(

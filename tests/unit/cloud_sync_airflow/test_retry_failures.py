@@ -108,6 +108,13 @@ class TestPolicy:
             "rejected",
         ]
 
+    def test_the_form_says_what_else_a_choice_needs(self, dag):
+        said = {name: dag.params.get_param(name).description for name in ("run_id", "failure_classes")}
+        assert "has to be a run of the chosen integration" in said["run_id"]
+        assert said["failure_classes"].endswith(
+            "needs Release quarantine, too: as a rule all classes but transient and forbidden."
+        )
+
     def test_a_class_that_there_is_not_is_refused_by_the_form(self, dag):
         with pytest.raises(Exception, match="'nonsense' is not one of"):
             dag.params.get_param("failure_classes").resolve(["nonsense"])

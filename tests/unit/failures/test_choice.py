@@ -25,7 +25,7 @@ def test_urls_outside_the_bucket_are_refused_by_name_without_their_secrets():
     with pytest.raises(ManifestError) as caught:
         by_key(rows, parse_url, file="f.csv", bucket="recordings")
     assert str(caught.value) == (
-        "f.csv, line 3: holds object URLs that are none of the bucket recordings: "
+        "f.csv: holds object URLs that are none of the bucket recordings: "
         "'https://other/x.jpg' (line 3), 'https://other/0.jpg' (line 4), 'https://other/1.jpg' (line 5), "
         "'https://other/2.jpg' (line 6), 'https://other/3.jpg' (line 7) and 2 more. "
         "Remove them, or choose the integration of their bucket. Nothing was sent."

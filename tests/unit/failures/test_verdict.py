@@ -14,7 +14,7 @@ SEE = "See failures.csv for the reason and the remedy of each."
 CLEAR = "Look at the failed tasks of this run, then clear them; what is registered is skipped."
 
 
-def judged(plan, settlement, *, runs_again: bool = True, asked_for: bool = False, **limits):
+def judged(plan, settlement, *, runs_again: bool = True, asked_for: bool = False, left_out=None, **limits):
     return judge(
         plan,
         settlement,
@@ -22,6 +22,7 @@ def judged(plan, settlement, *, runs_again: bool = True, asked_for: bool = False
         failures_csv="failures.csv",
         runs_again=runs_again,
         asked_for=asked_for,
+        left_out=left_out,
     )
 
 
@@ -150,6 +151,43 @@ def test_what_a_person_asked_for_counts_also_if_it_failed_before():
         "5 of 10 items that were sent failed; failures.fail_at_share is 50%.",
     )
     assert judged([], of_sent(4, 5, before=4), asked_for=True).why.startswith("4 items failed, and")
+
+
+@pytest.mark.parametrize(
+    ("plan", "left_out", "verdict", "why"),
+    [
+        (
+            [],
+            {"quarantined": 2},
+            Verdict.OK_WITH_QUARANTINE,
+            "nothing was sent: 2 files are quarantined, and the form does not release them.",
+        ),
+        (
+            [],
+            {"quarantined": 2, "registered": 1000, "class_not_chosen": 1},
+            Verdict.OK_WITH_QUARANTINE,
+            "nothing was sent: 2 files are quarantined, and the form does not release them; "
+            "1,001 files were left out for other reasons.",
+        ),
+        ([], {"registered": 3}, Verdict.OK, "nothing was sent: 3 files were left out."),
+        (
+            [NEW],
+            {"quarantined": 1},
+            Verdict.OK_WITH_QUARANTINE,
+            "nothing that was sent failed; 1 files are quarantined, and the form does not release them.",
+        ),
+    ],
+)
+def test_what_a_failure_list_held_and_was_not_sent_is_no_all_clear(plan, left_out, verdict, why):
+    settlement = of_sent(0, 10) if plan else Settlement()
+    judgement = judged(plan, settlement, asked_for=True, left_out=left_out)
+    assert (judgement.verdict, judgement.why) == (verdict, why)
+    assert judgement.remedy == "The log of choose says which and why."
+
+
+def test_what_failed_hides_nothing_that_was_left_out_as_quarantined():
+    judgement = judged([NEW], of_sent(1, 9), asked_for=True, left_out={"quarantined": 2})
+    assert judgement.why == ("1 items failed; 2 files are quarantined, and the form does not release them.")
 
 
 def test_nobody_waits_for_a_next_run_that_does_not_come():

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud_sync.errors import CloudSyncError, ConfigError, ManifestError
-from cloud_sync.manifest.location import find_manifest
+from cloud_sync.manifest.location import FAILURE_LIST, find_manifest
 
 
 @pytest.fixture
@@ -76,8 +76,19 @@ def test_no_file(folder, name):
     assert len(str(caught.value)) < 600
 
 
+def test_a_failure_list_is_called_one(folder, tmp_path):
+    for name, message in (
+        ("nope.csv", r"^failure list 'nope\.csv': is no file"),
+        ("../x.csv", r"^failure list .* Put the failure list into that folder"),
+    ):
+        with pytest.raises(ManifestError, match=message):
+            find_manifest(folder, name, what=FAILURE_LIST)
+    with pytest.raises(ConfigError, match=r"section cloud_sync\.$"):
+        find_manifest(tmp_path / "absent", "a.csv", what=FAILURE_LIST)
+
+
 def test_without_a_folder(tmp_path):
-    with pytest.raises(ConfigError, match=r"does not exist\. Create it, correct the setting"):
+    with pytest.raises(ConfigError, match=r"does not exist\. Create it, or correct the setting .*, or paste"):
         find_manifest(tmp_path / "absent", "a.json")
 
 

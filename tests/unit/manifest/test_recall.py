@@ -18,6 +18,7 @@ from cloud_sync.manifest.recall import (
     with_present_state,
     write_recalled,
 )
+from cloud_sync.objects.errors import ObjectStoreError
 from cloud_sync.objects.model import StoredObject
 from cloud_sync.planning.model import read_plan_rows
 from cloud_sync.run_folder import RunFolder
@@ -99,9 +100,17 @@ class TestPresentState:
             return StoredObject(key, 77, NOW, "new")
 
         [before] = recalled(folder, "g/1.jpg")
-        [after] = with_present_state([before], head)
+        [(after, missing)] = with_present_state([before], head)
+        assert missing == []
         assert after.files == (RecalledFile("g/2.jpg", 77, NOW, "new"), before.files[1])
         assert replace(after, files=before.files) == before
+
+    def test_files_that_do_not_exist_are_named(self, folder):
+        def head(key: str) -> StoredObject:
+            raise ObjectStoreError("no.", reason="missing" if key == "g/1.jpg" else "forbidden")
+
+        items = recalled(folder, "g/1.jpg")
+        assert list(with_present_state(items, head)) == [(items[0], ["g/1.jpg"])]
 
     def test_what_is_not_known_stays_empty(self, tmp_path):
         again = RunFolder(tmp_path / "again")

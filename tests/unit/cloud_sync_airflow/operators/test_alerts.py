@@ -28,6 +28,7 @@ from cloud_sync_airflow.factory import sync_dag
 from cloud_sync_airflow.notifiers import dispatch
 from cloud_sync_airflow.notifiers.callbacks import alert_on_failure, alert_on_success, run_url
 from cloud_sync_airflow.operators.settle import SettleOperator
+from cloud_sync_airflow.retry_failures import retry_dag
 from cloud_sync_airflow.settings import state_folder
 from cloud_sync_airflow.upload import upload_dag
 from tests.unit.cloud_sync_airflow.operators.house import Bucket, House
@@ -129,6 +130,14 @@ class TestTasks:
         assert run_task(upload_dag(loaded, None), "check", conf=conf) == "failed"
         assert kinds(told) == ["email", "slack"]
         assert told[0][1].headline.startswith("upload_manifest, task check failed: the pasted text")
+
+    def test_a_retry_is_told_to_those_of_the_chosen_integration(self, house, told, run_task):
+        loaded = LoadedIntegrations(((Path("cameras.yaml"), integration_of(house)),), ())
+        conf = {"integration": "cameras", "run_id": "night 9"}
+        assert run_task(retry_dag(loaded, None), "choose", conf=conf) == "failed"
+        assert kinds(told) == ["email", "slack"]
+        assert told[0][1].headline.startswith("retry_failures, task choose failed: ")
+        assert "there is no run 'night 9'" in told[0][1].why
 
     def test_a_mapped_task_that_failed_before_it_began_is_told_by_its_index(self, house, told):
         """So does the DAG processor call it for a task whose process was lost: without an error."""

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from cloud_sync.errors import ConfigError, ManifestError
 from cloud_sync.failures.verdict import RunFailed
 from cloud_sync.ledger import Ledger
+from cloud_sync.objects.errors import ObjectStoreError
 from cloud_sync.objects.urls import ObjectUrls, UrlStyle
 from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
 from cloud_sync_airflow.operators.build import BuildOperator
@@ -85,6 +87,15 @@ def listed(monkeypatch, tmp_path):
 
 
 @pytest.fixture
+def said(monkeypatch) -> list[str]:
+    """What the log of choose says."""
+    lines: list[str] = []
+    log = SimpleNamespace(info=lambda text, *of: lines.append(text % of), warning=lambda *_: None)
+    monkeypatch.setattr(ChooseOperator, "log", log)
+    return lines
+
+
+@pytest.fixture
 def night(house) -> House:
     """A night after which 1.jpg has failed for a passing reason, and bad.jpg is quarantined."""
     house.options = {"retry": {"rounds": 0}, "title": "Picture {stem}"}
@@ -104,9 +115,10 @@ def sent_last(house: House) -> Any:
     return json.loads(house.encord.sent[-1])["images"]
 
 
-def test_the_failures_of_a_run_are_registered_and_the_next_night_knows(night):
+def test_the_failures_of_a_run_are_registered_and_the_next_night_knows(night, said):
     retry = Retry(night, "manual 1", run_id="night 1")
     result = retry.run()
+    assert "failures.csv of run night 1: 2 rows; 1 items are sent again" in said
     assert (result["verdict"], result["registered"], result["failed"]) == ("ok", 1, 0)
     assert sent_last(night) == [{"objectUrl": f"{B}in/1.jpg", "title": "Picture 1"}]
     assert states()["1.jpg"] == ("registered", 2)
@@ -133,7 +145,8 @@ def test_who_follows_the_dataset_is_told(night):
 def test_quarantined_files_are_left_out_unless_they_are_released(night):
     form = {"run_id": "night 1", "failure_classes": ["corrupt"]}
     first = Retry(night, **form)
-    first.run()
+    assert first.run()["verdict"] == "ok_with_quarantine"
+    assert first.json("report.json")["why"].startswith("nothing was sent: 1 files are quarantined")
     assert first.json("retried.json")["left_out"] == {
         "quarantined": {"files": 1, "examples": ["in/bad.jpg"]},
         "class_not_chosen": {"files": 1, "examples": ["in/1.jpg"]},
@@ -205,6 +218,28 @@ def test_what_nothing_is_known_of_has_the_type_of_its_extension_and_no_title(nig
         "unknown_group": {"files": 1, "examples": ["in/1.dcm"]},
         "unknown_type": {"files": 1, "examples": ["in/x.txt"]},
     }
+
+
+class TestWhatNoSyncCanRegister:
+    def test_keys_that_are_not_in_the_bucket_are_left_out_and_not_quarantined(self, night, listed):
+        retry = Retry(night, failures_path=listed(f"{B}in/1.jpg\n{B}in/nope.jpg\n"))
+        assert retry.run()["registered"] == 1
+        assert [one["objectUrl"] for one in sent_last(night)] == [f"{B}in/1.jpg"]
+        left_out = retry.json("retried.json")["left_out"]
+        assert left_out == {"not_in_bucket": {"files": 1, "examples": ["in/nope.jpg"]}}
+        assert "nope.jpg" not in states()
+
+    def test_keys_outside_of_the_prefix_are_left_out(self, night, listed):
+        night.bucket.contents.objects["out/1.jpg"] = JPEG
+        retry = Retry(night, failures_path=listed(f"{B}out/1.jpg\n"))
+        assert retry.run()["registered"] == 0
+        left_out = retry.json("retried.json")["left_out"]
+        assert left_out == {"outside_prefix": {"files": 1, "examples": ["out/1.jpg"]}}
+
+    def test_a_bucket_that_is_gone_is_an_error(self, night, listed):
+        night.bucket.refusal = ObjectStoreError("the bucket does not exist.", reason="no_bucket")
+        with pytest.raises(ObjectStoreError, match="the bucket does not exist"):
+            Retry(night, failures_path=listed(f"{B}in/nope.jpg\n")).run()
 
 
 def test_a_row_of_a_group_stands_for_the_whole_group(house, listed):
@@ -291,13 +326,14 @@ class TestClearedRetries:
         assert states()["1.jpg"] == ("registered", 2)
 
 
-def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(night):
+def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(night, said):
     retry = Retry(night, run_id="night 1", dry_run=True)
     with pytest.raises(AirflowSkipException):
         retry.run()
     assert len(night.encord.sent) == 1
     report = retry.json("report.json")
     assert (report["mode"], report["retried"]["items"]) == ("plan", 1)
+    assert said[:2] == ["failures.csv of run night 1: 2 rows; 1 items would be sent again", "      in/1.jpg"]
 
 
 def test_nothing_chosen_is_a_good_run(night):
@@ -308,7 +344,9 @@ def test_nothing_chosen_is_a_good_run(night):
 class TestRefused:
     def test_urls_of_another_bucket(self, night, listed):
         path = listed(f"url\n{B}in/1.jpg\nhttps://other.s3.eu-central-1.amazonaws.com/x.jpg\n")
-        with pytest.raises(ManifestError, match=r"list\.csv, line 3: holds object URLs that are none of"):
+        with pytest.raises(
+            ManifestError, match=r"list\.csv: holds object URLs that are none of .* \(line 3\)"
+        ):
             Retry(night, failures_path=path).run()
         assert len(night.encord.sent) == 1
 
@@ -318,7 +356,9 @@ class TestRefused:
 
     def test_a_path_outside_of_the_folder(self, night, listed):
         listed("")
-        with pytest.raises(ManifestError, match="leads out of the folder of manifests"):
+        with pytest.raises(
+            ManifestError, match=r"^failure list '\.\./secret\.csv': leads out of the folder of"
+        ):
             Retry(night, failures_path="../secret.csv").run()
 
     @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def release(
 
     Of a group all files are released with any of them.
 
-    Ends with 1 if there is nothing to release.
+    Ends with 1 if nothing was released.
     """
     classes, urls = _checked(failure_class), set(url or ())
     if bool(classes) + bool(urls) + everything != 1:
@@ -124,8 +124,9 @@ def release(
     if ledger is None or not named:
         say("There is nothing to release.")
         raise typer.Exit(ExitCode.FINDINGS)
-    if not yes:
-        _ask(named)
+    if not (yes or _is_confirmed(named)):
+        say("Nothing was released.")
+        raise typer.Exit(ExitCode.FINDINGS)
     count = ledger.release(urls=urls, classes=classes, everything=everything)
     released, dag_id = counted(count, "object"), integration.dag_id
     say(f"Released {released}: the next run of {dag_id} sends what is still there.")
@@ -162,10 +163,17 @@ def _quarantined(ledger: Ledger | None, classes: Collection[str]) -> Iterator[Qu
             yield one
 
 
-def _ask(named: Collection[QuarantinedObject]) -> None:
+def _is_confirmed(named: Collection[QuarantinedObject]) -> bool:
     by_class = Counter(one.failure_class for one in named)
     what = ", ".join(f"{count:,} {name}" for name, count in sorted(by_class.items()))
-    typer.confirm(f"Release {counted(len(named), 'object')} ({what})?", abort=True, err=True)
+    try:
+        return typer.confirm(f"Release {counted(len(named), 'object')} ({what})?", err=True)
+    except typer.Abort as abort:
+        # typer ends alike for Ctrl-C and for a stdin at its end, from which no answer can come.
+        if not isinstance(abort.__context__, EOFError):
+            raise
+        say("\nError: nobody is there to answer, so nothing was released. Add --yes.", style="red")
+        raise typer.Exit(ExitCode.USAGE) from None
 
 
 def _time(moment: datetime) -> str:

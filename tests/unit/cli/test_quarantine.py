@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 
 from cloud_sync.ledger import Ledger, LedgerState, SettledFailure, SettledManifest
 from tests.unit.cli.shell import cloud_sync
@@ -135,12 +136,38 @@ class TestRelease:
         )
 
     def test_it_asks_first(self, ledger):
-        result = cloud_sync(*self.COMMAND, "--all", answers="n\n")
-        assert result.exit_code == 130
+        result = cloud_sync(*self.COMMAND, "--all", answers="y\n")
+        assert result.exit_code == 0
         assert "Release 3 objects (2 corrupt, 1 missing)? [y/N]" in result.stderr
-        assert len(left(ledger)) == 3
-        assert cloud_sync(*self.COMMAND, "--all", answers="y\n").exit_code == 0
         assert left(ledger) == []
+
+    @pytest.mark.parametrize("answer", ["n\n", "\n"])
+    def test_whoever_says_no_releases_nothing(self, ledger, answer):
+        result = cloud_sync(*self.COMMAND, "--all", answers=answer)
+        assert result.exit_code == 1
+        assert result.stderr.endswith("Nothing was released.\n")
+        assert "Error" not in result.stderr
+        assert len(left(ledger)) == 3
+
+    def test_where_nobody_can_answer_yes_has_to_be_an_option(self, ledger):
+        result = cloud_sync(*self.COMMAND, "--all", answers="")
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1] == (
+            "Error: nobody is there to answer, so nothing was released. Add --yes."
+        )
+        assert len(left(ledger)) == 3
+
+    def test_ctrl_c_instead_of_an_answer_is_an_interruption(self, ledger, monkeypatch):
+        def interrupted(*_, **__):
+            try:
+                raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                raise typer.Abort from None
+
+        monkeypatch.setattr("typer.confirm", interrupted)
+        result = cloud_sync(*self.COMMAND, "--all")
+        assert (result.exit_code, result.stderr) == (130, "Error: interrupted.\n")
+        assert len(left(ledger)) == 3
 
     def test_a_url_that_is_not_quarantined_is_named(self, ledger):
         result = cloud_sync(*self.COMMAND, "--url", url("raw/ok.jpg"), "--yes")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -73,7 +73,8 @@ def list_(
     classes = _checked(failure_class)
     integration = _integration(file)
     ledger = _ledger(integration, state_folder, dataset_hash)
-    found = list(_quarantined(ledger, classes))
+    everything = ledger.quarantined() if ledger else []
+    found = [one for one in everything if _is_of(one, classes)]
     if output == "json":
         show_json([_as_json(one) for one in found])
     else:
@@ -90,7 +91,9 @@ def list_(
                 for one in found
             ],
         )
-    say(f"{counted(len(found), 'object')} of {integration.name} quarantined.")
+    whole = f"{counted(len(everything), 'object')} of {integration.name} quarantined"
+    these = "this class" if len(set(classes)) == 1 else "these classes"
+    say(f"{whole}, {len(found):,} of {these}." if classes else f"{whole}.")
 
 
 @app.command(
@@ -118,7 +121,8 @@ def release(
         raise typer.BadParameter("Say what to release: --class, --url or --all, and only one of them.")
     integration = _integration(file)
     ledger = _ledger(integration, state_folder, dataset_hash)
-    named = [one for one in _quarantined(ledger, classes) if not urls or one.url in urls]
+    quarantined = ledger.quarantined() if ledger else []
+    named = [one for one in quarantined if _is_of(one, classes) and (not urls or one.url in urls)]
     for absent in sorted(urls - {one.url for one in named}):
         say(f"Not quarantined: {absent}", style="yellow")
     if ledger is None or not named:
@@ -157,10 +161,8 @@ def _ledger(integration: Integration, state_folder: Path | None, dataset_hash: s
     return ledger
 
 
-def _quarantined(ledger: Ledger | None, classes: Collection[str]) -> Iterator[QuarantinedObject]:
-    for one in ledger.quarantined() if ledger else ():
-        if not classes or one.failure_class in classes:
-            yield one
+def _is_of(one: QuarantinedObject, classes: Collection[str]) -> bool:
+    return not classes or one.failure_class in classes
 
 
 def _is_confirmed(named: Collection[QuarantinedObject]) -> bool:

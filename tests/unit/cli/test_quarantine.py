@@ -77,6 +77,19 @@ class TestList:
             }
         ]
 
+    @pytest.mark.parametrize(
+        ("classes", "said"),
+        [
+            (["transient"], "0 of this class"),
+            (["missing"], "1 of this class"),
+            (["corrupt", "rejected"], "2 of these classes"),
+        ],
+    )
+    def test_beside_a_class_all_are_counted(self, classes, said):
+        options = [word for one in classes for word in ("--class", one)]
+        result = cloud_sync("quarantine", "list", "cams.yaml", "--state-folder", "state", *options)
+        assert result.stderr == f"3 objects of cams quarantined, {said}.\n"
+
     def test_a_class_that_is_none(self):
         result = cloud_sync("quarantine", "list", "cams.yaml", "--class", "broken")
         assert result.exit_code == 2

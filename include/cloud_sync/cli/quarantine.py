@@ -73,7 +73,7 @@ def list_(
     classes = _checked(failure_class)
     integration = _integration(file)
     ledger = _ledger(integration, state_folder, dataset_hash)
-    everything = ledger.quarantined() if ledger else []
+    everything = list(ledger.quarantined()) if ledger else []
     found = [one for one in everything if _is_of(one, classes)]
     if output == "json":
         show_json([_as_json(one) for one in found])
@@ -121,7 +121,7 @@ def release(
         raise typer.BadParameter("Say what to release: --class, --url or --all, and only one of them.")
     integration = _integration(file)
     ledger = _ledger(integration, state_folder, dataset_hash)
-    quarantined = ledger.quarantined() if ledger else []
+    quarantined = list(ledger.quarantined()) if ledger else []
     named = [one for one in quarantined if _is_of(one, classes) and (not urls or one.url in urls)]
     for absent in sorted(urls - {one.url for one in named}):
         say(f"Not quarantined: {absent}", style="yellow")

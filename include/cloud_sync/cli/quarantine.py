@@ -30,10 +30,10 @@ app = typer.Typer(
 
 COLUMNS: Final = (
     Column("class"),
-    Column("object URL"),
+    Column("key", "key"),
     Column("attempts", "count"),
-    Column("first failed"),
-    Column("last failed"),
+    Column("first failed", "time"),
+    Column("last failed", "time"),
 )
 
 FileArgument = Annotated[
@@ -78,19 +78,7 @@ def list_(
     if output == "json":
         show_json([_as_json(one) for one in found])
     else:
-        show_table(
-            COLUMNS,
-            [
-                (
-                    one.failure_class,
-                    one.url,
-                    one.attempts,
-                    _time(one.first_failed_at),
-                    _time(one.last_failed_at),
-                )
-                for one in found
-            ],
-        )
+        show_table(COLUMNS, [_as_row(one) for one in found])
     whole = f"{counted(len(everything), 'object')} of {integration.name} quarantined"
     these = "this class" if len(set(classes)) == 1 else "these classes"
     say(f"{whole}, {len(found):,} of {these}." if classes else f"{whole}.")
@@ -184,7 +172,7 @@ def _time(moment: datetime) -> str:
 
 def _as_row(one: QuarantinedObject) -> list[Cell]:
     times = (_time(one.first_failed_at), _time(one.last_failed_at))
-    return [one.failure_class, one.url, one.attempts, *times]
+    return [one.failure_class, one.key, one.attempts, *times]
 
 
 def _as_json(one: QuarantinedObject) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import typer
 
+from cloud_sync.cli.quarantine import list_
 from cloud_sync.ledger import Ledger, LedgerState, SettledFailure, SettledManifest
-from tests.unit.cli.shell import cloud_sync
+from tests.unit.cli.shell import cloud_sync, terminal_of
 from tests.unit.tables import LONG_AGO, URL_BASE, write_items
 
 INTEGRATION = """
@@ -58,9 +59,18 @@ class TestList:
         result = cloud_sync("quarantine", "list", "cams.yaml", "--state-folder", "state")
         assert result.exit_code == 0
         assert result.stdout.splitlines() == [
-            f"{kind}\t{url(key)}\t1\t{WHEN}\t{WHEN}" for key, kind in FAILED.items()
+            f"{kind}\t{key}\t1\t{WHEN}\t{WHEN}" for key, kind in FAILED.items()
         ]
         assert result.stderr == "3 objects of cams quarantined.\n"
+
+    def test_on_a_narrow_terminal_the_ends_of_the_keys_stay(self, tmp_path, monkeypatch):
+        terminal = terminal_of(monkeypatch)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", "50")
+        list_(file=tmp_path / "cams.yaml", state_folder=tmp_path / "state")
+        keys = [word for word in terminal.getvalue().split() if word.endswith(".jpg")]
+        assert keys == ["…/a.jpg", "…/b.jpg", "…/c.jpg"]
+        assert "00:00Z" in terminal.getvalue()
 
     def test_of_some_classes_as_json(self):
         options = ("--class", "missing", "--class", "rejected", "--output", "json")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from cloud_sync.integration import Integration
     from cloud_sync.ledger import Ledger
+    from cloud_sync.objects.urls import ObjectUrls
     from cloud_sync.releases import QuarantinedObject
 
 app = typer.Typer(
@@ -92,7 +93,10 @@ def release(
     *,
     file: FileArgument,
     failure_class: ClassOption = None,
-    url: Annotated[list[str] | None, option("Only this object URL; may be repeated.", metavar="URL")] = None,
+    url: Annotated[
+        list[str] | None,
+        option("Only this object: its key, or its URL in any form; may be repeated.", metavar="URL"),
+    ] = None,
     everything: Annotated[bool, option("All that is quarantined.", "--all")] = False,
     state_folder: StateFolderOption = None,
     dataset_hash: DatasetHashOption = None,
@@ -110,16 +114,18 @@ def release(
     integration = _integration(file)
     ledger = _ledger(integration, state_folder, dataset_hash)
     quarantined = list(ledger.quarantined()) if ledger else []
-    named = [one for one in quarantined if _is_of(one, classes) and (not urls or one.url in urls)]
-    for absent in sorted(urls - {one.url for one in named}):
-        say(f"Not quarantined: {absent}", style="yellow")
+    named = [one for one in quarantined if _is_of(one, classes)]
+    if urls:
+        named = _named_by(urls, quarantined, integration, ledger)
     if ledger is None or not named:
         say("There is nothing to release.")
         raise typer.Exit(ExitCode.FINDINGS)
     if not (yes or _is_confirmed(named)):
         say("Nothing was released.")
         raise typer.Exit(ExitCode.FINDINGS)
-    count = ledger.release(urls=urls, classes=classes, everything=everything)
+    count = ledger.release(
+        urls=[one.url for one in named] if urls else (), classes=classes, everything=everything
+    )
     released, dag_id = counted(count, "object"), integration.dag_id
     say(f"Released {released}: the next run of {dag_id} sends what is still there.")
 
@@ -151,6 +157,57 @@ def _ledger(integration: Integration, state_folder: Path | None, dataset_hash: s
 
 def _is_of(one: QuarantinedObject, classes: Collection[str]) -> bool:
     return not classes or one.failure_class in classes
+
+
+def _named_by(
+    urls: Collection[str],
+    quarantined: Collection[QuarantinedObject],
+    integration: Integration,
+    ledger: Ledger | None,
+) -> list[QuarantinedObject]:
+    """Return the objects that are named by key or URL; say which are not quarantined.
+
+    Raises:
+        ConfigError: A URL is not one of the integration's bucket.
+    """
+    version = ledger.current() if ledger else None
+    reader = _url_reader(integration, version.url_base if version else "")
+    by_key = {one.key: one for one in quarantined}
+    by_url = {one.url: one for one in quarantined}
+    named: dict[str, QuarantinedObject] = {}
+    for url in sorted(urls):
+        one = by_key.get(url) or by_url.get(url) or by_key.get(_key_in(url, reader))
+        if one is None:
+            say(f"Not quarantined: {url}", style="yellow")
+        else:
+            named[one.key] = one
+    return list(named.values())
+
+
+def _key_in(url: str, reader: ObjectUrls) -> str:
+    if "://" not in url and not url.startswith("arn:"):
+        return url
+    try:
+        return reader.key_of(url)
+    except ConfigError as error:
+        error.where = "--url"
+        error.remedy = "Give the object's key, as `quarantine list` shows it."
+        raise
+
+
+def _url_reader(integration: Integration, url_base: str) -> ObjectUrls:
+    """Return what reads URLs of the integration's bucket.
+
+    Only the connection knows the endpoint of an S3-compatible store, but the ledger's URLs begin with it.
+    """
+    from cloud_sync.objects.urls import AWS_HOST, ObjectUrls, UrlStyle
+
+    bucket, mrap_arn = integration.storage.bucket, integration.storage.mrap_arn
+    scheme, _, rest = url_base.partition("://")
+    host, _, path = rest.removeprefix(f"{bucket}.").partition("/")
+    is_own = scheme in {"http", "https"} and AWS_HOST.fullmatch(host) is None
+    endpoint_url = f"{scheme}://{host}/{path.removesuffix(f'{bucket}/')}" if is_own else None
+    return ObjectUrls("s3", bucket, UrlStyle.S3, endpoint_url=endpoint_url, mrap_arn=mrap_arn)
 
 
 def _is_confirmed(named: Collection[QuarantinedObject]) -> bool:

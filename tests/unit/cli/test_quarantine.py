@@ -13,9 +13,10 @@ from cloud_sync.ledger import Ledger, LedgerState, SettledFailure, SettledManife
 from tests.unit.cli.shell import cloud_sync, terminal_of
 from tests.unit.tables import LONG_AGO, URL_BASE, write_items
 
+MRAP_ARN = "arn:aws:s3::123456789012:accesspoint/abc.mrap"
 INTEGRATION = """
 name: cams
-storage: {provider: s3, connection_id: aws, bucket: media, prefix: raw/}
+storage: {provider: s3, connection_id: aws, bucket: recordings, prefix: raw/}
 target: {connection_id: encord, dataset: Cams}
 """
 FAILED = {"raw/a.jpg": "corrupt", "raw/b.jpg": "missing", "raw/c.jpg": "corrupt"}
@@ -35,11 +36,11 @@ def ledger(tmp_path, monkeypatch) -> Ledger:
     return fill(tmp_path / "state", "dataset-1")
 
 
-def fill(state: Path, dataset: str) -> Ledger:
+def fill(state: Path, dataset: str, url_base: str = URL_BASE) -> Ledger:
     ledger = Ledger(state / "ledgers" / "cams" / dataset)
     ledger.commit(
         run_id="night 1",
-        url_base=URL_BASE,
+        url_base=url_base,
         items_path=write_items(state / "items.parquet", [[*FAILED, "raw/ok.jpg"]]),
         manifests=[SettledManifest(0, "m", "j", LONG_AGO)],
         failures=[SettledFailure(url(key), kind, LedgerState.QUARANTINED) for key, kind in FAILED.items()],
@@ -190,6 +191,62 @@ class TestRelease:
         monkeypatch.setattr("typer.confirm", interrupted)
         result = cloud_sync(*self.COMMAND, "--all")
         assert (result.exit_code, result.stderr) == (130, "Error: interrupted.\n")
+        assert len(left(ledger)) == 3
+
+    @pytest.mark.parametrize(
+        "named",
+        [
+            "raw/a.jpg",
+            "s3://recordings/raw/a.jpg",
+            "S3://recordings/raw/%61.jpg",
+            "https://s3.eu-central-1.amazonaws.com/recordings/raw/a.jpg",
+            "https://recordings.s3.amazonaws.com/raw/a.jpg",
+        ],
+    )
+    def test_an_object_is_named_by_its_key_or_any_form_of_its_url(self, ledger, named):
+        result = cloud_sync(*self.COMMAND, "--url", named, "--yes")
+        assert (result.exit_code, left(ledger)) == (0, ["raw/b.jpg", "raw/c.jpg"])
+
+    @pytest.mark.parametrize("named", [f"{MRAP_ARN}/raw/a.jpg", "s3://recordings/raw/a.jpg"])
+    def test_an_access_point_names_the_bucket_too(self, tmp_path, named):
+        access_point = f'bucket: recordings, url_style: mrap, mrap_arn: "{MRAP_ARN}"'
+        (tmp_path / "cams.yaml").write_text(INTEGRATION.replace("bucket: recordings", access_point))
+        own = fill(tmp_path / "own", "dataset-1", f"{MRAP_ARN}/")
+        command = ("quarantine", "release", "cams.yaml", "--state-folder", "own", "--yes")
+        result = cloud_sync(*command, "--url", named)
+        assert (result.exit_code, left(own)) == (0, ["raw/b.jpg", "raw/c.jpg"])
+
+    @pytest.mark.parametrize(
+        "url_base",
+        [
+            "http://127.0.0.1:9000/recordings/",
+            "https://recordings.minio:9000/",
+            "http://minio/s3/recordings/",
+        ],
+    )
+    @pytest.mark.parametrize("form", ["s3", "path", "virtual-hosted"])
+    def test_the_urls_of_a_store_of_ones_own_are_known_from_the_ledger(self, tmp_path, url_base, form):
+        endpoint = url_base.replace("recordings.", "").removesuffix("recordings/")
+        begin = {
+            "s3": "s3://recordings/",
+            "path": f"{endpoint}recordings/",
+            "virtual-hosted": endpoint.replace("://", "://recordings."),
+        }
+        own = fill(tmp_path / "own", "dataset-1", url_base)
+        command = ("quarantine", "release", "cams.yaml", "--state-folder", "own", "--yes")
+        result = cloud_sync(*command, "--url", f"{begin[form]}raw/a.jpg")
+        assert (result.exit_code, left(own)) == (0, ["raw/b.jpg", "raw/c.jpg"])
+
+    @pytest.mark.parametrize(
+        "named",
+        ["s3://other/raw/a.jpg", "https://example.com/recordings/raw/a.jpg", f"{url('raw/a.jpg')}?a=secret"],
+    )
+    def test_a_url_of_another_bucket_is_refused_before_anything_is_released(self, ledger, named):
+        result = cloud_sync(*self.COMMAND, "--url", named, "--url", "raw/b.jpg", "--yes")
+        assert result.exit_code == 3
+        assert result.stderr.startswith("Error: --url: object URL")
+        assert "Give the object's key" in result.stderr
+        assert "secret" not in result.stderr
         assert len(left(ledger)) == 3
 
     def test_a_url_that_is_not_quarantined_is_named(self, ledger):

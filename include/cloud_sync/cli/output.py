@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.measure import Measurement
     from rich.text import Text
 
 ROWS_ON_A_TERMINAL: Final = 100
@@ -43,11 +45,13 @@ class Column:
 
     Attributes:
         name: Its heading; of several texts with ` / ` between them.
-        kind: How numbers are shown on a terminal.
+        kind: How cells are shown on a terminal: numbers as `count` or `bytes`; an object's `key` cut on the
+            left where it is too long, because keys differ at their ends; a `time` (ISO 8601 with its offset)
+            in UTC, without seconds.
     """
 
     name: str
-    kind: Literal["text", "count", "bytes"] = "text"
+    kind: Literal["text", "count", "bytes", "key", "time"] = "text"
 
 
 def printable(text: str) -> str:
@@ -104,7 +108,7 @@ def show_table(
     heading = Text(printable(title), "bold") if title else None
     table = Table(box=box.SIMPLE, title=heading, title_justify="left", pad_edge=False)
     for column in columns:
-        table.add_column(Text(column.name), justify="left" if column.kind == "text" else "right")
+        table.add_column(Text(column.name), justify="right" if column.kind in {"count", "bytes"} else "left")
     left_out = rows[most:]
     for row in [*rows[:most], *([rest(left_out)] if rest and left_out else [])]:
         table.add_row(*(_shown(cell, column) for cell, column in zip(row, columns, strict=True)))
@@ -150,14 +154,45 @@ def _cells(row: Sequence[Cell]) -> Iterator[str]:
             yield printable(part)
 
 
-def _shown(cell: Cell, column: Column) -> Text:
+def _shown(cell: Cell, column: Column) -> RenderableType:
     from rich.filesize import decimal
     from rich.text import Text
 
     if isinstance(cell, int):
         return Text(decimal(cell) if column.kind == "bytes" else f"{cell:,}")
     if isinstance(cell, str):
-        return Text(printable(cell))
+        if column.kind == "key":
+            return _CutOnTheLeft(printable(cell))
+        return Text(_minute(cell) if column.kind == "time" else printable(cell))
     *first, last = [part for part in cell if part] or [""]
     texts = [Text(printable(part), STYLES.get(part, "")) for part in first]
     return Text("\n").join([*texts, Text(printable(last), "dim" if first else "")])
+
+
+def _minute(moment: str) -> str:
+    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%MZ")
+
+
+@dataclass(frozen=True, slots=True)
+class _CutOnTheLeft:
+    """A text on one line of a table; rich itself cuts on the right only."""
+
+    text: str
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        from rich.cells import cell_len
+        from rich.measure import Measurement
+
+        return Measurement(1, max(cell_len(self.text), 1)).with_maximum(options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        from rich.cells import cell_len
+        from rich.text import Text
+
+        room, end = options.max_width, self.text
+        if cell_len(end) > room:
+            end = end[len(end) - room + 1 :]
+            while cell_len(end) > room - 1:
+                end = end[1:]
+            end = f"…{end}"
+        yield Text(end, no_wrap=True)

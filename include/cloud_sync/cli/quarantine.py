@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from cloud_sync.integration import Integration
     from cloud_sync.ledger import Ledger
+    from cloud_sync.objects.urls import ObjectUrls
     from cloud_sync.releases import QuarantinedObject
 
 app = typer.Typer(
@@ -30,10 +31,10 @@ app = typer.Typer(
 
 COLUMNS: Final = (
     Column("class"),
-    Column("object URL"),
+    Column("key", "key"),
     Column("attempts", "count"),
-    Column("first failed"),
-    Column("last failed"),
+    Column("first failed", "time"),
+    Column("last failed", "time"),
 )
 
 FileArgument = Annotated[
@@ -73,24 +74,15 @@ def list_(
     classes = _checked(failure_class)
     integration = _integration(file)
     ledger = _ledger(integration, state_folder, dataset_hash)
-    found = list(_quarantined(ledger, classes))
+    everything = list(ledger.quarantined()) if ledger else []
+    found = [one for one in everything if _is_of(one, classes)]
     if output == "json":
         show_json([_as_json(one) for one in found])
     else:
-        show_table(
-            COLUMNS,
-            [
-                (
-                    one.failure_class,
-                    one.url,
-                    one.attempts,
-                    _time(one.first_failed_at),
-                    _time(one.last_failed_at),
-                )
-                for one in found
-            ],
-        )
-    say(f"{counted(len(found), 'object')} of {integration.name} quarantined.")
+        show_table(COLUMNS, [_as_row(one) for one in found])
+    whole = f"{counted(len(everything), 'object')} of {integration.name} quarantined"
+    these = "this class" if len(set(classes)) == 1 else "these classes"
+    say(f"{whole}, {len(found):,} of {these}." if classes else f"{whole}.")
 
 
 @app.command(
@@ -101,7 +93,10 @@ def release(
     *,
     file: FileArgument,
     failure_class: ClassOption = None,
-    url: Annotated[list[str] | None, option("Only this object URL; may be repeated.", metavar="URL")] = None,
+    url: Annotated[
+        list[str] | None,
+        option("Only this object: its key, or its URL in any form; may be repeated.", metavar="URL"),
+    ] = None,
     everything: Annotated[bool, option("All that is quarantined.", "--all")] = False,
     state_folder: StateFolderOption = None,
     dataset_hash: DatasetHashOption = None,
@@ -111,22 +106,26 @@ def release(
 
     Of a group all files are released with any of them.
 
-    Ends with 1 if there is nothing to release.
+    Ends with 1 if nothing was released.
     """
     classes, urls = _checked(failure_class), set(url or ())
     if bool(classes) + bool(urls) + everything != 1:
         raise typer.BadParameter("Say what to release: --class, --url or --all, and only one of them.")
     integration = _integration(file)
     ledger = _ledger(integration, state_folder, dataset_hash)
-    named = [one for one in _quarantined(ledger, classes) if not urls or one.url in urls]
-    for absent in sorted(urls - {one.url for one in named}):
-        say(f"Not quarantined: {absent}", style="yellow")
+    quarantined = list(ledger.quarantined()) if ledger else []
+    named = [one for one in quarantined if _is_of(one, classes)]
+    if urls:
+        named = _named_by(urls, quarantined, integration, ledger)
     if ledger is None or not named:
         say("There is nothing to release.")
         raise typer.Exit(ExitCode.FINDINGS)
-    if not yes:
-        _ask(named)
-    count = ledger.release(urls=urls, classes=classes, everything=everything)
+    if not (yes or _is_confirmed(named)):
+        say("Nothing was released.")
+        raise typer.Exit(ExitCode.FINDINGS)
+    count = ledger.release(
+        urls=[one.url for one in named] if urls else (), classes=classes, everything=everything
+    )
     released, dag_id = counted(count, "object"), integration.dag_id
     say(f"Released {released}: the next run of {dag_id} sends what is still there.")
 
@@ -156,16 +155,72 @@ def _ledger(integration: Integration, state_folder: Path | None, dataset_hash: s
     return ledger
 
 
-def _quarantined(ledger: Ledger | None, classes: Collection[str]) -> Iterator[QuarantinedObject]:
-    for one in ledger.quarantined() if ledger else ():
-        if not classes or one.failure_class in classes:
-            yield one
+def _is_of(one: QuarantinedObject, classes: Collection[str]) -> bool:
+    return not classes or one.failure_class in classes
 
 
-def _ask(named: Collection[QuarantinedObject]) -> None:
+def _named_by(
+    urls: Collection[str],
+    quarantined: Collection[QuarantinedObject],
+    integration: Integration,
+    ledger: Ledger | None,
+) -> list[QuarantinedObject]:
+    """Return the objects that are named by key or URL; say which are not quarantined.
+
+    Raises:
+        ConfigError: A URL is not one of the integration's bucket.
+    """
+    version = ledger.current() if ledger else None
+    reader = _url_reader(integration, version.url_base if version else "")
+    by_key = {one.key: one for one in quarantined}
+    by_url = {one.url: one for one in quarantined}
+    named: dict[str, QuarantinedObject] = {}
+    for url in sorted(urls):
+        one = by_key.get(url) or by_url.get(url) or by_key.get(_key_in(url, reader))
+        if one is None:
+            say(f"Not quarantined: {url}", style="yellow")
+        else:
+            named[one.key] = one
+    return list(named.values())
+
+
+def _key_in(url: str, reader: ObjectUrls) -> str:
+    if "://" not in url and not url.startswith("arn:"):
+        return url
+    try:
+        return reader.key_of(url)
+    except ConfigError as error:
+        error.where = "--url"
+        error.remedy = "Give the object's key, as `quarantine list` shows it."
+        raise
+
+
+def _url_reader(integration: Integration, url_base: str) -> ObjectUrls:
+    """Return what reads URLs of the integration's bucket.
+
+    Only the connection knows the endpoint of an S3-compatible store, but the ledger's URLs begin with it.
+    """
+    from cloud_sync.objects.urls import AWS_HOST, ObjectUrls, UrlStyle
+
+    bucket, mrap_arn = integration.storage.bucket, integration.storage.mrap_arn
+    scheme, _, rest = url_base.partition("://")
+    host, _, path = rest.removeprefix(f"{bucket}.").partition("/")
+    is_own = scheme in {"http", "https"} and AWS_HOST.fullmatch(host) is None
+    endpoint_url = f"{scheme}://{host}/{path.removesuffix(f'{bucket}/')}" if is_own else None
+    return ObjectUrls("s3", bucket, UrlStyle.S3, endpoint_url=endpoint_url, mrap_arn=mrap_arn)
+
+
+def _is_confirmed(named: Collection[QuarantinedObject]) -> bool:
     by_class = Counter(one.failure_class for one in named)
     what = ", ".join(f"{count:,} {name}" for name, count in sorted(by_class.items()))
-    typer.confirm(f"Release {counted(len(named), 'object')} ({what})?", abort=True, err=True)
+    try:
+        return typer.confirm(f"Release {counted(len(named), 'object')} ({what})?", err=True)
+    except typer.Abort as abort:
+        # typer ends alike for Ctrl-C and for a stdin at its end, from which no answer can come.
+        if not isinstance(abort.__context__, EOFError):
+            raise
+        say("\nError: nobody is there to answer, so nothing was released. Add --yes.", style="red")
+        raise typer.Exit(ExitCode.USAGE) from None
 
 
 def _time(moment: datetime) -> str:
@@ -174,7 +229,7 @@ def _time(moment: datetime) -> str:
 
 def _as_row(one: QuarantinedObject) -> list[Cell]:
     times = (_time(one.first_failed_at), _time(one.last_failed_at))
-    return [one.failure_class, one.url, one.attempts, *times]
+    return [one.failure_class, one.key, one.attempts, *times]
 
 
 def _as_json(one: QuarantinedObject) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
+from rich.cells import cell_len
 
 from cloud_sync.cli.output import Column, counted, printable, say, show_table
+from tests.unit.cli.shell import Terminal, terminal_of
 
 COLUMNS = (
     Column("level / code"),
@@ -17,30 +17,11 @@ COLUMNS = (
 ROWS = [(("error", "url"), ("line [3]", "Do\tit."), 1234, 5678), (("note", "x"), ("", ""), 0, 0)]
 
 
-class Terminal(io.StringIO):
-    """What a terminal is sent."""
-
-    encoding = "utf-8"
-
-    def isatty(self) -> bool:
-        return True
-
-
 @pytest.fixture(autouse=True)
 def without_wishes_of_the_surroundings(monkeypatch):
     """Decide here whether there are colours."""
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
-
-
-def terminal_of(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Make stdout a terminal without colours; in the test itself, because pytest sets stdout before each."""
-    stream = Terminal()
-    monkeypatch.setattr("sys.stdout", stream)
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.setenv("COLUMNS", "60")
-    return stream
 
 
 def test_on_a_terminal_a_table_with_texts_above_each_other(monkeypatch):
@@ -77,6 +58,41 @@ def test_what_is_left_out_can_be_a_row_of_its_own(monkeypatch, capsys):
         "2 more 7",
     ]
     assert capsys.readouterr().err == ""
+
+
+KEY_COLUMNS = (Column("class"), Column("key", "key"), Column("last failed", "time"))
+FAILED_AT = "2026-01-02T01:04:59+02:00"
+
+
+def key_shown(terminal: Terminal, key: str) -> str:
+    show_table(KEY_COLUMNS, [("corrupt", key, FAILED_AT)])
+    (line,) = [line for line in terminal.getvalue().splitlines() if line.strip().startswith("corrupt")]
+    _, shown, *when = line.split()
+    assert when == ["2026-01-01", "23:04Z"]
+    return shown
+
+
+@pytest.mark.parametrize("key", ["raw/a.jpg", "長" * 10, r"a\x1b"])
+def test_a_key_with_room_is_shown_whole(monkeypatch, key):
+    assert key_shown(terminal_of(monkeypatch), key) == key
+
+
+@pytest.mark.parametrize("key", ["raw/" * 50 + "cam-1.jpg", "長" * 80 + "cam-1.jpg"])
+def test_a_key_that_is_too_long_keeps_its_end(monkeypatch, key):
+    terminal = terminal_of(monkeypatch)
+    monkeypatch.setenv("TERM", "xterm")  # of a dumb one rich takes 80 columns for granted
+    shown = key_shown(terminal, key)
+    assert shown[0] == "…"
+    assert key.endswith(shown[1:])
+    assert shown.endswith("cam-1.jpg")
+    widths = {cell_len(line) for line in terminal.getvalue().splitlines() if "cam-1" in line}
+    assert widths <= {59, 60}
+
+
+def test_in_a_pipe_keys_and_times_are_whole(capsys):
+    key = "raw/" * 50
+    show_table(KEY_COLUMNS, [("corrupt", key, FAILED_AT)])
+    assert capsys.readouterr().out == f"corrupt\t{key}\t{FAILED_AT}\n"
 
 
 def test_in_a_pipe_cells_between_tabs(capsys):

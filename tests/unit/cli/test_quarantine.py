@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 
+from cloud_sync.cli.quarantine import list_
 from cloud_sync.ledger import Ledger, LedgerState, SettledFailure, SettledManifest
-from tests.unit.cli.shell import cloud_sync
+from tests.unit.cli.shell import cloud_sync, terminal_of
 from tests.unit.tables import LONG_AGO, URL_BASE, write_items
 
+MRAP_ARN = "arn:aws:s3::123456789012:accesspoint/abc.mrap"
 INTEGRATION = """
 name: cams
-storage: {provider: s3, connection_id: aws, bucket: media, prefix: raw/}
+storage: {provider: s3, connection_id: aws, bucket: recordings, prefix: raw/}
 target: {connection_id: encord, dataset: Cams}
 """
 FAILED = {"raw/a.jpg": "corrupt", "raw/b.jpg": "missing", "raw/c.jpg": "corrupt"}
@@ -33,11 +36,11 @@ def ledger(tmp_path, monkeypatch) -> Ledger:
     return fill(tmp_path / "state", "dataset-1")
 
 
-def fill(state: Path, dataset: str) -> Ledger:
+def fill(state: Path, dataset: str, url_base: str = URL_BASE) -> Ledger:
     ledger = Ledger(state / "ledgers" / "cams" / dataset)
     ledger.commit(
         run_id="night 1",
-        url_base=URL_BASE,
+        url_base=url_base,
         items_path=write_items(state / "items.parquet", [[*FAILED, "raw/ok.jpg"]]),
         manifests=[SettledManifest(0, "m", "j", LONG_AGO)],
         failures=[SettledFailure(url(key), kind, LedgerState.QUARANTINED) for key, kind in FAILED.items()],
@@ -57,9 +60,18 @@ class TestList:
         result = cloud_sync("quarantine", "list", "cams.yaml", "--state-folder", "state")
         assert result.exit_code == 0
         assert result.stdout.splitlines() == [
-            f"{kind}\t{url(key)}\t1\t{WHEN}\t{WHEN}" for key, kind in FAILED.items()
+            f"{kind}\t{key}\t1\t{WHEN}\t{WHEN}" for key, kind in FAILED.items()
         ]
         assert result.stderr == "3 objects of cams quarantined.\n"
+
+    def test_on_a_narrow_terminal_the_ends_of_the_keys_stay(self, tmp_path, monkeypatch):
+        terminal = terminal_of(monkeypatch)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", "50")
+        list_(file=tmp_path / "cams.yaml", state_folder=tmp_path / "state")
+        keys = [word for word in terminal.getvalue().split() if word.endswith(".jpg")]
+        assert keys == ["…/a.jpg", "…/b.jpg", "…/c.jpg"]
+        assert "00:00Z" in terminal.getvalue()
 
     def test_of_some_classes_as_json(self):
         options = ("--class", "missing", "--class", "rejected", "--output", "json")
@@ -75,6 +87,19 @@ class TestList:
                 "last_failed_at": WHEN,
             }
         ]
+
+    @pytest.mark.parametrize(
+        ("classes", "said"),
+        [
+            (["transient"], "0 of this class"),
+            (["missing"], "1 of this class"),
+            (["corrupt", "rejected"], "2 of these classes"),
+        ],
+    )
+    def test_beside_a_class_all_are_counted(self, classes, said):
+        options = [word for one in classes for word in ("--class", one)]
+        result = cloud_sync("quarantine", "list", "cams.yaml", "--state-folder", "state", *options)
+        assert result.stderr == f"3 objects of cams quarantined, {said}.\n"
 
     def test_a_class_that_is_none(self):
         result = cloud_sync("quarantine", "list", "cams.yaml", "--class", "broken")
@@ -135,12 +160,94 @@ class TestRelease:
         )
 
     def test_it_asks_first(self, ledger):
-        result = cloud_sync(*self.COMMAND, "--all", answers="n\n")
-        assert result.exit_code == 130
+        result = cloud_sync(*self.COMMAND, "--all", answers="y\n")
+        assert result.exit_code == 0
         assert "Release 3 objects (2 corrupt, 1 missing)? [y/N]" in result.stderr
-        assert len(left(ledger)) == 3
-        assert cloud_sync(*self.COMMAND, "--all", answers="y\n").exit_code == 0
         assert left(ledger) == []
+
+    @pytest.mark.parametrize("answer", ["n\n", "\n"])
+    def test_whoever_says_no_releases_nothing(self, ledger, answer):
+        result = cloud_sync(*self.COMMAND, "--all", answers=answer)
+        assert result.exit_code == 1
+        assert result.stderr.endswith("Nothing was released.\n")
+        assert "Error" not in result.stderr
+        assert len(left(ledger)) == 3
+
+    def test_where_nobody_can_answer_yes_has_to_be_an_option(self, ledger):
+        result = cloud_sync(*self.COMMAND, "--all", answers="")
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1] == (
+            "Error: nobody is there to answer, so nothing was released. Add --yes."
+        )
+        assert len(left(ledger)) == 3
+
+    def test_ctrl_c_instead_of_an_answer_is_an_interruption(self, ledger, monkeypatch):
+        def interrupted(*_, **__):
+            try:
+                raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                raise typer.Abort from None
+
+        monkeypatch.setattr("typer.confirm", interrupted)
+        result = cloud_sync(*self.COMMAND, "--all")
+        assert (result.exit_code, result.stderr) == (130, "Error: interrupted.\n")
+        assert len(left(ledger)) == 3
+
+    @pytest.mark.parametrize(
+        "named",
+        [
+            "raw/a.jpg",
+            "s3://recordings/raw/a.jpg",
+            "S3://recordings/raw/%61.jpg",
+            "https://s3.eu-central-1.amazonaws.com/recordings/raw/a.jpg",
+            "https://recordings.s3.amazonaws.com/raw/a.jpg",
+        ],
+    )
+    def test_an_object_is_named_by_its_key_or_any_form_of_its_url(self, ledger, named):
+        result = cloud_sync(*self.COMMAND, "--url", named, "--yes")
+        assert (result.exit_code, left(ledger)) == (0, ["raw/b.jpg", "raw/c.jpg"])
+
+    @pytest.mark.parametrize("named", [f"{MRAP_ARN}/raw/a.jpg", "s3://recordings/raw/a.jpg"])
+    def test_an_access_point_names_the_bucket_too(self, tmp_path, named):
+        access_point = f'bucket: recordings, url_style: mrap, mrap_arn: "{MRAP_ARN}"'
+        (tmp_path / "cams.yaml").write_text(INTEGRATION.replace("bucket: recordings", access_point))
+        own = fill(tmp_path / "own", "dataset-1", f"{MRAP_ARN}/")
+        command = ("quarantine", "release", "cams.yaml", "--state-folder", "own", "--yes")
+        result = cloud_sync(*command, "--url", named)
+        assert (result.exit_code, left(own)) == (0, ["raw/b.jpg", "raw/c.jpg"])
+
+    @pytest.mark.parametrize(
+        "url_base",
+        [
+            "http://127.0.0.1:9000/recordings/",
+            "https://recordings.minio:9000/",
+            "http://minio/s3/recordings/",
+        ],
+    )
+    @pytest.mark.parametrize("form", ["s3", "path", "virtual-hosted"])
+    def test_the_urls_of_a_store_of_ones_own_are_known_from_the_ledger(self, tmp_path, url_base, form):
+        endpoint = url_base.replace("recordings.", "").removesuffix("recordings/")
+        begin = {
+            "s3": "s3://recordings/",
+            "path": f"{endpoint}recordings/",
+            "virtual-hosted": endpoint.replace("://", "://recordings."),
+        }
+        own = fill(tmp_path / "own", "dataset-1", url_base)
+        command = ("quarantine", "release", "cams.yaml", "--state-folder", "own", "--yes")
+        result = cloud_sync(*command, "--url", f"{begin[form]}raw/a.jpg")
+        assert (result.exit_code, left(own)) == (0, ["raw/b.jpg", "raw/c.jpg"])
+
+    @pytest.mark.parametrize(
+        "named",
+        ["s3://other/raw/a.jpg", "https://example.com/recordings/raw/a.jpg", f"{url('raw/a.jpg')}?a=secret"],
+    )
+    def test_a_url_of_another_bucket_is_refused_before_anything_is_released(self, ledger, named):
+        result = cloud_sync(*self.COMMAND, "--url", named, "--url", "raw/b.jpg", "--yes")
+        assert result.exit_code == 3
+        assert result.stderr.startswith("Error: --url: object URL")
+        assert "Give the object's key" in result.stderr
+        assert "secret" not in result.stderr
+        assert len(left(ledger)) == 3
 
     def test_a_url_that_is_not_quarantined_is_named(self, ledger):
         result = cloud_sync(*self.COMMAND, "--url", url("raw/ok.jpg"), "--yes")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cloud_sync.errors import ManifestError
 from cloud_sync_airflow.operators.plan import resolve
 from cloud_sync_airflow.operators.settle_given import given_facts
-from cloud_sync_airflow.operators.stage import StageOperator, chosen_integration
+from cloud_sync_airflow.operators.stage import FormOperator, chosen_integration
 from cloud_sync_airflow.settings import manifests_folder
 from cloud_sync_airflow.upload_params import UploadOptions
 
@@ -29,19 +29,12 @@ LOG_LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "note": loggin
 PASTED = "the pasted text"
 
 
-class CheckOperator(StageOperator):
+class CheckOperator(FormOperator):
     """Reads and lints the manifest that a person gave; sends nothing.
 
     Any error among the findings ends the run here. Otherwise the manifest's items are written down for the
     build stage, so that a file that is changed meanwhile changes nothing in this run.
-
-    Args:
-        integrations: Those to choose from, by name, as `Integration.model_dump(mode="json")`.
     """
-
-    def __init__(self, *, integrations: Mapping[str, Mapping[str, Any]], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.integrations = integrations
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return a reference to the summary of what would be registered."""
@@ -61,11 +54,6 @@ class CheckOperator(StageOperator):
         write_target(folder, resolve(integration))
         self._log_size(folder, integration, manifest, ref.counts)
         return ref.to_json()
-
-    def integration_of_run(self, context: Context) -> Integration | None:
-        """Return the integration that was chosen in the form, if there is such a one."""
-        name = context["params"]["integration"]
-        return chosen_integration(self.integrations, name) if name in self.integrations else None
 
     def _take(
         self, folder: RunFolder, options: UploadOptions, integration: Integration, given: dict[str, Any]

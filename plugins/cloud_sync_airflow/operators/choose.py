@@ -13,7 +13,7 @@ from cloud_sync_airflow.operators.stage import (
     FROZEN_NAME,
     RETRIES_FOLDER,
     UPLOADS_FOLDER,
-    StageOperator,
+    FormOperator,
     chosen_integration,
     open_store,
 )
@@ -42,21 +42,11 @@ RETRIED_NAME = "retried.json"
 RUNS_LOOKED_AT = 200
 
 
-class ChooseOperator(StageOperator):
-    """Reads a failure list, finds the items of its rows, and writes them down for the build stage.
+class ChooseOperator(FormOperator):
+    """Reads a failure list, finds the items of its rows, and writes them down for the build stage."""
 
-    Args:
-        integrations: Those to choose from, by name, as `Integration.model_dump(mode="json")`.
-    """
-
-    def __init__(self, *, integrations: Mapping[str, Mapping[str, Any]], **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(runs=RETRIES_FOLDER, **kwargs)
-        self.integrations = integrations
-
-    def integration_of_run(self, context: Context) -> Integration | None:
-        """Return the integration that was chosen in the form, if there is such a one."""
-        name = context["params"]["integration"]
-        return chosen_integration(self.integrations, name) if name in self.integrations else None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return a reference to the summary of what is sent again."""

@@ -113,3 +113,20 @@ class StageOperator(BaseOperator):
 
         values = folder.read_json(URLS_NAME)
         return ObjectUrls(**{**values, "style": UrlStyle(values["style"])})
+
+
+class FormOperator(StageOperator):
+    """Base of the first stage of a DAG in whose form the integration is chosen.
+
+    Args:
+        integrations: Those to choose from, by name, as `Integration.model_dump(mode="json")`.
+    """
+
+    def __init__(self, *, integrations: Mapping[str, Mapping[str, Any]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.integrations = integrations
+
+    def integration_of_run(self, context: Context) -> Integration | None:
+        """Return the integration that was chosen in the form, if there is such a one."""
+        name = context["params"]["integration"]
+        return chosen_integration(self.integrations, name) if name in self.integrations else None

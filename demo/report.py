@@ -12,22 +12,12 @@ from urllib.parse import unquote, urlsplit
 from rich.table import Table
 
 from cloud_sync.errors import StorageError
+from cloud_sync.failures.alert import Cause
 from cloud_sync.planning.model import REASONS, PlanRow
 from cloud_sync.run_folder import safe_name
 from demo.content import BUCKET
 
 REPORT, FAILURES = "report.json", "failures.csv"
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why so many files were not registered, and what to do about it."""
-
-    failure_class: str
-    reason: str
-    remedy: str
-    count: int
-    examples: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ VENV := .venv
 FUZZ_SECONDS ?= 600
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+AZURITE := tests/azurite/node_modules/.package-lock.json
 PINS := requirements.txt requirements-dev.txt
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
-# Cheap suites first, so that a broken build says so early; one pytest run, so one summary line.
-SUITES := $(wildcard tests/unit tests/integration tests/faults tests/e2e)
+# Two processes: one begins with the end-to-end tests, which mostly wait, the other with the rest.
+SUITES := $(wildcard tests/e2e tests/unit tests/integration tests/faults)
+SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
 
 # `make test` runs one round with seed 1; here each run looks elsewhere, and says where.
 faults: FAULT_ROUNDS ?= 20
@@ -19,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lint types imports test unit faults demo up down bench fuzz schema reference lock clean
+.PHONY: help venv azurite lint types imports test unit faults demo up down bench fuzz schema reference lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +42,14 @@ $(INSTALLED): $(PINS) requirements.in pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps -e .
 	@touch $@
 
+azurite: ## Install Azurite, the Azure storage of the tests (needs node; without it these tests are skipped)
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(AZURITE); \
+	  else echo "npm was not found: the tests that need Azure storage are skipped."; fi
+
+$(AZURITE): tests/azurite/package-lock.json
+	cd $(<D) && npm ci --silent --no-audit --no-fund
+	@touch $@
+
 lint: $(INSTALLED) ## Check style and format (ruff)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -51,8 +61,8 @@ imports: $(INSTALLED) ## Check who imports whom (import-linter)
 	PYTHONPATH=. $(BIN)/lint-imports
 
 # Killing Airflow's own processes takes two minutes, mostly of waiting until it is noticed: see faults.
-test: $(INSTALLED) ## Run all tests: unit, integration, faults, end to end
-	$(BIN)/pytest --deselect tests/e2e/test_kills.py $(SUITES)
+test: $(INSTALLED) azurite ## Run all tests: unit, integration, faults, end to end
+	$(BIN)/pytest $(SIDE_BY_SIDE) --deselect tests/e2e/test_kills.py $(SUITES)
 
 unit: $(INSTALLED) ## Run the unit tests
 	$(BIN)/pytest tests/unit
@@ -92,5 +102,5 @@ lock: $(INSTALLED) ## Resolve requirements*.in into requirements*.txt (ARGS=--up
 
 clean: ## Remove .venv, caches and what the demo wrote
 	@[ ! -d .demo ] || $(BIN)/python -m demo down
-	rm -rf $(VENV) .demo .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) tests/azurite/node_modules .demo .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,6 +16,8 @@ MARKERS = {
     "faults": [pytest.mark.servers, pytest.mark.allow_hosts(LOOPBACK)],
     "e2e": [pytest.mark.servers, pytest.mark.e2e, pytest.mark.allow_hosts(LOOPBACK)],
 }
+# Folders whose tests run one after another, in the process that started their servers; others go file by file.
+GROUPED_BY = {folder: folder for folder in ("integration", "faults", "e2e")}
 
 # Airflow reads these once, when it is first imported: before any test module is. The reference
 # keeps the folder until the last test has ended.
@@ -25,7 +27,9 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by the folder it stands in."""
+    """Mark each test by the folder it stands in, and keep together what shares servers."""
     for item in items:
-        for marker in MARKERS.get(item.path.relative_to(TESTS).parts[0], ()):
+        place = item.path.relative_to(TESTS)
+        for marker in MARKERS.get(place.parts[0], ()):
             item.add_marker(marker)
+        item.add_marker(pytest.mark.xdist_group(str(GROUPED_BY.get(place.parts[0], place))))

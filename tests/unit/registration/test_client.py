@@ -67,7 +67,7 @@ def manifest(tmp_path):
 # The key and the domain
 
 
-@pytest.mark.parametrize("text", [text for text, _ in wrong_keys().values()])
+@pytest.mark.parametrize("text", [text for text, _ in wrong_keys().values()], ids=list(wrong_keys()))
 def test_a_wrong_key_never_reaches_the_sdk(wire, monkeypatch, text):
     monkeypatch.setenv("ENCORD_SSH_KEY", KEY)  # what the SDK would fall back to
     monkeypatch.setattr("encord.configs.SshConfig.from_ssh_private_key", lambda *_, **__: pytest.fail("seen"))

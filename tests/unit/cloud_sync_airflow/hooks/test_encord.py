@@ -74,7 +74,7 @@ def test_the_encord_integration_is_a_named_extra(connect, extra, wanted):
     assert connect(password=KEY, extra=extra).encord_integration == wanted
 
 
-@pytest.mark.parametrize(("text", "kind"), wrong_keys().values())
+@pytest.mark.parametrize(("text", "kind"), wrong_keys().values(), ids=list(wrong_keys()))
 def test_a_wrong_key_names_the_connection_and_no_byte_of_it(connect, text, kind):
     with pytest.raises(ConfigError) as caught:
         connect(password=text).get_conn()

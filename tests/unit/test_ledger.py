@@ -245,7 +245,7 @@ class TestOneRunTwice:
         def killed(*_):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(ledger.files, "write_json", killed)
+        monkeypatch.setattr(ledger.files, "swap_json", killed)
         with pytest.raises(KeyboardInterrupt):
             night(ledger, 2, ["b.jpg"])
         assert ledger.current() == before
@@ -281,11 +281,11 @@ class TestCrash:
         for number in range(1, earlier_nights + 1):
             night(ledger, number, [f"{number}.jpg"])
         before = ledger.current()
-        write_json = ledger.files.write_json
-        monkeypatch.setattr(ledger.files, "write_json", lambda *_: 1 / 0)
+        swap_json = ledger.files.swap_json
+        monkeypatch.setattr(ledger.files, "swap_json", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             night(ledger, 7, ["x.jpg"])
-        monkeypatch.setattr(ledger.files, "write_json", write_json)
+        monkeypatch.setattr(ledger.files, "swap_json", swap_json)
         assert len(ledger.files.names("v*.parquet")) == earlier_nights + 1
         assert ledger.current() == before
         version = night(ledger, 8, ["y.jpg"])

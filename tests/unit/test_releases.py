@@ -11,6 +11,7 @@ import pytest
 from cloud_sync.errors import StorageError
 from cloud_sync.ledger import VERSIONS_KEPT, Ledger, SettledFailure, SettledManifest
 from cloud_sync.ledger import LedgerState as State
+from cloud_sync.run_folder.files import Tag
 from tests.unit.tables import LONG_AGO, URL_BASE, Group, write_items
 from tests.unit.test_ledger import NIGHT, night, rows, times, url
 
@@ -157,14 +158,14 @@ class TestRunsInFlight:
 
     def test_a_commit_waits_for_a_release_at_the_same_time(self, ledger, monkeypatch):
         night(ledger, 1, ["a.jpg"], bad=("a.jpg",))
-        write_json, releasing, committing = ledger.files.write_json, threading.Event(), threading.Event()
+        swap_json, releasing, committing = ledger.files.swap_json, threading.Event(), threading.Event()
 
-        def slowly(name: str, value: Any) -> None:
+        def slowly(name: str, value: Any, seen: Tag | None) -> bool:
             releasing.set()
             committing.wait(5)
-            write_json(name, value)
+            return swap_json(name, value, seen)
 
-        monkeypatch.setattr(ledger.files, "write_json", slowly)
+        monkeypatch.setattr(ledger.files, "swap_json", slowly)
         release = threading.Thread(target=lambda: ledger.release(everything=True, now=day(1.5)))
         release.start()
         assert releasing.wait(5)
@@ -183,7 +184,7 @@ class TestCrash:
     def test_a_release_that_is_killed_before_the_pointer_changes_nothing(self, ledger, monkeypatch):
         night(ledger, 1, ["a.jpg"], bad=("a.jpg",))
         before = ledger.current()
-        monkeypatch.setattr(ledger.files, "write_json", lambda *_: 1 / 0)
+        monkeypatch.setattr(ledger.files, "swap_json", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             ledger.release(everything=True)
         monkeypatch.undo()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from cloud_sync.run_folder import RunFolder
+from cloud_sync.run_folder.files import Files
 
 PLAN_NAME = "plan.parquet"
 REGISTER_NAME = "register.parquet"
@@ -76,7 +77,7 @@ class Sources:
     """
 
     open_reader: Callable[[], ObjectReader]
-    cache_folder: Path
+    cache_folder: Path | Files
     tables_folder: Path
 
 

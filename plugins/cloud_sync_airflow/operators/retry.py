@@ -70,7 +70,7 @@ class SelectOperator(StageOperator):
         from cloud_sync.registration.jobs import set_aside
 
         # What an earlier try said must not stand for this one if it fails.
-        folder.path(skipped_name(self.of_round)).unlink(missing_ok=True)
+        folder.remove(skipped_name(self.of_round))
         items, why_none = self._choose(folder, integration)
         index = self._rebuild(folder, integration, items)
         manifests = chain.from_iterable(one.manifests for one in [read_index(folder), *read_rounds(folder)])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path, PurePath
@@ -62,7 +62,7 @@ class LedgerVersion:
     url_base: str
     counts: Mapping[str, int]
     file: str
-    path: Path
+    path: Path = field(compare=False)
     releases: FileRef | None = None
 
 

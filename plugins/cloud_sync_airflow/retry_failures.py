@@ -12,7 +12,7 @@ from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.settle_retried import SettleRetriedOperator
 from cloud_sync_airflow.operators.stage import RETRIES_FOLDER
 from cloud_sync_airflow.retry_params import retry_params
-from cloud_sync_airflow.settings import manifests_folder, register_pool
+from cloud_sync_airflow.settings import manifests_address, register_pool
 
 DAG_ID = "retry_failures"
 
@@ -38,7 +38,7 @@ def retry_dag(loaded: LoadedIntegrations, documentation: str | None) -> DAG:
         catchup=False,
         max_active_runs=1,
         tags=["encord", "by hand"],
-        params=retry_params(integrations, manifests_folder()),
+        params=retry_params(integrations, manifests_address()),
         default_args=task_defaults(Integration.model_fields["owner"].default),
     ) as dag:
         timed = {"runs": RETRIES_FOLDER, "execution_timeout": STAGE_TIMEOUT}

@@ -10,7 +10,7 @@ from cloud_sync_airflow.operators.build_given import BuildGivenOperator
 from cloud_sync_airflow.operators.check import CheckOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.settle_given import SettleGivenOperator
-from cloud_sync_airflow.settings import manifests_folder, register_pool
+from cloud_sync_airflow.settings import manifests_address, register_pool
 from cloud_sync_airflow.upload_params import upload_params
 
 DAG_ID = "upload_manifest"
@@ -38,7 +38,7 @@ def upload_dag(loaded: LoadedIntegrations, documentation: str | None) -> DAG:
         catchup=False,
         max_active_runs=1,
         tags=["encord", "by hand"],
-        params=upload_params(integrations, manifests_folder()),
+        params=upload_params(integrations, manifests_address()),
         default_args=task_defaults(Integration.model_fields["owner"].default),
     ) as dag:
         check = CheckOperator(

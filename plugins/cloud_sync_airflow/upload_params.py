@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from airflow.sdk import Param
@@ -78,7 +77,7 @@ class UploadOptions:
         return integration.model_copy(update={"upload": chosen})
 
 
-def upload_params(integrations: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, Param]:
+def upload_params(integrations: Mapping[str, Mapping[str, Any]], folder: str) -> dict[str, Param]:
     """Return the form of `upload_manifest`, in the order in which it is shown.
 
     Args:

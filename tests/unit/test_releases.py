@@ -12,15 +12,16 @@ from cloud_sync.errors import StorageError
 from cloud_sync.ledger import VERSIONS_KEPT, Ledger, SettledFailure, SettledManifest
 from cloud_sync.ledger import LedgerState as State
 from cloud_sync.run_folder.files import Tag
+from tests.unit.places import PLACES, make_folder
 from tests.unit.tables import LONG_AGO, URL_BASE, Group, write_items
 from tests.unit.test_ledger import NIGHT, night, rows, times, url
 
 GROUP = Group("g/", ["g/1.jpg", "g/2.jpg"])
 
 
-@pytest.fixture
-def ledger(tmp_path) -> Ledger:
-    return Ledger(tmp_path / "ledger")
+@pytest.fixture(params=PLACES)
+def ledger(request, tmp_path) -> Ledger:
+    return Ledger(make_folder(request.param, tmp_path).below("ledger").files)
 
 
 def day(number: float) -> datetime:
@@ -169,7 +170,7 @@ class TestRunsInFlight:
         release = threading.Thread(target=lambda: ledger.release(everything=True, now=day(1.5)))
         release.start()
         assert releasing.wait(5)
-        other = Ledger(ledger.files.root)
+        other = Ledger(ledger.files.files)
         commit = threading.Thread(target=lambda: night(other, 2, ["b.jpg"]))
         commit.start()
         commit.join(0.2)
@@ -196,7 +197,7 @@ class TestCrash:
         night(ledger, 1, ["a.jpg"], bad=("a.jpg",))
         ledger.release(everything=True)
         [name] = ledger.files.names("released-*.parquet")
-        ledger.files.path(name).write_bytes(b"x")
+        ledger.files.write(name, b"x")
         with pytest.raises(StorageError, match=name):
             night(ledger, 2, ["b.jpg"])
 

@@ -78,7 +78,7 @@ class Sources:
 
     open_reader: Callable[[], ObjectReader]
     cache_folder: Path | Files
-    tables_folder: Path
+    tables_folder: Path | Files
 
 
 @dataclass(frozen=True, slots=True)

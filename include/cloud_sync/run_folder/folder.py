@@ -48,6 +48,11 @@ class RunFolder:
         self.files: Files = LocalFiles(Path(root)) if isinstance(root, Path | str) else root
 
     @property
+    def is_on_disk(self) -> bool:
+        """Whether the files are on this disk, so that nothing is copied."""
+        return isinstance(self.files, LocalFiles)
+
+    @property
     def root(self) -> Path:
         """The folder on this disk, for those who know that it is there: tests, the demo."""
         if not isinstance(self.files, LocalFiles):

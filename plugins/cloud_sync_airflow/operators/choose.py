@@ -58,9 +58,10 @@ class ChooseOperator(FormOperator):
         folder = self.run_folder(context)
         options = RetryOptions.of(context)
         integration = chosen_integration(self.integrations, options.integration)
-        path, file = _failure_list(integration, options)
+        lists, path, file = _failure_list(integration, options)
         urls = self._freeze(folder, integration)
         listed = read_failure_list(path, file=file)
+        del lists
         rows = by_key(listed, urls.key_of, file=file, bucket=integration.storage.bucket)
         left_out = LeftOut()
         wanted = of_classes(rows, options.classes, left_out)
@@ -147,16 +148,17 @@ class ChooseOperator(FormOperator):
                 self.log.info("      %s", key)
 
 
-def _failure_list(integration: Integration, options: RetryOptions) -> tuple[Path, str]:
-    """Return the path of the failure list, and what to call it."""
+def _failure_list(integration: Integration, options: RetryOptions) -> tuple[RunFolder, Path, str]:
+    """Return the folder of the failure list, which holds its path, and what to call it."""
     from cloud_sync.failures.failure_csv import CSV_NAME
     from cloud_sync.manifest.location import FAILURE_LIST, find_manifest
 
     if options.path is not None:
-        return find_manifest(manifests_folder(), options.path, what=FAILURE_LIST), options.path
+        lists = manifests_folder()
+        return lists, find_manifest(lists, options.path, what=FAILURE_LIST), options.path
     for folder in _folders_of_run(integration.name, str(options.run_id)):
         if folder.exists(CSV_NAME):
-            return folder.path(CSV_NAME), f"{CSV_NAME} of run {options.run_id}"
+            return folder, folder.local(CSV_NAME), f"{CSV_NAME} of run {options.run_id}"
     raise ManifestError(
         f"there is no run {options.run_id!r} of the integration {integration.name} with a failure CSV.",
         where="the form's field Run",
@@ -166,11 +168,11 @@ def _failure_list(integration: Integration, options: RetryOptions) -> tuple[Path
 
 def _folders_of_run(integration: str, run_id: str) -> Iterator[RunFolder]:
     """Yield the folders that a run of this integration may have: as a sync, a retry or an upload."""
-    from cloud_sync.run_folder import RunFolder, safe_name
+    from cloud_sync.run_folder import safe_name
 
     for parent in (integration, RETRIES_FOLDER, UPLOADS_FOLDER):
-        folder = RunFolder(state_folder() / "runs" / parent / safe_name(run_id))
-        if folder.root.is_dir() and _is_of(folder, integration):
+        folder = state_folder().below(f"runs/{parent}/{safe_name(run_id)}")
+        if _is_of(folder, integration):
             yield folder
 
 
@@ -185,21 +187,10 @@ def _is_of(folder: RunFolder, integration: str) -> bool:
 
 def _run_folders(integration: str, run_ids: Collection[str]) -> Iterator[RunFolder]:
     """Yield the run folders in which items may stand: those that the list names, then the newest syncs."""
-    from cloud_sync.run_folder import RunFolder
-
     for run_id in sorted(run_ids):
         yield from _folders_of_run(integration, run_id)
-    found = ((_changed_at(path), path) for path in (state_folder() / "runs" / integration).glob("*"))
-    newest = sorted(((when, path) for when, path in found if when is not None), reverse=True)
-    yield from (RunFolder(path) for _, path in newest[:RUNS_LOOKED_AT])
-
-
-def _changed_at(path: Path) -> float | None:
-    """Return when a folder was changed; None if it is none, as one that was removed since it was listed."""
-    try:
-        return path.stat().st_mtime if path.is_dir() else None
-    except FileNotFoundError:
-        return None
+    runs = state_folder().below(f"runs/{integration}")
+    yield from (runs.below(name) for name in runs.newest_folders(FROZEN_NAME)[:RUNS_LOOKED_AT])
 
 
 def _written_as_ours(item: RecalledItem, urls: ObjectUrls) -> RecalledItem:

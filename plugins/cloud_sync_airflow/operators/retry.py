@@ -139,14 +139,14 @@ class SelectOperator(StageOperator):
         """Wait, without a worker if it is long."""
         from cloud_sync.failures.rounds import round_wait_s
         from cloud_sync.registration.pacing import SharedPace
-        from cloud_sync_airflow.hooks.encord import pace_path
+        from cloud_sync_airflow.hooks.encord import pace_file
         from cloud_sync_airflow.triggers.pause import PauseTrigger
 
         wait_s = round_wait_s(
             self.of_round,
             first_wait_s=integration.retry.first_wait.total_seconds(),
             longest_wait_s=integration.retry.longest_wait.total_seconds(),
-            retry_after_s=SharedPace(pace_path(integration.target.connection_id)).wait_s(),
+            retry_after_s=SharedPace(pace_file(integration.target.connection_id)).wait_s(),
         )
         self.log.info("Sending after %.0f s", wait_s)
         if wait_s < SHORTEST_DEFERRAL_S:

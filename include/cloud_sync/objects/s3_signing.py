@@ -35,10 +35,11 @@ class S3Sign:
         from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest
 
-        request = AWSRequest(method, self.bucket_url + quote(key, safe="/~"), headers=dict(headers))
+        url = self.bucket_url + quote(key, safe="/~")
+        request = AWSRequest(method, url, headers=dict(headers))
         credentials = self._credentials.get_frozen_credentials()
         S3SigV4Auth(credentials, self._service, self.region).add_auth(request)
-        return request.url, dict(request.headers.items())
+        return url, dict(request.headers.items())
 
 
 def wire_like(client: Any, bucket: str, credentials: Any, verify: bool | str | None = None) -> Wire:
@@ -70,7 +71,7 @@ def wire_like(client: Any, bucket: str, credentials: Any, verify: bool | str | N
     )
 
 
-def _proxy_url(url: str, proxies: Mapping[str, str] | None) -> str | None:
+def _proxy_url(url: str, proxies: dict[str, str] | None) -> str | None:
     from requests.utils import get_environ_proxies, select_proxy
 
     found: str | None = select_proxy(url, get_environ_proxies(url) if proxies is None else proxies)

@@ -393,8 +393,8 @@ def test_other_object_urls_stop_the_run_with_an_explanation(ledger):
     with pytest.raises(ConfigError) as caught:
         ledger.check_url_base("s3://recordings/")
     assert str(caught.value) == (
-        f"{ledger.files.address()}: object URLs would begin with s3://recordings/, but this dataset holds objects "
-        f"registered under {URL_BASE}, and Encord would register all of them a second time. "
+        f"{ledger.files.address()}: object URLs would begin with s3://recordings/, "
+        f"but this dataset holds objects registered under {URL_BASE}, and Encord would register all of them a second time. "
         "Restore bucket, endpoint, region and url_style, or give the integration a new name."
     )
 
@@ -566,7 +566,9 @@ class TestLostRace:
             return swap_json(name, value, seen)
 
         monkeypatch.setattr(late.files, "swap_json", overtaken)
-        with pytest.raises(StorageError, match="another task has written into this ledger meanwhile") as caught:
+        with pytest.raises(
+            StorageError, match="another task has written into this ledger meanwhile"
+        ) as caught:
             night(late, 3, ["c.jpg"])
         assert caught.value.transient
         assert set(rows(ledger.current())) == {"a.jpg", "b.jpg"}

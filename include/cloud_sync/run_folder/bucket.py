@@ -130,7 +130,8 @@ class Bucket:
     def swap(self, key: str, data: bytes, seen: Tag) -> Tag | None:
         """Write an object if it still is the one that was seen; None if it is not."""
         self.check()
-        return self._insisted(key, lambda: self._swapped(key, data, seen))
+        owner = uuid.uuid4().hex
+        return self._insisted(key, lambda: self._swapped(key, data, seen, owner))
 
     def delete(self, keys: Collection[str]) -> None:
         """Remove objects that need not be there."""
@@ -139,7 +140,12 @@ class Bucket:
         import obstore
 
         with self._translated(min(keys)):
-            obstore.delete(self._store, [self._path(key) for key in keys])
+            try:
+                obstore.delete(self._store, [self._path(key) for key in keys])
+            except FileNotFoundError:  # which S3 does not mind, and others do; some may be left then
+                for key in keys:
+                    with suppress(FileNotFoundError):
+                        obstore.delete(self._store, self._path(key))
 
     def keys_below(self, folder: str) -> Iterator[str]:
         """Yield the keys of all objects in a folder and below it."""
@@ -189,9 +195,9 @@ class Bucket:
             self._ahead_s = stored.modified.timestamp() - time.monotonic()
             if self._created(key, b"2", "second") is not None:
                 raise self._unfit("replaces an object that was to be made only if there is none")
-            if self._swapped(key, b"3", first) is None:
+            if self._swapped(key, b"3", first, "third") is None:
                 raise self._unfit("refuses to replace an object that is as it was seen")
-            if self._swapped(key, b"4", first) is not None:
+            if self._swapped(key, b"4", first, "fourth") is not None:
                 raise self._unfit("replaces an object that has changed meanwhile")
         except NotImplementedError:
             raise self._unfit("knows no writes with a condition") from None
@@ -217,24 +223,26 @@ class Bucket:
                 raise NotImplementedError from None
             except (AlreadyExistsError, PreconditionError):
                 pass
-        # The answer to an earlier attempt of this very write may have been lost.
-        found = self.head(key)
-        return found.tag if found and found.attributes.get(OWNER) == owner else None
+        return self._tag_of_own(key, owner)
 
-    def _swapped(self, key: str, data: bytes, seen: Tag) -> Tag | None:
+    def _swapped(self, key: str, data: bytes, seen: Tag, owner: str) -> Tag | None:
         from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
 
         known_by = {"e_tag": seen.e_tag, "version": seen.version}
         mode = {name: value for name, value in known_by.items() if value is not None}
         with self._translated(key):
             try:
-                return self._put(key, data, {}, mode)
+                return self._put(key, data, {OWNER: owner}, mode)
             except NotSupportedError:
                 raise NotImplementedError from None
             except (AlreadyExistsError, PreconditionError, FileNotFoundError):
                 pass
-        found = self.get(key)
-        return found[1].tag if found and found[0] == data else None
+        return self._tag_of_own(key, owner)
+
+    def _tag_of_own(self, key: str, owner: str) -> Tag | None:
+        """Return what is there if an earlier attempt of this very write made it, whose answer was lost."""
+        found = self.head(key)
+        return found.tag if found and found.attributes.get(OWNER) == owner else None
 
     def _insisted(self, key: str, write: Callable[[], Tag | None]) -> Tag | None:
         """Make a write again whose answer did not come; it tells by itself whether it was made."""

@@ -37,14 +37,14 @@ class Lease:
         bucket: Where.
         key: The object, made if need be.
         wait_s: How long to wait for another one at most.
-        lasts_s: How long it lasts after the holder was heard of last.
+        lasts_s: How long it lasts after the holder was heard of last; `LASTS_S` if None.
     """
 
-    def __init__(self, bucket: Bucket, key: str, *, wait_s: float, lasts_s: float = LASTS_S) -> None:
+    def __init__(self, bucket: Bucket, key: str, *, wait_s: float, lasts_s: float | None = None) -> None:
         self._bucket = bucket
         self._key = key
         self._wait_s = wait_s
-        self._lasts_s = lasts_s
+        self._lasts_s = LASTS_S if lasts_s is None else lasts_s
         self._owner = uuid.uuid4().hex
         self._renewed = 0
         self._tag = self._seen = Tag()

@@ -18,7 +18,7 @@ def find_manifest(folder: RunFolder, name: str, *, what: str = MANIFEST) -> Path
     Nothing is said of what lies outside of the folder, not even whether it exists.
 
     Args:
-        folder: The folder of manifests. A copy lasts as long as this object.
+        folder: The folder of manifests.
         name: A path in it, relative to it or absolute.
         what: What a person knows the file as.
 

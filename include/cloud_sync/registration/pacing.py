@@ -243,7 +243,11 @@ class FileInBucket:
     def change(self, change: Callable[[Any], Any]) -> None:
         """Replace the value, unless others are faster again and again."""
         for _ in range(SWAP_TRIES):
-            tag = self._read_now()
+            try:
+                tag = self._read_now()
+            except CloudSyncError:
+                change(None)  # this process at least keeps to it
+                raise
             if (changed := change(self._value)) is None:
                 return
             if self._folder.swap_json(self._name, changed, tag):

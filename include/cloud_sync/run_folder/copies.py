@@ -15,8 +15,9 @@ import tempfile
 import weakref
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PosixPath
 from threading import Lock
+from typing import Any
 
 from cloud_sync.run_folder.files import Tag
 from cloud_sync.run_folder.refs import discard
@@ -42,8 +43,18 @@ class Copy:
     sha256: str
 
 
+class HeldPath(PosixPath):
+    """The path of a copy, which is there as long as this object.
+
+    Attributes:
+        owner: What removes the copy when nobody needs it any more.
+    """
+
+    owner: Any
+
+
 class Copies:
-    """The copies of one folder's files, one a name. They are removed with this object.
+    """The copies of one folder's files, one a name. They are removed with this object and the paths from it.
 
     What was handed out stays until then, as somebody may read it. What was only written is dropped, the
     oldest first, when there is much of it.
@@ -78,12 +89,14 @@ class Copies:
             copy = self._by_name.get(name)
             return copy if copy is not None and copy.path.is_file() else None
 
-    def hand_out(self, name: str) -> Copy:
-        """Return the copy that there is; from now on it stays."""
+    def hand_out(self, name: str) -> tuple[Path, Copy]:
+        """Return the path of the copy that there is, which stays from now on, and the copy."""
         with self._lock:
             copy = self._by_name[name]
             self._handed_out.add(copy.path)
-            return copy
+        path = HeldPath(copy.path)
+        path.owner = self
+        return path, copy
 
     def keep(self, name: str, copy: Copy) -> None:
         """Take a copy in, in place of that of an earlier content."""

@@ -41,6 +41,13 @@ class Files(Protocol):
     def below(self, folder: str) -> Self:
         """Return a folder in this one, which need not exist."""
 
+    def check(self) -> None:
+        """Refuse a place that cannot do what is asked of it here; asks it once.
+
+        Raises:
+            ConfigError: Two workers could overwrite each other in it.
+        """
+
     def exists(self, name: str) -> bool:
         """Tell whether the file is there."""
 

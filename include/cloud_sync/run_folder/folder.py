@@ -71,6 +71,14 @@ class RunFolder:
         """Return a folder in this one, which need not exist."""
         return RunFolder(self.files.below(folder))
 
+    def check(self) -> None:
+        """Refuse a bucket that writes whatever it is told to; asks it once.
+
+        Raises:
+            ConfigError: Two workers could overwrite each other in it.
+        """
+        self.files.check()
+
     def exists(self, name: str) -> bool:
         """Tell whether the file is there."""
         return self.files.exists(name)
@@ -203,7 +211,7 @@ class RunFolder:
     def local(self, name: str) -> Path:
         """Return a path with the file's content, for what reads files only: not to be written to.
 
-        What is in a bucket is fetched once; the copy lasts as long as this object.
+        What is in a bucket is fetched once; the copy lasts as long as this folder or the path itself.
         """
         return self.files.local(name)
 

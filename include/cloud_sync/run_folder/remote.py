@@ -85,13 +85,13 @@ class RemoteFiles:
         return found[0]
 
     def local(self, name: str) -> Path:
-        """Return a copy of the object, which lasts as long as this folder."""
-        return self._copy(name).path
+        """Return the path of a copy of the object, which lasts as long as the path."""
+        return self._copy(name)[0]
 
     def verified(self, name: str, sha256: str) -> Path | None:
-        """Return a copy of the object if it has this digest."""
-        copy = self._copy(name)
-        return copy.path if copy.sha256 == sha256 else None
+        """Return the path of a copy of the object if it has this digest."""
+        path, copy = self._copy(name)
+        return path if copy.sha256 == sha256 else None
 
     def digest(self, name: str) -> str:
         """Return the hex digest of an object: what was noted when it was written, else that of a copy."""
@@ -173,8 +173,8 @@ class RemoteFiles:
         with self._disk_errors(name):
             return self._copies.root
 
-    def _copy(self, name: str) -> Copy:
-        """Return a copy of the object as it is now."""
+    def _copy(self, name: str) -> tuple[Path, Copy]:
+        """Return the path of a copy of the object as it is now, and the copy."""
         known = self._copies.known(name)
 
         def take(stored: Stored, blocks: Iterator[bytes]) -> Copy:
@@ -208,7 +208,7 @@ class RemoteFiles:
         return Copy(path, stored.tag, digest.hexdigest())
 
     def _digest_of(self, name: str, stored: Stored) -> str:
-        return stored.attributes.get(SHA256) or self._copy(name).sha256
+        return stored.attributes.get(SHA256) or self._copy(name)[1].sha256
 
     def _key(self, name: str) -> str:
         return "/".join(part for part in (self._folder, name) if part)

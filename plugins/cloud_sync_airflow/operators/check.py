@@ -64,9 +64,8 @@ class CheckOperator(FormOperator):
 
         urls = ObjectStoreHook(integration.storage).urls()
         self.freeze_urls(folder, urls)
-        manifests = manifests_folder()  # holds the file until it is read
         manifest, findings = examine(
-            _source(options, manifests),
+            _source(options),
             file=given["file"],
             format=options.format,
             lenient=options.lenient,
@@ -129,11 +128,11 @@ def with_skipping(integration: Integration, skip_duplicate_urls: bool) -> Integr
     return integration.model_copy(update={"upload": chosen})
 
 
-def _source(options: UploadOptions, manifests: RunFolder) -> Path | bytes:
+def _source(options: UploadOptions) -> Path | bytes:
     from cloud_sync.manifest.location import find_manifest
 
     if options.path is not None:
-        return find_manifest(manifests, options.path)
+        return find_manifest(manifests_folder(), options.path)
     return (options.text or "").encode(errors="surrogatepass")
 
 

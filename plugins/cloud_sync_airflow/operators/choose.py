@@ -58,10 +58,9 @@ class ChooseOperator(FormOperator):
         folder = self.run_folder(context)
         options = RetryOptions.of(context)
         integration = chosen_integration(self.integrations, options.integration)
-        lists, path, file = _failure_list(integration, options)
+        path, file = _failure_list(integration, options)
         urls = self._freeze(folder, integration)
         listed = read_failure_list(path, file=file)
-        del lists
         rows = by_key(listed, urls.key_of, file=file, bucket=integration.storage.bucket)
         left_out = LeftOut()
         wanted = of_classes(rows, options.classes, left_out)
@@ -148,17 +147,16 @@ class ChooseOperator(FormOperator):
                 self.log.info("      %s", key)
 
 
-def _failure_list(integration: Integration, options: RetryOptions) -> tuple[RunFolder, Path, str]:
-    """Return the folder of the failure list, which holds its path, and what to call it."""
+def _failure_list(integration: Integration, options: RetryOptions) -> tuple[Path, str]:
+    """Return the path of the failure list, and what to call it."""
     from cloud_sync.failures.failure_csv import CSV_NAME
     from cloud_sync.manifest.location import FAILURE_LIST, find_manifest
 
     if options.path is not None:
-        lists = manifests_folder()
-        return lists, find_manifest(lists, options.path, what=FAILURE_LIST), options.path
+        return find_manifest(manifests_folder(), options.path, what=FAILURE_LIST), options.path
     for folder in _folders_of_run(integration.name, str(options.run_id)):
         if folder.exists(CSV_NAME):
-            return folder, folder.local(CSV_NAME), f"{CSV_NAME} of run {options.run_id}"
+            return folder.local(CSV_NAME), f"{CSV_NAME} of run {options.run_id}"
     raise ManifestError(
         f"there is no run {options.run_id!r} of the integration {integration.name} with a failure CSV.",
         where="the form's field Run",

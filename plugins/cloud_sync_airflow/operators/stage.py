@@ -77,7 +77,12 @@ class StageOperator(BaseOperator):
         return state_folder().below(f"runs/{of_dag}/{safe_name(context['dag_run'].run_id)}")
 
     def freeze_integration(self, folder: RunFolder, integration: Integration) -> None:
-        """Keep the integration as it is now for the whole run; only the first stage calls this."""
+        """Keep the integration as it is now for the whole run; only the first stage calls this.
+
+        Raises:
+            ConfigError: The state folder is in a bucket in which two workers could overwrite each other.
+        """
+        folder.check()
         folder.write_json(FROZEN_NAME, integration.model_dump(mode="json"))
 
     def frozen_integration(self, folder: RunFolder) -> Integration:

@@ -80,12 +80,10 @@ class TestCopies:
     def test_they_go_with_the_folder(self, folder):
         folder.write("a.txt", b"content")
         path = folder.below("").local("a.txt")
-        assert not path.exists()
-        one = RunFolder(folder.below("").files)
-        path = one.local("a.txt")
-        assert path.exists()
-        del one
-        assert not path.exists()
+        assert path.read_bytes() == b"content", "a path holds its copy"
+        place = str(path)
+        del path
+        assert not Path(place).exists()
 
     def test_what_was_only_written_is_dropped_when_it_is_much(self, folder):
         folder.files._copies._kept_bytes = 10

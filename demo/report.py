@@ -13,6 +13,7 @@ from rich.table import Table
 
 from cloud_sync.errors import StorageError
 from cloud_sync.failures.alert import Cause
+from cloud_sync.numbers import agreeing
 from cloud_sync.planning.model import REASONS, PlanRow
 from cloud_sync.run_folder import safe_name
 from demo.content import BUCKET
@@ -106,16 +107,25 @@ def result_table(title: str, report: RunReport) -> Table:
     table.add_column()
     table.add_column(justify="right")
     table.add_column()
-    table.add_row("listed", str(report.listed_objects), f"objects, {report.listed_bytes / 1e6:.1f} MB")
+    objects = agreeing(report.listed_objects, "object")
+    table.add_row("listed", str(report.listed_objects), f"{objects}, {report.listed_bytes / 1e6:.1f} MB")
     for row in report.planned:
         table.add_row(f"planned: {row.action}", str(row.number), f"{row.unit}, {_explanation(row)}")
         if row.action == "hold":
             table.add_row("", "", f"  such as {row.examples[0]}")
     jobs = ", ".join(f"{count} {state}" for state, count in report.jobs.items() if count)
-    table.add_row("submitted", str(report.manifests), f"manifests{f' (upload jobs: {jobs})' if jobs else ''}")
-    table.add_row("registered", str(report.registered), "new items in the dataset")
-    table.add_row("already registered", str(report.already_registered), "items")
-    table.add_row("failed", str(report.failed), "items")
+    table.add_row(
+        "submitted",
+        str(report.manifests),
+        f"{agreeing(report.manifests, 'manifest')}{f' (upload jobs: {jobs})' if jobs else ''}",
+    )
+    table.add_row(
+        "registered", str(report.registered), f"new {agreeing(report.registered, 'item')} in the dataset"
+    )
+    table.add_row(
+        "already registered", str(report.already_registered), agreeing(report.already_registered, "item")
+    )
+    table.add_row("failed", str(report.failed), agreeing(report.failed, "item"))
     table.add_row("verdict", "", report.verdict)
     return table
 

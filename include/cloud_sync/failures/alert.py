@@ -15,6 +15,7 @@ from cloud_sync.errors import CloudSyncError
 from cloud_sync.failures.model import MAY_PASS
 from cloud_sync.failures.verdict import RunFailed, check_verdict
 from cloud_sync.integration.alerts import AlertEvent
+from cloud_sync.numbers import agreeing, counted
 from cloud_sync.planning.model import PLAN_ONLY
 from cloud_sync.safe_url import without_secrets
 
@@ -201,8 +202,11 @@ def _verdict_key(report: Mapping[str, Any], error: RunFailed) -> str:
 
 def _quarantined(report: Mapping[str, Any], causes: tuple[Cause, ...]) -> str:
     files = sum(cause.count for cause in causes)
-    what = "Files failed" if "given" in report else "Files failed and are quarantined until they change"
-    return f"{what}: {files:,}."
+    failed = f"{counted(files, 'file')} failed"
+    if "given" in report:
+        return f"{failed}."
+    lasting = agreeing(files, "is quarantined until it changes", "are quarantined until they change")
+    return f"{failed} and {lasting}."
 
 
 def _cause(cause: Mapping[str, Any]) -> Cause:

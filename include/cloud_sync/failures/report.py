@@ -13,6 +13,7 @@ from cloud_sync.failures.rounds import missing_round
 from cloud_sync.failures.settle import Settlement
 from cloud_sync.failures.verdict import Judgement, Verdict, judge, quarantined_items, waiting_items
 from cloud_sync.manifest.model import FINDINGS_NAME
+from cloud_sync.numbers import agreeing, counted
 from cloud_sync.planning.model import PLAN_NAME, PLAN_ONLY, REASONS, PlanRow
 from cloud_sync.registration.model import tripped
 from cloud_sync.run_folder import RunFolder
@@ -155,35 +156,49 @@ def summary(report: Mapping[str, Any]) -> str:
     if report["mode"] != PLAN_ONLY:
         lines += [
             f"  manifests           {report['manifests']:>9,}",
-            f"  registered          {report['registered']:>9,} items",
-            f"  already registered  {report['already_registered']:>9,} items",
+            _line("registered", report["registered"], "item"),
+            _line("already registered", report["already_registered"], "item"),
             *(
-                f"  sent, registered    {tally['items']:>9,} items of {tally['files']:,} files, {kind}"
+                _line(
+                    "sent, registered",
+                    tally["items"],
+                    "item",
+                    f" of {counted(tally['files'], 'file')}, {kind}",
+                )
                 for kind, tally in report["registered_by_type"].items()
             ),
             *(
-                f"  retry round {one['number']:<8}{one['sent']:>9,} items sent again, "
-                f"{one['registered']:,} registered"
+                _line(
+                    f"retry round {one['number']}",
+                    one["sent"],
+                    "item",
+                    f" sent again, {one['registered']:,} registered",
+                )
                 for one in report["retry_rounds"]
             ),
-            f"  failed              {report['failed']:>9,} items",
+            _line("failed", report["failed"], "item"),
         ]
     if "stopped" in report:
         lines.append(f"  stopped: {report['stopped']}")
     if report["waiting"]:
-        lines.append(f"  never answered for  {report['waiting']:>9,} items: see the failed tasks of this run")
-    if report["newly_quarantined"]:
         lines.append(
-            f"  quarantined now     {report['newly_quarantined']:>9,} files until they change or are released"
+            _line("never answered for", report["waiting"], "item", ": see the failed tasks of this run")
         )
+    if report["newly_quarantined"]:
+        now = report["newly_quarantined"]
+        until = agreeing(now, "it changes or is released", "they change or are released")
+        lines.append(_line("quarantined now", now, "file", f" until {until}"))
     if report["quarantined"]:
-        lines.append(f"  quarantined before  {report['quarantined']:>9,} items, which were not sent")
+        before = report["quarantined"]
+        lines.append(
+            _line("quarantined before", before, "item", f", which {agreeing(before, 'was', 'were')} not sent")
+        )
     shown = report["failures_by_cause"][:CAUSES_IN_LOG]
     for cause in shown:
         lines.append(f"  {cause['count']:,} x {cause['failure_class']}: {cause['reason']} {cause['remedy']}")
         lines += [f"      {url}" for url in cause["examples"]]
     if more := report["causes"] - len(shown):
-        lines.append(f"  and {more:,} more causes")
+        lines.append(f"  and {counted(more, 'more cause')}")
     if report["failed_files"]:
         lines.append(f"  all failures: {report['files']['failures_csv']}")
     lines.append(f"  all of this: {report['files']['report']}")
@@ -193,23 +208,25 @@ def summary(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _line(name: str, number: int, noun: str, rest: str = "") -> str:
+    return f"  {name:<20}{number:>9,} {agreeing(number, noun)}{rest}"
+
+
 def _source(report: Mapping[str, Any]) -> list[str]:
     """Return the line about where the run's items came from: a listing, or a manifest that was given."""
     if retried := report.get("retried"):
         return [
-            f"  failure list        {retried['rows']:>9,} rows: {retried['list']}",
+            _line("failure list", retried["rows"], "row", f": {retried['list']}"),
             *(
-                f"  left out            {one['files']:>9,} files: {LEFT_OUT[reason]}"
+                _line("left out", one["files"], "file", f": {LEFT_OUT[reason]}")
                 for reason, one in retried["left_out"].items()
             ),
         ]
     if (given := report.get("given")) is None:
         listed = report["listed"]
-        return [
-            f"  listed              {listed['objects']:>9,} objects, {listed['total_bytes']:,} bytes",
-        ]
+        return [_line("listed", listed["objects"], "object", f", {counted(listed['total_bytes'], 'byte')}")]
     levels = ", ".join(f"{level}s: {count:,}" for level, count in given["findings"].items())
     return [
-        f"  given               {given['items']:>9,} items, {given['files']:,} files: {given['file']}",
+        _line("given", given["items"], "item", f", {counted(given['files'], 'file')}: {given['file']}"),
         f"  findings            {levels}",
     ]

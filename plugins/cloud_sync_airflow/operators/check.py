@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloud_sync.errors import ManifestError
+from cloud_sync.numbers import counted
 from cloud_sync_airflow.operators.plan import resolve
 from cloud_sync_airflow.operators.settle_given import given_facts
 from cloud_sync_airflow.operators.stage import FormOperator, chosen_integration
@@ -102,12 +103,12 @@ class CheckOperator(FormOperator):
             items_per_manifest=integration.upload.items_per_manifest,
         )
         self.log.info(
-            "%s (%s): %s items, %s files; to be sent as %s manifests",
+            "%s (%s): %s, %s; to be sent as %s",
             manifest.file,
             manifest.format,
-            f"{counts['items']:,}",
-            f"{counts['objects']:,}",
-            f"{manifests:,}",
+            counted(counts["items"], "item"),
+            counted(counts["objects"], "file"),
+            counted(manifests, "manifest"),
         )
 
     def _report(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloud_sync.errors import CloudSyncError, ManifestError, StorageError
+from cloud_sync.numbers import agreeing, counted
 from cloud_sync_airflow.operators.plan import resolve
 from cloud_sync_airflow.operators.stage import (
     FROZEN_NAME,
@@ -115,7 +116,8 @@ class ChooseOperator(FormOperator):
             missing = {key: row for key, row in missing.items() if key not in taken}
         made_up = list(_single_files(integration, urls, missing, left_out))
         if made_up:
-            self.log.info("%s items stand in no run folder: made up from the list", f"{len(made_up):,}")
+            made = counted(len(made_up), "item")
+            self.log.info("%s of no run folder: made up from the list", made)
         return items + made_up
 
     def _recalled(
@@ -137,12 +139,13 @@ class ChooseOperator(FormOperator):
     ) -> None:
         from cloud_sync.failures.choice import EXAMPLES, LEFT_OUT
 
-        are = "would be" if would_be else "are"
-        self.log.info("%s: %s rows; %s items %s sent again", file, f"{rows:,}", f"{len(items):,}", are)
+        are = "would be" if would_be else agreeing(len(items), "is", "are")
+        chosen = counted(len(items), "item")
+        self.log.info("%s: %s; %s %s sent again", file, counted(rows, "row"), chosen, are)
         for item in items[:EXAMPLES]:
             self.log.info("      %s", item.item_key)
         for reason, count in left_out.counts.items():
-            self.log.info("  left out: %s files: %s", f"{count:,}", LEFT_OUT[reason])
+            self.log.info("  left out: %s: %s", counted(count, "file"), LEFT_OUT[reason])
             for key in left_out.examples[reason]:
                 self.log.info("      %s", key)
 

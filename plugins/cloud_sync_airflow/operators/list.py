@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cloud_sync.errors import ConfigError
+from cloud_sync.numbers import counted
 from cloud_sync_airflow.operators.stage import StageOperator
 from cloud_sync_airflow.params import RunOptions
 
@@ -31,9 +32,9 @@ class ListOperator(StageOperator):
         store.check_access(prefix)
         listing = list_objects(store, prefix, folder)
         self.log.info(
-            "Listed %s objects, %s bytes, under %s/%s",
-            f"{listing.objects:,}",
-            f"{listing.total_bytes:,}",
+            "Listed %s, %s, under %s/%s",
+            counted(listing.objects, "object"),
+            counted(listing.total_bytes, "byte"),
             integration.storage.bucket,
             prefix,
         )

@@ -79,15 +79,15 @@ class TestRun:
         assert alert.failures_csv is None
 
     def test_a_refused_job_is_a_cause_of_its_own(self):
-        alert = alert_of(why="1 upload jobs were refused, 0 cancelled.")
+        alert = alert_of(why="1 upload job was refused, 0 cancelled.")
         assert FAILED_TASKS not in alert.keys
-        assert "1 upload jobs were refused" in alert.headline
+        assert "1 upload job was refused" in alert.headline
 
     def test_a_good_run_with_new_quarantined_files_names_these_only(self):
         alert = alert_of(verdict="ok_with_quarantine")
         assert alert.event == "quarantine"
         assert [cause.failure_class for cause in alert.causes] == ["corrupt"]
-        assert alert.headline == ("sync__cameras: Files failed and are quarantined until they change: 7.")
+        assert alert.headline == ("sync__cameras: 7 files failed and are quarantined until they change.")
 
     @pytest.mark.parametrize(
         "changes",
@@ -103,7 +103,7 @@ class TestRun:
 
     def test_of_an_upload_every_failed_file_counts_since_nothing_tries_it_again(self):
         alert = alert_of(mode="upload", given={}, verdict="ok_with_quarantine", failures_by_cause=[TRANSIENT])
-        assert alert.why == "Files failed: 2."
+        assert alert.why == "2 files failed."
 
 
 class TestTask:

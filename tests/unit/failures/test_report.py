@@ -97,7 +97,7 @@ def test_the_report_says_it_all(folder):
         "started_at": "2026-01-02T00:00:00+00:00",
         "finished_at": "2026-01-02T00:01:00+00:00",
         "verdict": "ok_with_quarantine",
-        "why": "2 items failed, and 1 are quarantined since earlier runs.",
+        "why": "2 items failed, and 1 is quarantined since earlier runs.",
         "remedy": f"See {folder.path('failures.csv')}; cloud-sync quarantine list shows what is quarantined.",
         "planned": [
             {
@@ -198,7 +198,7 @@ def test_the_summary_in_the_log(folder):
             "  plan: skip                  2 objects, other: its extension stands under no type",
             "  manifests                   1",
             "  registered                  7 items",
-            "  already registered          1 items",
+            "  already registered          1 item",
             "  sent, registered            6 items of 6 files, image",
             "  sent, registered            2 items of 2,400 files, image_group",
             "  retry round 1               5 items sent again, 3 registered",
@@ -210,7 +210,7 @@ def test_the_summary_in_the_log(folder):
             "      https://b/x.jpg",
             f"  all failures: {folder.path('failures.csv')}",
             f"  all of this: {folder.path('report.json')}",
-            "ok_with_quarantine: 2 items failed, and 0 are quarantined since earlier runs. "
+            "ok_with_quarantine: 2 items failed. "
             f"See {folder.path('failures.csv')}; cloud-sync quarantine list shows what is quarantined.",
         ]
     )
@@ -218,7 +218,7 @@ def test_the_summary_in_the_log(folder):
 
 def test_what_is_quarantined_is_counted_each_night(folder):
     text = summary(make_report(folder, facts(plan=(QUARANTINED,)), Settlement()))
-    assert "  quarantined before          1 items, which were not sent" in text
+    assert "  quarantined before          1 item, which was not sent" in text
     assert "quarantined before" not in summary(make_report(folder, facts(), Settlement()))
 
 

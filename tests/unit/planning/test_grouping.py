@@ -290,9 +290,9 @@ ALL_QUARANTINED = dict.fromkeys(ALL_FAILED, "quarantined")
 KNOWN = [
     (as_group(1, 2, 3), {}, frames(1, 2, 3), False, ("skip", "registered", None)),
     (as_group(1, 2, 3), {}, frames(1, 2, 3), True, ("register", "full_pass", None)),
-    (as_group(1, 2), {}, frames(1, 2, 3), False, ("report", "grown", "1 files more than the 2 registered")),
-    (as_group(1, 2), {}, frames(1, 2, 3), True, ("report", "grown", "1 files more than the 2 registered")),
-    (as_group(1, 2), {}, frames(1, 3), False, ("report", "grown", "1 files more than the 1 registered")),
+    (as_group(1, 2), {}, frames(1, 2, 3), False, ("report", "grown", "1 file more than the 2 registered")),
+    (as_group(1, 2), {}, frames(1, 2, 3), True, ("report", "grown", "1 file more than the 2 registered")),
+    (as_group(1, 2), {}, frames(1, 3), False, ("report", "grown", "1 file more than the 1 registered")),
     (as_group(1, 2, 3), {}, frames(1, 2), False, ("report", "file_missing", "1 of 3 files")),
     (as_group(1, 2, 3), {}, frames(1, 2), True, ("report", "file_missing", "1 of 3 files")),
     (

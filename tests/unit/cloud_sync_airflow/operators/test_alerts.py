@@ -169,7 +169,7 @@ class TestRuns:
         alert_on_failure(self.settled(house, "night 1", exception=caught.value))
         assert kinds(told) == ["email", "slack"]
         _, alert = told[0]
-        assert alert.headline == "sync__cameras failed: all 1 items that were sent failed."
+        assert alert.headline == "sync__cameras failed: the only item that was sent failed."
         assert [(cause.failure_class, cause.count) for cause in alert.causes] == [("corrupt", 1)]
         assert alert.causes[0].examples[0].endswith("/in/bad.jpg")
 
@@ -177,7 +177,7 @@ class TestRuns:
         house.run("night 1")
         alert_on_success(self.settled(house, "night 1"))
         assert kinds(told) == ["slack"]
-        assert told[0][1].why == "Files failed and are quarantined until they change: 1."
+        assert told[0][1].why == "1 file failed and is quarantined until it changes."
 
     def test_quarantined_files_are_told_once_and_not_every_night(self, house, told):
         house.run("night 1")

@@ -118,7 +118,7 @@ def sent_last(house: House) -> Any:
 def test_the_failures_of_a_run_are_registered_and_the_next_night_knows(night, said):
     retry = Retry(night, "manual 1", run_id="night 1")
     result = retry.run()
-    assert "failures.csv of run night 1: 2 rows; 1 items are sent again" in said
+    assert "failures.csv of run night 1: 2 rows; 1 item is sent again" in said
     assert (result["verdict"], result["registered"], result["failed"]) == ("ok", 1, 0)
     assert sent_last(night) == [{"objectUrl": f"{B}in/1.jpg", "title": "Picture 1"}]
     assert states()["1.jpg"] == ("registered", 2)
@@ -146,7 +146,7 @@ def test_quarantined_files_are_left_out_unless_they_are_released(night):
     form = {"run_id": "night 1", "failure_classes": ["corrupt"]}
     first = Retry(night, **form)
     assert first.run()["verdict"] == "ok_with_quarantine"
-    assert first.json("report.json")["why"].startswith("nothing was sent: 1 files are quarantined")
+    assert first.json("report.json")["why"].startswith("nothing was sent: 1 file is quarantined")
     assert first.json("retried.json")["left_out"] == {
         "quarantined": {"files": 1, "examples": ["in/bad.jpg"]},
         "class_not_chosen": {"files": 1, "examples": ["in/1.jpg"]},
@@ -154,7 +154,7 @@ def test_quarantined_files_are_left_out_unless_they_are_released(night):
     assert len(night.encord.sent) == 1
     night.bucket = Bucket({**night.bucket.contents.objects, "in/bad.jpg": JPEG})
     second = Retry(night, "manual 2", **form, release_quarantine=True)
-    with pytest.raises(RunFailed, match="all 1 items that were sent failed"):
+    with pytest.raises(RunFailed, match="the only item that was sent failed"):
         second.run()  # this Encord refuses whatever is called bad
     [row] = [json.loads(line) for line in (second.folder / "failures.jsonl").read_text().splitlines()]
     assert (row["failure_class"], row["run_id"]) == ("transient", "manual 2")
@@ -333,7 +333,7 @@ def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(night, said):
     assert len(night.encord.sent) == 1
     report = retry.json("report.json")
     assert (report["mode"], report["retried"]["items"]) == ("plan", 1)
-    assert said[:2] == ["failures.csv of run night 1: 2 rows; 1 items would be sent again", "      in/1.jpg"]
+    assert said[:2] == ["failures.csv of run night 1: 2 rows; 1 item would be sent again", "      in/1.jpg"]
 
 
 def test_nothing_chosen_is_a_good_run(night):

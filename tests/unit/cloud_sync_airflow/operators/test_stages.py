@@ -70,7 +70,7 @@ def test_a_quiet_night_in_which_only_an_old_failure_fails_again_is_good(house):
     assert (result["verdict"], result["failed"]) == ("ok_with_quarantine", 1)
     [path] = (state_folder() / "runs" / "cameras").glob("night_2*/report.json")
     report = json.loads(path.read_bytes())
-    assert report["why"].startswith("1 items failed, all of them as in earlier runs, and ")
+    assert report["why"].startswith("1 item failed, as in earlier runs, and 1 is quarantined")
     assert run_alert(report, "https://airflow") is None
 
 
@@ -228,7 +228,7 @@ def test_a_listing_that_changed_meanwhile_is_refused(house):
 
 def test_when_everything_fails_the_run_fails_after_its_report_is_written(house):
     house.bucket = Bucket({"in/bad.jpg": b""})
-    with pytest.raises(RunFailed, match="all 1 items that were sent failed"):
+    with pytest.raises(RunFailed, match="the only item that was sent failed"):
         house.run("night 1")
     [folder] = (state_folder() / "runs" / "cameras").iterdir()
     assert json.loads((folder / "report.json").read_bytes())["verdict"] == "failed"

@@ -247,7 +247,7 @@ class TestErrors:
         assert isinstance(error, ManifestError)
         assert str(error) == (
             "the pasted text, line 6, column 1, images[1]: contains whitespace in its object URL. "
-            "[url-whitespace] 1 more errors. Nothing was sent; all findings are above and in "
+            "[url-whitespace] 1 more error. Nothing was sent; all findings are above and in "
             f"{run.folder}/findings.json. Correct the manifest and trigger it again. "
             f"Write it as {B}in/a%20b.jpg"
         )
@@ -380,7 +380,7 @@ class TestFailures:
 
     def test_when_everything_fails_the_run_fails(self, house):
         run = upload(house, "in/bad.jpg")
-        with pytest.raises(RunFailed, match="all 1 items that were sent failed"):
+        with pytest.raises(RunFailed, match="the only item that was sent failed"):
             run.run()
         assert run.json("report.json")["verdict"] == "failed"
 

@@ -126,6 +126,9 @@ def _lines(alert: Alert, markup: Markup, causes: int, examples: int) -> Iterator
     yield markup.text(f"Integration {place.integration}{dataset}, run {run}")
     if alert.counts:
         yield "Items: " + ", ".join(f"{alert.counts[name]:,} {word}" for name, word in COUNT_WORDS.items())
+    if "quarantined" in alert.counts:
+        files = counted(alert.counts["quarantined"], "file")
+        yield f"In quarantine: {files}, {alert.counts['newly_quarantined']:,} by this run"
     for cause in alert.causes[:causes]:
         yield ""
         yield from _cause_lines(cause, markup, examples)

@@ -85,6 +85,7 @@ def make_report(
         "failed_files": len(settlement.failures),
         "quarantined": quarantined_items(facts.plan),
         "newly_quarantined": 0 if facts.given is not None else _lasting(settlement.failures),
+        "quarantined_files": settlement.quarantined_files,
         "waiting": waiting_items(facts.plan, settlement),
         "causes": len(causes),
         "failures_by_cause": causes[:MOST_CAUSES],
@@ -193,6 +194,8 @@ def summary(report: Mapping[str, Any]) -> str:
         lines.append(
             _line("quarantined before", before, "item", f", which {agreeing(before, 'was', 'were')} not sent")
         )
+    if report["quarantined_files"]:
+        lines.append(_line("in quarantine", report["quarantined_files"], "file", " in all"))
     shown = report["failures_by_cause"][:CAUSES_IN_LOG]
     for cause in shown:
         lines.append(f"  {cause['count']:,} x {cause['failure_class']}: {cause['reason']} {cause['remedy']}")

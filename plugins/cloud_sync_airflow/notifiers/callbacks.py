@@ -61,10 +61,13 @@ def _tell(context: Context, *, failed: bool) -> None:
 def _failure(context: Context, integration: Integration, folder: RunFolder) -> Alert | None:
     from airflow.sdk.log import redact
 
+    from cloud_sync.errors import FormError
     from cloud_sync.failures.alert import Place, task_alert
     from cloud_sync.failures.verdict import RunFailed
 
     error = context.get("exception")
+    if isinstance(error, FormError):
+        return None  # whoever filled in the form sees it
     if isinstance(error, RunFailed):
         return _run(context, folder)
     dag_run = context["dag_run"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloud_sync.errors import CloudSyncError, ManifestError, StorageError
+from cloud_sync.errors import CloudSyncError, FormError, StorageError
 from cloud_sync.numbers import agreeing, counted
 from cloud_sync_airflow.operators.plan import resolve
 from cloud_sync_airflow.operators.stage import (
@@ -15,7 +15,6 @@ from cloud_sync_airflow.operators.stage import (
     RETRIES_FOLDER,
     UPLOADS_FOLDER,
     FormOperator,
-    chosen_integration,
     open_store,
 )
 from cloud_sync_airflow.params import sends_nothing
@@ -46,10 +45,10 @@ RUNS_LOOKED_AT = 200
 class ChooseOperator(FormOperator):
     """Reads a failure list, finds the items of its rows, and writes them down for the build stage."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(runs=RETRIES_FOLDER, **kwargs)
+    def __init__(self, *, runs: str = RETRIES_FOLDER, **kwargs: Any) -> None:
+        super().__init__(runs=runs, **kwargs)
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def take(self, context: Context) -> dict[str, Any]:
         """Return a reference to the summary of what is sent again."""
         from cloud_sync.failures.choice import LeftOut, by_key, of_classes
         from cloud_sync.failures.failure_list import read_failure_list
@@ -58,7 +57,7 @@ class ChooseOperator(FormOperator):
 
         folder = self.run_folder(context)
         options = RetryOptions.of(context)
-        integration = chosen_integration(self.integrations, options.integration)
+        integration = self.chosen_integration(options.integration)
         path, file = _failure_list(integration, options)
         urls = self._freeze(folder, integration)
         listed = read_failure_list(path, file=file)
@@ -160,7 +159,7 @@ def _failure_list(integration: Integration, options: RetryOptions) -> tuple[Path
     for folder in _folders_of_run(integration.name, str(options.run_id)):
         if folder.exists(CSV_NAME):
             return folder.path(CSV_NAME), f"{CSV_NAME} of run {options.run_id}"
-    raise ManifestError(
+    raise FormError(
         f"there is no run {options.run_id!r} of the integration {integration.name} with a failure CSV.",
         where="the form's field Run",
         remedy="Copy the run's id from the Airflow UI. A run writes its failure CSV when it ends.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cloud_sync.errors import ConfigError
+from cloud_sync.errors import FormError
 from cloud_sync.numbers import counted
 from cloud_sync_airflow.operators.stage import StageOperator
 from cloud_sync_airflow.params import RunOptions
@@ -45,12 +45,12 @@ def narrowed(prefix: str, narrower: str | None) -> str:
     """Return the prefix to list.
 
     Raises:
-        ConfigError: The narrower prefix lies outside the integration's.
+        FormError: The narrower prefix lies outside the integration's.
     """
     if narrower is None:
         return prefix
     if not narrower.startswith(prefix):
-        raise ConfigError(
+        raise FormError(
             f"the prefix {narrower!r} lies outside the integration's prefix {prefix!r}.",
             where="the form's field Narrower prefix",
             remedy=f"Begin it with {prefix!r}, or leave it empty.",

@@ -79,6 +79,7 @@ def settlement() -> Settlement:
         already_registered=1,
         by_type={"image": Tally(6, 6), "image_group": Tally(2, 2400)},
         failed=2,
+        quarantined_files=9,
         rounds=[RoundTally(1, 5, 3)],
         failures=[failure(object_url=f"https://b/{n}.jpg") for n in range(7)]
         + [failure(object_url="https://b/x.jpg", reason="Gone.", failure_class="missing", remedy="Nothing.")],
@@ -141,6 +142,7 @@ def test_the_report_says_it_all(folder):
         "failed_files": 8,
         "quarantined": 1,
         "newly_quarantined": 8,
+        "quarantined_files": 9,
         "waiting": 0,
         "causes": 2,
         "failures_by_cause": failures_by_cause(settlement().failures),
@@ -204,6 +206,7 @@ def test_the_summary_in_the_log(folder):
             "  retry round 1               5 items sent again, 3 registered",
             "  failed                      2 items",
             "  quarantined now             8 files until they change or are released",
+            "  in quarantine               9 files in all",
             "  7 x corrupt: The object is empty. Upload it again, or delete it.",
             *[f"      https://b/{n}.jpg" for n in range(5)],
             "  1 x missing: Gone. Nothing.",

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from cloud_sync.errors import CloudSyncError, ConfigError, EncordError, StorageError
+from cloud_sync.errors import CloudSyncError, ConfigError, EncordError, FormError, StorageError
 from cloud_sync.failures.alert import run_alert
 from cloud_sync.failures.sendings import account
 from cloud_sync.failures.verdict import RunFailed
@@ -319,7 +319,7 @@ class TestPrefix:
 
     @pytest.mark.parametrize("narrower", ["out/", "i", "IN/a", "/in/"])
     def test_outside(self, house, narrower):
-        with pytest.raises(ConfigError) as caught:
+        with pytest.raises(FormError) as caught:
             house.run("manual 1", prefix=narrower)
         assert str(caught.value) == (
             f"the form's field Narrower prefix: the prefix {narrower!r} lies outside the integration's "

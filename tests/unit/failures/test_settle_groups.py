@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_sync.failures.accounting import Tally
+from cloud_sync.failures.model import NextStep
 from tests.unit.failures.fakes import JPEG, MP4
 from tests.unit.failures.test_settle import Run, counts, error, held, keys_of, url
 from tests.unit.tables import Group, an_object

@@ -8,19 +8,17 @@ from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
-from cloud_sync.errors import CloudSyncError, StorageError
-from cloud_sync.failures.accounting import Ended, FolderReader, RefusedItem, Tally, registered_by_type
+from cloud_sync.errors import StorageError
+from cloud_sync.failures.accounting import Ended, FolderReader, Tally, registered_by_type
 from cloud_sync.failures.cases import Case, read_cases
 from cloud_sync.failures.diagnose import REQUESTS_AT_MOST, ObjectReader, open_and_diagnose
-from cloud_sync.failures.model import MAY_PASS, Diagnosis, Failure, FailureClass, NextStep, Suspect
+from cloud_sync.failures.faults import at_fault, next_step_of, suspects
+from cloud_sync.failures.model import MAY_PASS, Diagnosis, Failure, NextStep, Suspect
 from cloud_sync.failures.sendings import Account, Sending, account, read_sendings
 from cloud_sync.ledger import Ledger, LedgerState, SettledFailure, SettledManifest
 from cloud_sync.manifest.model import ManifestEntry, SentItem
 from cloud_sync.registration.model import Outcome, tripped
 from cloud_sync.run_folder import RunFolder
-
-# The classes of files that look as they should: nobody knows then which file of a group is at fault.
-HEALTHY = frozenset({FailureClass.TRANSIENT, FailureClass.REJECTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,50 +254,9 @@ def _failures(
     rows: list[Failure] = []
     for case, of_case in zip(cases, of_cases, strict=True):
         faults = at_fault([(suspect, next(diagnoses)) for suspect in of_case])
-        next_step = _next_step(case, [diagnosis for _, diagnosis in faults]) if syncs else NextStep.NONE
+        next_step = next_step_of(case, [diagnosis for _, diagnosis in faults]) if syncs else NextStep.NONE
         rows += [_failure(context, case, *fault, next_step) for fault in faults]
     return sorted(rows, key=lambda row: row.object_url)
-
-
-def suspects(one: RefusedItem, parse_url: Callable[[str], str], *, attempts: int) -> list[Suspect]:
-    """Return the files to look at for an item that was not registered.
-
-    Args:
-        one: The item.
-        parse_url: Turns an object URL into its key; a CloudSyncError if it is not of the bucket.
-        attempts: In how many runs the item failed; 0 if that must not count against it.
-    """
-    return [
-        Suspect(
-            url=url,
-            key=_key_of(parse_url, url),
-            item_type=one.item.item_type if one.item else "",
-            encord_error=one.error_of(url).error,
-            attempts=attempts,
-            is_named=url in one.errors,
-        )
-        for url in one.suspects
-    ]
-
-
-def at_fault(found: Sequence[tuple[Suspect, Diagnosis]]) -> Sequence[tuple[Suspect, Diagnosis]]:
-    """Return which of an item's suspects are at fault; if all look healthy, none can be left out."""
-    return [one for one in found if one[1].failure_class not in HEALTHY] or found
-
-
-def _key_of(parse_url: Callable[[str], str], url: str) -> str | None:
-    try:
-        return parse_url(url)
-    except CloudSyncError:  # Encord named a URL that is not of this bucket
-        return None
-
-
-def _next_step(case: Case, diagnoses: Sequence[Diagnosis]) -> NextStep:
-    """Return what becomes of the files of an item, which have the worst of their states in common."""
-    if case.refused.item is None:  # Encord named a URL that was not sent
-        return NextStep.NONE
-    may_pass = all(one.failure_class in MAY_PASS for one in diagnoses)
-    return NextStep.RETRIED if may_pass else NextStep.QUARANTINED
 
 
 def _failure(

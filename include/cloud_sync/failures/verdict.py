@@ -113,9 +113,9 @@ def _of_failure_list(
 ) -> Judgement:
     """Judge a good retry of a failure list, which knows only of the files that the list names."""
     held = left_out.get(QUARANTINED, 0)
-    reasons = (
-        [f"{counted(held, 'file')} {agreeing(held, 'is', 'are')} {LEFT_OUT[QUARANTINED]}"] if held else []
-    )
+    reasons = []
+    if held:
+        reasons.append(f"{counted(held, 'file')} {agreeing(held, 'is', 'are')} {LEFT_OUT[QUARANTINED]}")
     if settlement.failures:
         why = "; ".join([_failed(settlement, again), *reasons])
         return Judgement(Verdict.OK_WITH_QUARANTINE, f"{why}.", _see_quarantine(failures_csv))
@@ -126,9 +126,8 @@ def _of_failure_list(
     remedy = "The log of choose says which and why." if left_out else ""
     if any(row.action in SENT_ACTIONS for row in plan):
         return Judgement(verdict, f"{'; '.join(['nothing that was sent failed', *reasons])}.", remedy)
-    return Judgement(
-        verdict, f"nothing was sent: {'; '.join(reasons) or 'the failure list has no rows'}.", remedy
-    )
+    why = "; ".join(reasons) or "the failure list has no rows"
+    return Judgement(verdict, f"nothing was sent: {why}.", remedy)
 
 
 def waiting_items(plan: Sequence[PlanRow], settlement: Settlement) -> int:

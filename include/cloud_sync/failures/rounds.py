@@ -8,9 +8,10 @@ from itertools import chain, islice
 
 from cloud_sync.failures.accounting import FolderReader, RefusedItem
 from cloud_sync.failures.diagnose import REQUESTS_AT_MOST, ObjectReader, open_and_diagnose
+from cloud_sync.failures.faults import HEALTHY, suspects
 from cloud_sync.failures.model import Diagnosis, FailureClass
 from cloud_sync.failures.sendings import Sending, account, read_sendings
-from cloud_sync.failures.settle import HEALTHY, Settlement, suspects
+from cloud_sync.failures.settle import Settlement
 from cloud_sync.manifest.model import SentItem, read_rounds, skipped_name
 from cloud_sync.run_folder import RunFolder
 

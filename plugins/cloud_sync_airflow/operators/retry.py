@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from cloud_sync.numbers import counted
 from cloud_sync_airflow.operators.settle import TargetFolder
 from cloud_sync_airflow.operators.stage import StageOperator, open_store
 
@@ -75,15 +76,17 @@ class SelectOperator(StageOperator):
         index = self._rebuild(folder, integration, items)
         manifests = chain.from_iterable(one.manifests for one in [read_index(folder), *read_rounds(folder)])
         if aside := set_aside(folder, manifests):
-            self.log.info("Set aside %s records of manifests that an earlier try of this run had", aside)
+            self.log.info(
+                "Set aside %s of manifests that an earlier try of this run had", counted(aside, "record")
+            )
         if index is None:
             folder.write_json(skipped_name(self.of_round), {"why": why_none})
             raise AirflowSkipException(why_none)
         self.log.info(
-            "Round %s: %s items again, in %s manifests",
+            "Round %s: %s again, in %s",
             self.of_round,
-            f"{index.items:,}",
-            f"{len(index.manifests):,}",
+            counted(index.items, "item"),
+            counted(len(index.manifests), "manifest"),
         )
         return index
 

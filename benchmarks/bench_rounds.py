@@ -15,7 +15,7 @@ import io
 import re
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -41,6 +41,7 @@ from demo.settings import Settings
 from demo.stack import Stack, running_stack
 
 OBJECTS = (20_000, 50_000)
+WARM_UP = 500
 FAILING_PER_HUNDRED = 1
 MOST_ADDED = 0.3
 CASES = ("no failures", "1 % fail once")
@@ -59,12 +60,12 @@ class Timing:
     Attributes:
         wall_s: From the start of the run to its end, as Airflow has them.
         seconds: Of it by stage. Each counts from the end of the one before, so Airflow's scheduling is in it.
-        drawn_s: Of the waits before the rounds, what was left when it was known what to send; whole seconds.
+        pause_s: Of the waits before the rounds, what was left when it was known what to send; whole seconds.
     """
 
     wall_s: float
     seconds: dict[str, float]
-    drawn_s: float
+    pause_s: float
 
     @property
     def rest_s(self) -> float:
@@ -74,7 +75,7 @@ class Timing:
     def with_wait_s(self, wait_s: float) -> float:
         """Return the wall time that it would have had with another wait before the first round."""
         # Looking at what failed is part of the wait.
-        return self.wall_s - self.drawn_s + max(0.0, wait_s - self.seconds["select 1"])
+        return self.wall_s - self.pause_s + max(0.0, wait_s - self.seconds["select 1"])
 
 
 class Objects:
@@ -160,15 +161,16 @@ def timing(run: DagRun, tasks: Sequence[TaskInstance], folder: RunFolder, log: s
         moments.append((f"register {number}", max(register, select)))
     moments.append((AFTER_ROUNDS, _epoch(run.ended_at)))
     seconds = {name: end - start for (_, start), (name, end) in pairwise(moments)}
-    drawn_s = sum(map(float, SENDING_AFTER.findall(log)))
-    return Timing(moments[-1][1] - moments[0][1], seconds, drawn_s)
+    pause_s = sum(map(float, SENDING_AFTER.findall(log)))
+    return Timing(moments[-1][1] - moments[0][1], seconds, pause_s)
 
 
 class Bench:
     """The stack, and how runs of one size are made in it."""
 
-    def __init__(self, stack: Stack, objects: Objects) -> None:
-        self.stack, self.objects = stack, objects
+    def __init__(self, stack: Stack, count: int) -> None:
+        self.stack, self.objects = stack, Objects(stack, count)
+        self.objects.put(self.objects.keys)
 
     def run(self, case: str, number: int) -> Timing:
         """Make one run and return where its time went; check that it did what it should."""
@@ -202,27 +204,27 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-rounds-") as scratch:
         root = Path(scratch)
-        write_integrations(root / "integrations", options.objects, options.tries)
+        write_integrations(root / "integrations", {WARM_UP, *options.objects}, options.tries)
         sources = Sources(integrations=root / "integrations")
-        content = BucketContent(good=(), bad={}, held=(), skipped=())
-        with running_stack(
-            root / "stack", Settings.on_free_ports(), sources=sources, content=content
-        ) as stack:
+        empty = BucketContent(good=(), bad={}, held=(), skipped=())
+        settings = Settings.on_free_ports()
+        with running_stack(root / "stack", settings, sources=sources, content=empty) as stack:
+            # The first run pays for what Airflow's processes load once; it does not count.
+            Bench(stack, WARM_UP).run(FAILING, 0)
             for count in options.objects:
                 measure(stack, count, options.tries)
 
 
 def measure(stack: Stack, count: int, tries: int) -> None:
     """Measure one size of run and print it."""
-    objects = Objects(stack, count)
-    objects.put(objects.keys)
-    bench = Bench(stack, objects)
+    bench = Bench(stack, count)
     timings: dict[str, list[Timing]] = {case: [] for case in CASES}
-    for number in range(tries):
-        for case in CASES[:: -1 if number % 2 else 1]:
+    for number in range(1, tries + 1):
+        for case in CASES[:: 1 if number % 2 else -1]:
             timings[case].append(bench.run(case, number))
     best = {case: min(of_case, key=lambda one: one.with_wait_s(0)) for case, of_case in timings.items()}
-    print(f"\n{count:,} objects, of which {len(objects.failing):,} fail. The best of {tries} tries each:\n")
+    failing = len(bench.objects.failing)
+    print(f"\n{count:,} objects, of which {failing:,} fail. The best of {tries} tries each:\n")
     print(stage_table(best))
     print()
     print(added_table(timings), flush=True)
@@ -231,14 +233,11 @@ def measure(stack: Stack, count: int, tries: int) -> None:
 def stage_table(best: Mapping[str, Timing]) -> str:
     """Return where the time of the best run of each case went."""
     stages = list(best[FAILING].seconds)
-    lines = [
-        f"| case | {' | '.join(f'{name} s' for name in stages)} | wall s |",
-        "|---" * (len(stages) + 2) + "|",
-    ]
+    lines = [f"| case | {' | '.join(f'{stage} s' for stage in stages)} | wall s |"]
+    lines.append("|---" * (len(stages) + 2) + "|")
     for case, one in best.items():
-        lines.append(
-            f"| {case} | {' | '.join(f'{s:.1f}' for s in one.seconds.values())} | {one.wall_s:.1f} |"
-        )
+        cells = [f"{seconds:.1f}" for seconds in (*one.seconds.values(), one.wall_s)]
+        lines.append(f"| {' | '.join([case, *cells])} |")
     return "\n".join(lines)
 
 
@@ -255,7 +254,7 @@ def added_table(timings: Mapping[str, Sequence[Timing]]) -> str:
         wall_s = best.with_wait_s(wait_s)
         added = min(one.with_wait_s(wait_s) / one.rest_s - 1 for one in failing)
         lines.append(f"| {name}, {wait_s:g} s | {wall_s:.1f} | {wall_s / base_s:.2f} | {added:.1%} |")
-    drawn = ", ".join(f"{one.wall_s:.1f} ({one.drawn_s:.0f})" for one in failing)
+    drawn = ", ".join(f"{one.wall_s:.1f} ({one.pause_s:.0f})" for one in failing)
     walls = ", ".join(f"{one.wall_s:.1f}" for one in plain)
     lines += ["", f"All tries, wall s: without failures {walls}; with failures, and of it the wait, {drawn}."]
     lines.append(f"Target: under {1 + MOST_ADDED:.2f}, which is {MOST_ADDED:.0%} added.")
@@ -267,10 +266,10 @@ def integration_name(count: int, case: str, number: int) -> str:
     return f"{count}-{'failing' if case == FAILING else 'sound'}-{number}"
 
 
-def write_integrations(folder: Path, counts: Sequence[int], tries: int) -> None:
+def write_integrations(folder: Path, counts: Collection[int], tries: int) -> None:
     """Write an integration file for each run; they differ in their names and datasets only."""
     folder.mkdir()
-    for count, case, number in product(counts, CASES, range(tries)):
+    for count, case, number in product(counts, CASES, range(tries + 1)):
         name = integration_name(count, case, number)
         content = {
             "name": name,

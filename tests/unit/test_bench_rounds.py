@@ -39,7 +39,7 @@ def test_each_stage_counts_from_the_end_of_the_one_before(tmp_path: Path) -> Non
         **{"select 2": 2, "wait 2": 0, "register 2": 0},
         "settle": 3,
     }
-    assert (found.wall_s, found.drawn_s, found.rest_s) == (48, 17, 23)
+    assert (found.wall_s, found.pause_s, found.rest_s) == (48, 17, 23)
 
 
 @pytest.mark.parametrize(("left_s", "wall_s"), [(3.0, 109.0), (23.0, 129.0)])

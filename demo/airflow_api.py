@@ -23,11 +23,17 @@ class AirflowApiError(CloudSyncError):
 
 @dataclass(frozen=True, slots=True)
 class DagRun:
-    """A DAG run: `state` is one of queued, running, success, failed."""
+    """A DAG run.
+
+    Attributes:
+        state: One of queued, running, success, failed.
+        ended_at: When it ended, ISO 8601 in UTC; None before that.
+    """
 
     dag_id: str
     run_id: str
     state: str
+    ended_at: str | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -37,7 +43,12 @@ class DagRun:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Read what the API answers."""
-        return cls(dag_id=data["dag_id"], run_id=data["dag_run_id"], state=data["state"])
+        return cls(
+            dag_id=data["dag_id"],
+            run_id=data["dag_run_id"],
+            state=data["state"],
+            ended_at=data["end_date"],
+        )
 
 
 @dataclass(frozen=True, slots=True)

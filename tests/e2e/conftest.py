@@ -88,7 +88,7 @@ VARIANTS |= {
             "encord_integration": None,
         },
         "upload": {"items_per_manifest": 1000, "jobs_in_flight": 2, "ignore_errors": False},
-        "retry": {"rounds": 1, "first_wait": "1s", "items_per_manifest": 400},
+        "retry": {"rounds": 1, "first_wait": "1s", "items_per_manifest": 100},
     }
     for seed in SEEDS
 }

@@ -35,14 +35,14 @@ STEPS = (
     "outcomes/*.json",
     "retries/1/*",
 )
-"""What a run writes as it goes on. A kill comes some time after one of these files, wherever that machine's
-speed puts it; a clock would put all of them into the first task of a slow one."""
+"""What a run writes as it goes on. A kill comes some time after its start or one of these, so that kills are
+spread over the whole run however slow the machine is, and however long the run stood still after a kill."""
 AFTER_A_STEP_S = 3.0
 """The longest time after it. Behind the last step a run takes longer than that to its end."""
 STEP_S = 120.0
 LIFE_S = 3.0
 """The longest time that a task may live after it was chosen."""
-NEXT_TASK_S = 60.0
+NEXT_TASK_S = 120.0
 WORKER_TITLE = "airflow worker -- LocalExecutor:"
 TASK_TITLE = "airflow worker -- "
 
@@ -86,11 +86,15 @@ class Killer:
     def kill_each_part(self) -> list[Kill]:
         """Kill each part once, in a random order and at random moments from now on."""
         parts = self.chance.sample(PARTS, len(PARTS))
-        steps = sorted(self.chance.choice(range(-1, len(STEPS))) for _ in parts)
+        moments = sorted(
+            (self.chance.randrange(-1, len(STEPS)), self.chance.uniform(0, AFTER_A_STEP_S)) for _ in parts
+        )
+        came_at: dict[int, float] = {}
         kills = []
-        for part, step in zip(parts, steps, strict=True):
+        for part, (step, after_s) in zip(parts, moments, strict=True):
             self._wait_for(step)
-            time.sleep(self.chance.uniform(0, AFTER_A_STEP_S))
+            came_at.setdefault(step, time.monotonic())
+            time.sleep(max(0.0, came_at[step] + after_s - time.monotonic()))
             kills.append(self._kill(part))
             log.warning("Killed %s", kills[-1])
             self._start_again(part)

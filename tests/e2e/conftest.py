@@ -134,9 +134,9 @@ class Bench:
         self.stack.api.unpause("retry_failures")
         return self.end(run)
 
-    def end(self, run: DagRun) -> DagRun:
+    def end(self, run: DagRun, timeout_s: float = RUN_TIMEOUT_S) -> DagRun:
         """Wait for a run's end and return it."""
-        return self.stack.api.wait_for_run(run, RUN_TIMEOUT_S, each_poll=lambda _: self.stack.check())
+        return self.stack.api.wait_for_run(run, timeout_s, each_poll=lambda _: self.stack.check())
 
     def run(self, name: str, conf: dict[str, Any] | None = None) -> DagRun:
         """Trigger `sync__<name>`, wait for its end and return it."""

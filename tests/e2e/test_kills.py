@@ -20,6 +20,8 @@ from tests.faults.sync import job_statuses
 from tests.registered import Registered
 
 pytestmark = pytest.mark.timeout(900)
+KILLED_RUN_TIMEOUT_S = 480
+"""After the last kill; each task that died comes again only when Airflow has noticed."""
 BAD = "kills/9999.png"
 """Stands in the last manifest, the small one, of which the rest comes again in the retry round."""
 
@@ -39,7 +41,7 @@ def test_a_run_outlives_the_kill_of_every_process(
     run = bench.start(name)
     kills = Killer(bench, run, random.Random(seed)).kill_each_part()
     wait_for(lambda: bench.stack.api.health() or None)
-    ended = bench.end(run)
+    ended = bench.end(run, KILLED_RUN_TIMEOUT_S)
     for kill in kills:
         record_property("killed", str(kill))
     assert ended.state == "success"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -78,11 +77,18 @@ GroupTitleOption = Annotated[
 ]
 
 StateFolderOption = Annotated[
-    Path | None,
-    option("Airflow's state folder, for the ledger in it. Left out: everything counts as new."),
+    str | None,
+    option(
+        "Airflow's state folder, for the ledger in it: a path or s3://bucket/prefix. Left out: everything "
+        "counts as new.",
+        metavar="PATH",
+    ),
 ]
 TablesFolderOption = Annotated[
-    Path | None, option("Folder of metadata tables. Left out: `tables` in the state folder.")
+    str | None,
+    option(
+        "Folder of metadata tables: a path or URL. Left out: `tables` in the state folder.", metavar="PATH"
+    ),
 ]
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cloud_sync.cli.exits import ExitCode
-from cloud_sync.cli.ledger import DatasetHashOption, airflow_state_folder, find_ledger, ledgers_folder
+from cloud_sync.cli.ledger import DatasetHashOption, find_ledger, ledgers_folder
 from cloud_sync.cli.options import OutputOption, option
 from cloud_sync.cli.output import Cell, Column, say, show_json, show_table
+from cloud_sync.cli.state import airflow_state_folder, open_folder, state_remedies
 from cloud_sync.errors import ConfigError
 from cloud_sync.numbers import counted
 
@@ -42,10 +43,11 @@ FileArgument = Annotated[
     Path, typer.Argument(metavar="INTEGRATION", help="Integration file.", show_default=False)
 ]
 StateFolderOption = Annotated[
-    Path | None,
+    str | None,
     option(
-        "Airflow's state folder. Left out: AIRFLOW__CLOUD_SYNC__STATE_FOLDER, else `cloud_sync` in "
-        "AIRFLOW_HOME."
+        "Airflow's state folder: a path or s3://bucket/prefix. Left out: AIRFLOW__CLOUD_SYNC__STATE_FOLDER, "
+        "else `cloud_sync` in AIRFLOW_HOME.",
+        metavar="PATH",
     ),
 ]
 ClassOption = Annotated[
@@ -60,6 +62,7 @@ ClassOption = Annotated[
     name="list",
     epilog="Example:\n\ncloud-sync quarantine list include/integrations/cameras.yaml --class corrupt",
 )
+@state_remedies()
 def list_(
     *,
     file: FileArgument,
@@ -90,6 +93,7 @@ def list_(
     epilog="Examples:\n\ncloud-sync quarantine release cameras.yaml --class rejected\n\n"
     "cloud-sync quarantine release cameras.yaml --url s3://my-bucket/raw/a.mp4 --yes"
 )
+@state_remedies()
 def release(
     *,
     file: FileArgument,
@@ -146,13 +150,13 @@ def _integration(file: Path) -> Integration:
     return load_integration(file)
 
 
-def _ledger(integration: Integration, state_folder: Path | None, dataset_hash: str | None) -> Ledger | None:
-    folder = state_folder or airflow_state_folder()
-    if not folder.is_dir():
-        raise ConfigError("is not a folder.", where=str(folder), remedy="Correct --state-folder.")
+def _ledger(integration: Integration, state_folder: str | None, dataset_hash: str | None) -> Ledger | None:
+    folder = open_folder(state_folder) if state_folder else airflow_state_folder()
+    if folder.is_on_disk and not folder.root.is_dir():
+        raise ConfigError("is not a folder.", where=folder.address(), remedy="Correct --state-folder.")
     ledger = find_ledger(integration, folder, dataset_hash)
     if ledger is None:
-        say(f"There is no ledger in {ledgers_folder(integration, folder)} yet.", style="yellow")
+        say(f"There is no ledger in {ledgers_folder(integration, folder).address()} yet.", style="yellow")
     return ledger
 
 

@@ -56,7 +56,7 @@ def planned_run(
     access: Access,
     *,
     ledger: Ledger | None = None,
-    tables_folder: Path | None = None,
+    tables_folder: RunFolder | None = None,
 ) -> Iterator[LocalRun]:
     """List an integration's bucket and plan; remove the run folder at the end.
 
@@ -86,7 +86,7 @@ def _list_and_plan(
     integration: Integration,
     storage: OpenStorage,
     ledger: Ledger | None,
-    tables_folder: Path | None,
+    tables_folder: RunFolder | None,
 ) -> Plan:
     from cloud_sync.objects.listing import list_objects
     from cloud_sync.objects.model import read_listing
@@ -111,7 +111,7 @@ def _list_and_plan(
         sources=Sources(
             lambda: storage.store,
             _cache_folder(folder, ledger),
-            tables_folder or Path(),
+            tables_folder.files if tables_folder else Path(),
         ),
     )
 

@@ -68,7 +68,7 @@ class TestList:
         terminal = terminal_of(monkeypatch)
         monkeypatch.setenv("TERM", "xterm")
         monkeypatch.setenv("COLUMNS", "50")
-        list_(file=tmp_path / "cams.yaml", state_folder=tmp_path / "state")
+        list_(file=tmp_path / "cams.yaml", state_folder=str(tmp_path / "state"))
         keys = [word for word in terminal.getvalue().split() if word.endswith(".jpg")]
         assert keys == ["…/a.jpg", "…/b.jpg", "…/c.jpg"]
         assert "00:00Z" in terminal.getvalue()

@@ -35,7 +35,8 @@ OK: Final = 200
 PARTIAL: Final = 206
 RANGE_NOT_SATISFIABLE: Final = 416
 FIRST_REFUSAL: Final = 300
-CONTENT_RANGE: Final = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)", re.IGNORECASE)
+CONTENT_RANGE: Final = re.compile(r"bytes (?:[-\d]+|\*)/(\d+)", re.IGNORECASE)
+"""Of the end of an empty object some servers say `0--1/0`."""
 
 
 class Sign(Protocol):

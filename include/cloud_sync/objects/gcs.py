@@ -7,7 +7,6 @@ when. Keys stand in URLs as one piece, with every slash percent-encoded, so no k
 from __future__ import annotations
 
 import threading
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
@@ -32,8 +31,6 @@ T = TypeVar("T")
 
 KEYS_PER_PAGE: Final = 1_000
 """What the API gives in one page at most."""
-RENEWED_FOR_S: Final = 10.0
-"""Tokens that are refused so soon after they were renewed were asked for before that."""
 
 
 class GcsSign:
@@ -52,7 +49,7 @@ class GcsSign:
         self._credentials = credentials
         self._request = request
         self._lock = threading.Lock()
-        self._renewed_at = -RENEWED_FOR_S
+        self._sent = threading.local()
 
     def __call__(self, method: str, key: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
         """Return URL and headers, as `cloud_sync.objects.wire.Sign` says."""
@@ -73,14 +70,14 @@ class GcsSign:
         headers = {"User-Agent": f"{user_agent()} (gzip)", "Accept-Encoding": "gzip"}
         with self._lock:
             self._credentials.before_request(self._request, method, url, headers)  # type: ignore[no-untyped-call]
+            self._sent.token = self._credentials.token
         return headers
 
     def renew(self) -> None:
-        """Get a new token, although the one at hand should be good; once for all threads that ask for it."""
+        """Get a new token in place of the one that this thread sent last, if no other thread has done so."""
         with self._lock:
-            if time.monotonic() - self._renewed_at >= RENEWED_FOR_S:
+            if self._credentials.token == self._sent.token:
                 self._credentials.refresh(self._request)  # type: ignore[no-untyped-call]
-                self._renewed_at = time.monotonic()
 
 
 class GcsObjectStore:

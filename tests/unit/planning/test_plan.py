@@ -193,7 +193,7 @@ def test_an_empty_listing(folder, known):
     for ledger in (None, known):
         plan = plan_of(folder, ledger=ledger)
         assert plan.rows == ()
-        assert plan.ref.counts == {"objects": 0, "to_register": 0, "items": 0, "registered": 0}
+        assert plan.ref.counts == {"objects": 0, "to_register": 0, "items": 0, "registered": 1}
         assert registered(folder) == []
         assert read_plan_rows(folder) == ()
 

@@ -48,8 +48,7 @@ class ObjectStoreHook(BaseHook):
         hook = self._s3_hook
         try:
             session = hook.get_session(region_name=self._region)
-            # What the connection says of the client wins.
-            client = hook.get_client_type(self._region, client_config().merge(hook.config))
+            client = hook.get_client_type(self._region, client_config(hook.config))
         except (BotoCoreError, ClientError) as error:
             raise from_botocore(error, f"connection {self.storage.connection_id}") from None
         return open_s3(
@@ -58,6 +57,7 @@ class ObjectStoreHook(BaseHook):
             region=self._region,
             session=session,
             client=client,
+            verify=hook.verify,
             virtual_hosted=self._wants_bucket_in_host(),
         )
 

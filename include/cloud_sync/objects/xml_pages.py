@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Offsets = NDArray[np.int32]
     Bytes = NDArray[np.uint8]
 
-LESS_THAN, GREATER_THAN, AMPERSAND, PERCENT, PLUS, SPACE = b"<>&%+ "
+LESS_THAN, GREATER_THAN, SLASH, AMPERSAND, PERCENT, PLUS, SPACE = b"<>/&%+ "
 QUOTE = b"&quot;"
 CODE_BYTES = 4
 FEWEST_ALIKE = 2
@@ -39,28 +39,71 @@ HEX[np.frombuffer(b"abcdef", np.uint8)] = HEX[np.frombuffer(b"ABCDEF", np.uint8)
 class XmlPage:
     """The elements of one page: where its tags stand is found once, for all of them.
 
-    An element is known by the first four letters and the length of its name, so no two elements that a
-    listing has may share both.
+    An element is known by the length of its name, the first four letters and the last three, so no two
+    elements that a listing has may share all of these.
 
     Args:
         body: The page.
         entry: Name of the element that holds an object.
+        foreign: Name of the element in which others have named the elements, so that it is not looked into.
 
     Attributes:
         body: The page.
         entries: Which tags open an object.
     """
 
-    def __init__(self, body: bytes, entry: str) -> None:
+    def __init__(self, body: bytes, entry: str, foreign: str | None = None) -> None:
         self.body = body
         self._bytes: Bytes = np.frombuffer(body, np.uint8)
         self._tags = np.flatnonzero(self._bytes[: -CODE_BYTES - 1] == LESS_THAN)
         # The letters behind each "<", seen as one number: a view of the page from every byte on.
         self._letters: Codes = np.ndarray((len(body) - CODE_BYTES,), "<u4", body, strides=(1,))
         self._codes: Codes = self._letters[self._tags + 1]
+        if foreign:
+            self._leave_out(foreign)
         self._width = 0
         self.entries = self.elements(entry)
         self._width = self._common_width()
+
+    def _leave_out(self, name: str) -> None:
+        """Forget the tags from behind one that opens an element to before the one that closes it."""
+        openings = self._named(name)
+        behind = self._tags[openings] + (len(name) + 1)
+        is_open = self._bytes[behind] == GREATER_THAN
+        has_more = (self._bytes[behind] == SPACE) & (self._bytes[behind + 1] != SLASH)
+        is_open[has_more] = [self._goes_on(start) for start in behind[has_more].tolist()]
+        if not is_open.any():
+            return
+        depth = np.zeros(len(self._tags), np.int32)
+        depth[openings[is_open]] = 1
+        depth[self._named(f"/{name}")] = -1
+        outside = np.cumsum(depth) <= 0
+        self._tags, self._codes = self._tags[outside], self._codes[outside]
+
+    def _named(self, name: str) -> Numbers:
+        """Return which tags begin with a name, whatever follows it."""
+        found = np.flatnonzero(self._codes == _number(name[:CODE_BYTES]))
+        ending = np.minimum(self._tags[found] + (len(name) + 1 - CODE_BYTES), len(self._letters) - 1)
+        named: Numbers = found[self._letters[ending] == _number(name[-CODE_BYTES:])]
+        return named
+
+    def _goes_on(self, start: int) -> bool:
+        """Tell whether the element of a tag has an end of its own: `<a b="c">`, and not `<a b="c"/>`."""
+        end = self.body.find(b">", start)
+        return self.body[end - 1] != SLASH
+
+    def owners(self, tags: Numbers) -> Numbers:
+        """Return of which object each tag is: of the one that began last before it."""
+        owners: Numbers = np.searchsorted(self.entries, tags) - 1
+        return owners
+
+    def owners_of(self, text: bytes) -> list[int]:
+        """Return which objects hold a text, wherever in them."""
+        found, start = [], self.body.find(text)
+        while start >= 0:
+            found.append(int(np.searchsorted(self._tags[self.entries], start)) - 1)
+            start = self.body.find(text, start + 1)
+        return found
 
     def _common_width(self) -> int:
         """Return how many tags each object has if all have the same ones in the same order, else 0."""
@@ -75,11 +118,12 @@ class XmlPage:
 
     def elements(self, name: str) -> Numbers:
         """Return which tags open elements of a name."""
-        code = _code(name)
+        code = _number(f"{name}>"[:CODE_BYTES])
         inside = self._inside_first(code)
         found = self.entries + inside if inside else np.flatnonzero(self._codes == code)
-        closing = np.minimum(self._tags[found] + (len(name) + 1), len(self._bytes) - 1)
-        opening: Numbers = found[self._bytes[closing] == GREATER_THAN]
+        # The name's last three letters and the ">" behind it, seen as one number, too.
+        ending = np.minimum(self._tags[found] + (len(name) - 2), len(self._letters) - 1)
+        opening: Numbers = found[self._letters[ending] == _number(f"{name}>"[-CODE_BYTES:])]
         return opening
 
     def _inside_first(self, code: np.uint32) -> int:
@@ -103,8 +147,7 @@ class XmlPage:
         starts, ends = self.bounds(tags, name)
         if len(tags) != len(self.entries):
             # Some stores give some objects no etag: each belongs to the object that began last before it.
-            owners = np.searchsorted(self.entries, tags) - 1
-            starts, ends = _spread(owners, starts, ends, len(self.entries))
+            starts, ends = _spread(self.owners(tags), starts, ends, len(self.entries))
         elif self._are_quoted(starts, ends):
             return unescaped(_cut(self.body, starts + len(QUOTE), ends - len(QUOTE)))
         return pc.ascii_trim(unescaped(_cut(self.body, starts, ends)), '"')
@@ -129,8 +172,8 @@ class XmlPage:
         return plain(self.body[start:end].decode())
 
 
-def _code(name: str) -> np.uint32:
-    return np.uint32(int.from_bytes(f"{name}>".encode()[:CODE_BYTES], "little"))
+def _number(letters: str) -> np.uint32:
+    return np.uint32(int.from_bytes(letters.encode(), "little"))
 
 
 def _spread(owners: Numbers, starts: Numbers, ends: Numbers, count: int) -> tuple[Numbers, Numbers]:

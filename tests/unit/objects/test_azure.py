@@ -18,17 +18,13 @@ from cloud_sync.objects.model import StoredObject
 from cloud_sync.objects.wire import Answer
 
 from .azure_xml import blob_xml, folder_xml, page_xml
+from .fake_store import as_utf16
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 AT = datetime(2026, 11, 20, 8, tzinfo=UTC)
 HEADERS = {"Last-Modified": "Fri, 20 Nov 2026 08:00:00 GMT", "ETag": '"0x8D"', "Content-Length": "10"}
-
-
-def as_utf16(key: str) -> bytes:
-    """Order keys as services do that keep text in units of two bytes."""
-    return key.encode("utf-16-be")
 
 
 class Container:

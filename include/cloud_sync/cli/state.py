@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cloud_sync.errors import ConfigError
+from cloud_sync.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
     from cloud_sync.run_folder import RunFolder
@@ -17,10 +17,10 @@ SETTING: Final = "AIRFLOW__CLOUD_SYNC__STATE_FOLDER"
 OPTION: Final = "--state-folder"
 
 REMEDIES: Final = {
-    "forbidden": "Check AWS_PROFILE or AWS_ACCESS_KEY_ID: the credentials have to be valid, and let list and "
-    "read the state folder, and write in it to release.",
-    "no_bucket": "Check --state-folder, and AWS_ENDPOINT_URL.",
-    "unreachable": "Check AWS_ENDPOINT_URL and the network, then try again.",
+    "forbidden": "Check the credentials of this machine (docs/cli.md): they have to be valid, and let read "
+    "the state folder, and write in it to release.",
+    "no_bucket": "Check --state-folder, and the endpoint.",
+    "unreachable": "Check the endpoint and the network, then try again.",
 }
 """What to do here about an error of the store, whose own remedies speak of an Airflow connection."""
 
@@ -45,14 +45,8 @@ def open_folder(location: str, option: str = OPTION) -> RunFolder:
     if not is_url(location):
         return RunFolder(Path(location).expanduser())
     address = parse_address(location, option)
-    if address.scheme != "s3":
-        raise ConfigError(
-            f"a folder at {address.scheme}:// is not known here yet.",
-            where=option,
-            remedy="Use s3:// or a path.",
-        )
     with state_remedies():
-        return bucket_folder(_s3_store(address.bucket), address)
+        return bucket_folder(OPENERS[address.scheme](address.bucket), address)
 
 
 def airflow_state_folder() -> RunFolder:
@@ -100,3 +94,53 @@ def _s3_store(bucket: str) -> Any:
     return s3_store(
         bucket, session=session, endpoint_url=endpoint_url, virtual_hosted=addressing == "virtual"
     )
+
+
+def _gcs_store(bucket: str) -> Any:
+    import google.auth
+    from google.auth.exceptions import GoogleAuthError
+
+    from cloud_sync.run_folder.stores import gcs_store
+
+    try:
+        credentials, _ = google.auth.default()
+    except (GoogleAuthError, ValueError, OSError) as error:
+        raise StorageError(
+            f"no credentials could be obtained ({type(error).__name__}).",
+            where=f"bucket {bucket}",
+            remedy="Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS.",
+        ) from None
+    return gcs_store(bucket, credentials=credentials, endpoint_url=os.environ.get("STORAGE_EMULATOR_HOST"))
+
+
+def _azure_store(container: str) -> Any:
+    from azure.storage.blob import BlobServiceClient
+
+    from cloud_sync.run_folder.stores import azure_store
+
+    account = os.environ.get("AZURE_STORAGE_ACCOUNT")
+    try:
+        if text := os.environ.get("AZURE_STORAGE_CONNECTION_STRING"):
+            return azure_store(container, client=BlobServiceClient.from_connection_string(text))
+        if account is None:
+            raise ValueError("no account")
+        credential: Any = os.environ.get("AZURE_STORAGE_KEY") or os.environ.get("AZURE_STORAGE_SAS_TOKEN")
+        if not credential:
+            from azure.identity import DefaultAzureCredential
+
+            credential = DefaultAzureCredential()
+        client = BlobServiceClient(f"https://{account}.blob.core.windows.net", credential=credential)
+        return azure_store(container, client=client)
+    except ValueError:
+        raise ConfigError(
+            "there is no way to the storage account.",
+            where=f"container {container}",
+            remedy="Set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY.",
+        ) from None
+
+
+OPENERS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "s3": _s3_store,
+    "gs": _gcs_store,
+    "az": _azure_store,
+}

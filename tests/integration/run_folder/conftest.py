@@ -60,12 +60,11 @@ def open_folder(*, url: str, endpoint_url: str, access_key_id: str, secret_acces
     """Open a store; in whatever process."""
     address = parse_address(url, "the test")
     if address.scheme == "az":
-        from azure.core.credentials import AzureNamedKeyCredential
+        from azure.storage.blob import BlobServiceClient
 
-        credential = AzureNamedKeyCredential(access_key_id, secret_access_key)
-        return bucket_folder(
-            azure_store(address.bucket, account_url=endpoint_url, credential=credential), address
-        )
+        credential = {"account_name": access_key_id, "account_key": secret_access_key}
+        client = BlobServiceClient(endpoint_url, credential=credential)
+        return bucket_folder(azure_store(address.bucket, client=client), address)
     import boto3
 
     session = boto3.Session(aws_access_key_id=access_key_id, aws_secret_access_key=secret_access_key)

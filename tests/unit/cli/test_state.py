@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch) -> RunFolder:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cams.yaml").write_text(INTEGRATION)
     store = MemoryStore()
-    monkeypatch.setattr(state, "_s3_store", lambda bucket: store)
+    monkeypatch.setattr(state, "OPENERS", {"s3": lambda bucket: store})
     folder = state.open_folder(URL)
     Ledger(folder.below("ledgers/cams/dataset-1").files).commit(
         run_id="night 1",
@@ -77,7 +77,7 @@ def test_a_store_that_refuses_says_what_to_do_here(folder, monkeypatch):
 
     monkeypatch.setattr(type(folder.files), "folders", refuse)
     result = cloud_sync("quarantine", "list", "cams.yaml", "--state-folder", URL)
-    assert "Check AWS_PROFILE or AWS_ACCESS_KEY_ID" in result.stderr
+    assert "Check the credentials of this machine" in result.stderr
 
 
 def test_a_bucket_is_opened_with_the_credentials_of_the_machine(monkeypatch):

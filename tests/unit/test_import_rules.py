@@ -56,7 +56,6 @@ ALLOWED = [
     ("cloud_sync.planning.planted_good", "duckdb"),
     ("cloud_sync.ledger_sql", "duckdb"),
     ("cloud_sync.patterns", "duckdb"),
-    ("cloud_sync.objects.planted_good", "obstore.store"),
     ("cloud_sync.run_folder.bucket", "obstore"),
     ("cloud_sync.registration.client", "encord"),
     ("cloud_sync.media.planted_good", "PIL.Image"),

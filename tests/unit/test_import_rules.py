@@ -31,6 +31,7 @@ VIOLATIONS = {
     "rooms-apart": [("cloud_sync.planning.planted_room", "cloud_sync.failures.planted_inner")],
     "obstore": [
         ("cloud_sync.planning.planted_obstore", "obstore"),
+        ("cloud_sync.objects.planted_obstore", "obstore"),
         ("cloud_sync_airflow.planted_obstore", "obstore.store"),
         ("dags.planted_obstore", "obstore"),
     ],

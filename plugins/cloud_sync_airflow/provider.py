@@ -78,8 +78,8 @@ def _settings() -> dict[str, Any]:
             },
             "manifests_folder": {
                 "description": "Folder of manifests that the form of upload_manifest may name, on a disk "
-                "that all workers share, or the URL of one. Nothing outside of it is read. Left empty: `manifests` in the state "
-                "folder.",
+                "that all workers share, or the URL of one. Nothing outside of it is read. Left empty: "
+                "`manifests` in the state folder.",
                 "version_added": "0.1.0",
                 "type": "string",
                 "example": "/opt/airflow/manifests",

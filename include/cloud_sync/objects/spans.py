@@ -18,15 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cloud_sync.objects.rows import indices, strings
-from cloud_sync.objects.stores import KEYS_PER_PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from cloud_sync.objects.s3_pages import Page
-    from cloud_sync.objects.stores import ObjectStore
+    from cloud_sync.objects.model import ObjectStore, Page
     from cloud_sync.objects.tally import Tally
 
 DELIMITER = "/"
@@ -128,11 +126,11 @@ class Discovery:
         while token := page.next_token:
             if len(level) > 1 and len(page.prefixes) < page.rows.num_rows:
                 return [Span(prefix)]
-            page = self._page(prefix, KEYS_PER_PAGE, token)
+            page = self._page(prefix, None, token)
             level.append(_entries_of(page))
         return _units_of(level)
 
-    def _page(self, prefix: str, limit: int, token: str | None = None) -> Page:
+    def _page(self, prefix: str, limit: int | None, token: str | None = None) -> Page:
         self._tally.add(requests=1)
         return self._store.page(prefix, delimiter=DELIMITER, token=token, limit=limit)
 

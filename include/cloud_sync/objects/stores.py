@@ -1,4 +1,4 @@
-"""One bucket of an object store: its listing page by page, and reading of objects.
+"""One bucket of an S3 store: its listing page by page, and reading of objects.
 
 Pages are asked for by the provider's own client, which speaks every key exactly and brings the connection's
 endpoint, credentials and certificates along; `s3_pages` reads them. Objects are read by obstore, except
@@ -16,8 +16,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cloud_sync.objects.errors import ObjectStoreError, from_botocore, from_obstore
-from cloud_sync.objects.model import StoredObject
-from cloud_sync.objects.s3_pages import Page, keep_pages, read_page
+from cloud_sync.objects.model import Page, StoredObject
+from cloud_sync.objects.s3_pages import keep_pages, read_page
 from cloud_sync.retry_after import retry_after_s
 from cloud_sync.version import user_agent
 
@@ -54,8 +54,8 @@ def is_expressible(key: str) -> bool:
     return INEXPRESSIBLE.search(key) is None
 
 
-class ObjectStore:
-    """One bucket. All methods are safe to call from many threads.
+class S3ObjectStore:
+    """One bucket of AWS S3 or of an S3-compatible store. All methods are safe to call from many threads.
 
     Make one with `open_s3`. Every method raises ObjectStoreError.
 
@@ -149,7 +149,7 @@ class ObjectStore:
         after: str | None = None,
         token: str | None = None,
         delimiter: str = "",
-        limit: int = KEYS_PER_PAGE,
+        limit: int | None = None,
     ) -> Page:
         """List one page: every key as the store has it.
 
@@ -158,9 +158,9 @@ class ObjectStore:
             after: List what stands behind this key.
             token: `next_token` of the page before; wins over `after`.
             delimiter: Fold keys that contain this behind the prefix into common prefixes.
-            limit: At most so many entries.
+            limit: At most so many entries; as many as the store gives if None.
         """
-        arguments: dict[str, Any] = {"Prefix": prefix, "MaxKeys": limit}
+        arguments: dict[str, Any] = {"Prefix": prefix, "MaxKeys": limit or KEYS_PER_PAGE}
         arguments |= {"Delimiter": delimiter} if delimiter else {}
         arguments |= {"ContinuationToken": token} if token else {}
         arguments |= {"StartAfter": after} if after and not token else {}
@@ -252,7 +252,7 @@ def open_s3(
     session: Any = None,
     client: Any = None,
     virtual_hosted: bool = False,
-) -> ObjectStore:
+) -> S3ObjectStore:
     """Open a bucket of AWS S3 or of an S3-compatible store. Makes no request.
 
     Args:
@@ -297,7 +297,7 @@ def open_s3(
     else:
         options["credential_provider"] = _credentials_of(make_session, f"bucket {bucket}")
     options |= _transport(endpoint_url)
-    return ObjectStore(bucket, S3Store(bucket, **options), make_client)
+    return S3ObjectStore(bucket, S3Store(bucket, **options), make_client)
 
 
 def _transport(endpoint_url: str | None) -> dict[str, Any]:

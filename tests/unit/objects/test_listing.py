@@ -28,7 +28,7 @@ from .fake_store import FakeStore, as_paths
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cloud_sync.objects.stores import ObjectStore
+    from cloud_sync.objects.model import ObjectStore
 
 OVERLOADED = ObjectStoreError("overloaded.", reason="unreachable", transient=True)
 

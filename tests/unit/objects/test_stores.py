@@ -19,7 +19,7 @@ from botocore.exceptions import (
 
 from cloud_sync.objects import stores
 from cloud_sync.objects.errors import ObjectStoreError, from_botocore, from_obstore
-from cloud_sync.objects.stores import ObjectStore, _with_bucket, is_expressible, open_s3
+from cloud_sync.objects.stores import S3ObjectStore, _with_bucket, is_expressible, open_s3
 
 from .s3_xml import answer, page_xml
 
@@ -106,7 +106,7 @@ class Client:
         return lambda **_: self.answers[operation]
 
 
-def store_with(**answers: Any) -> ObjectStore:
+def store_with(**answers: Any) -> S3ObjectStore:
     return open_s3("media", access_key_id="id", secret_access_key="s", client=Client(**answers))
 
 

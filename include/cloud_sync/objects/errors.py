@@ -45,7 +45,7 @@ class ObjectStoreError(StorageError):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a code of S3 means to a person."""
+    """What a store's refusal means to a person."""
 
     reason: Reason
     message: str
@@ -187,7 +187,7 @@ def _without_answer(error: Exception, where: str) -> ObjectStoreError:
         meaning = NO_CONNECTION
     else:
         meaning = UNKNOWN
-    return _made(meaning, where)
+    return made(meaning, where)
 
 
 def _translated(
@@ -218,10 +218,11 @@ def _translated(
         meaning = Meaning(
             "other", f"the store refused the request ({code or f'HTTP {status}'}).", UNKNOWN.remedy
         )
-    return _made(meaning, where, retry_after_s)
+    return made(meaning, where, retry_after_s)
 
 
-def _made(meaning: Meaning, where: str, retry_after_s: float | None = None) -> ObjectStoreError:
+def made(meaning: Meaning, where: str, retry_after_s: float | None = None) -> ObjectStoreError:
+    """Return the error for a place that a meaning stands for."""
     return ObjectStoreError(
         meaning.message,
         reason=meaning.reason,

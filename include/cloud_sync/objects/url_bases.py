@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from cloud_sync.errors import ConfigError
 from cloud_sync.objects.addresses import MRAP_ARN
+from cloud_sync.objects.otc import otc_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,7 +68,7 @@ def _azure(urls: ObjectUrls) -> str:
 def _endpoint(urls: ObjectUrls) -> str:
     """Return the endpoint with one slash at its end, after checking that nothing secret stands in it."""
     if urls.endpoint_url is None:
-        return f"https://{CLOUD_HOST[urls.provider](_region(urls))}/"
+        return f"{ENDPOINT_OF_REGION[urls.provider](_region(urls))}/"
     parts = urlsplit(urls.endpoint_url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
         raise ConfigError(
@@ -88,9 +89,9 @@ def _region(urls: ObjectUrls) -> str:
     return urls.region
 
 
-def _aws_host(region: str) -> str:
+def _aws_endpoint(region: str) -> str:
     suffix = ".cn" if region.startswith("cn-") else ""
-    return f"s3.{region}.amazonaws.com{suffix}"
+    return f"https://s3.{region}.amazonaws.com{suffix}"
 
 
 def _is_ip_address(host_and_path: str) -> bool:
@@ -102,11 +103,8 @@ def _is_ip_address(host_and_path: str) -> bool:
     return True
 
 
-CLOUD_HOST: Mapping[str, Callable[[str], str]] = {
-    "s3": _aws_host,
-    "otc": lambda region: f"obs.{region}.otc.t-systems.com",
-}
-"""The host of a cloud's own stores in a region."""
+ENDPOINT_OF_REGION: Mapping[str, Callable[[str], str]] = {"s3": _aws_endpoint, "otc": otc_endpoint}
+"""Where a cloud's own stores are."""
 
 BASE_BUILDERS: Mapping[tuple[str, str], Callable[[ObjectUrls], str]] = {
     ("s3", "virtual-hosted"): _virtual_hosted,

@@ -96,8 +96,8 @@ class OtcAccess(S3Access):
             raise ConfigError(
                 "the region of the bucket is unknown, and with it the endpoint.",
                 where=f"bucket {self.storage.bucket}",
-                remedy="Set `region` in the integration file, such as eu-de, or `region_name` in the extras of "
-                "the connection.",
+                remedy="Set `region` in the integration file, such as eu-de, or `region_name` in the extras "
+                "of the connection.",
             )
         return otc_endpoint(self.region)
 

@@ -67,10 +67,15 @@ def test_each_style_is_written_as_documented(urls: ObjectUrls, expected: str):
     assert urls.build("raw/a b+1.jpg") == expected
 
 
-def test_china_has_its_own_domain():
-    assert (
-        ObjectUrls("s3", "media", region="cn-north-1").base == "https://media.s3.cn-north-1.amazonaws.com.cn/"
-    )
+@pytest.mark.parametrize(
+    ("provider", "region", "base"),
+    [
+        ("s3", "cn-north-1", "https://media.s3.cn-north-1.amazonaws.com.cn/"),
+        ("otc", "eu-ch2", "https://media.obs.eu-ch2.sc.otc.t-systems.com/"),
+    ],
+)
+def test_some_regions_have_a_domain_of_their_own(provider: str, region: str, base: str):
+    assert ObjectUrls(provider, "media", region=region).base == base
 
 
 @pytest.mark.parametrize("urls", EVERY_STYLE, ids=lambda urls: urls.base)

@@ -25,6 +25,14 @@ AWS_HOST = re.compile(
 GOOGLE_HOST = re.compile(r"(?:(?P<bucket>.+)\.)?storage\.googleapis\.com|storage\.cloud\.google\.com")
 OTC_HOST = re.compile(r"(?:(?P<bucket>.+)\.)?obs\.[a-z0-9-]+(?:\.sc)?\.otc\.t-systems\.com")
 
+OWN_HOST: Mapping[str, re.Pattern[str]] = {
+    "s3": AWS_HOST,
+    "gcs": GOOGLE_HOST,
+    "azure": re.compile(r"(?!)"),  # every account has a host of its own
+    "otc": OTC_HOST,
+}
+"""The hosts of each cloud, which are not the endpoint of anybody."""
+
 ROOT_CONTAINER = "$root"
 """Azure's container of blobs whose URL names none. Their names hold no slash."""
 
@@ -88,6 +96,43 @@ def find_address(url: str, provider: str, endpoint_url: str | None = None) -> Ob
     if not bucket or not path:
         raise not_readable(url, "names no bucket and object", provider)
     return ObjectAddress(provider, bucket, decode(url, path, provider))
+
+
+def key_in_bucket(
+    url: str, provider: str, bucket: str, endpoint_url: str | None = None, mrap_arn: str | None = None
+) -> str:
+    """Return the key of a URL of one bucket, in whatever form it is written.
+
+    Args:
+        url: The URL.
+        provider: The bucket's provider.
+        bucket: The bucket's name.
+        endpoint_url: As `parse_object_url`.
+        mrap_arn: ARN of the Multi-Region Access Point, which names the bucket too.
+
+    Raises:
+        ConfigError: It is a URL of another bucket or store, or none that can be read.
+    """
+    address = find_address(url, provider, endpoint_url)
+    if address is None or address.bucket not in {bucket, mrap_arn}:
+        raise not_readable(url, f"is none of the bucket {bucket}", provider)
+    return address.key
+
+
+def endpoint_behind(url_base: str, provider: str, bucket: str) -> str | None:
+    """Return the endpoint of a bucket, as `parse_object_url` wants it, from what its URLs start with.
+
+    Args:
+        url_base: Of an `ObjectUrls`.
+        provider: The bucket's provider.
+        bucket: The bucket's name.
+    """
+    scheme, _, rest = url_base.partition("://")
+    host, _, path = rest.partition("/")
+    if scheme not in {"http", "https"} or OWN_HOST[provider].fullmatch(host):
+        return None
+    host, path = host.removeprefix(f"{bucket}."), path.removesuffix(f"{bucket}/")
+    return f"{scheme}://{host}/{path}"
 
 
 def decode(url: str, path: str, provider: str) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 
 from cloud_sync.encord_limits import MAX_URL_BYTES
 from cloud_sync.errors import ConfigError, ManifestError
-from cloud_sync.objects.addresses import decode, find_address, not_readable
+from cloud_sync.objects.addresses import decode, key_in_bucket, not_readable
 from cloud_sync.objects.url_bases import BASE_BUILDERS
 
 if TYPE_CHECKING:
@@ -144,10 +144,7 @@ class ObjectUrls:
         Raises:
             ConfigError: It is a URL of another bucket or store, or none that can be read.
         """
-        address = find_address(url, self.provider, self.endpoint_url)
-        if address is None or address.bucket not in {self.bucket, self.mrap_arn}:
-            raise not_readable(url, f"is none of the bucket {self.bucket}", self.provider)
-        return address.key
+        return key_in_bucket(url, self.provider, self.bucket, self.endpoint_url, self.mrap_arn)
 
 
 def _encode(unsafe: re.Match[str]) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_sync.errors import ConfigError, ManifestError
-from cloud_sync.objects.addresses import ObjectAddress, parse_object_url
+from cloud_sync.objects.addresses import ObjectAddress, endpoint_behind, key_in_bucket, parse_object_url
 from cloud_sync.objects.urls import DEFAULT_STYLE, ObjectUrls, UrlStyle
 from tests.unit.manifest.samples import SECRET_URLS
 
@@ -456,6 +456,13 @@ class TestOfABucket:
     def test_a_bucket_of_aws_is_none_of_another_store(self):
         with pytest.raises(ConfigError, match="is none of the bucket media"):
             EVERY_STYLE[4].key_of("https://media.s3.eu-west-2.amazonaws.com/a.jpg")
+
+
+@pytest.mark.parametrize("urls", EVERY_STYLE, ids=lambda urls: urls.base)
+def test_a_bucket_is_read_by_what_its_urls_start_with(urls: ObjectUrls):
+    endpoint_url = endpoint_behind(urls.base, urls.provider, urls.bucket)
+    key = key_in_bucket(urls.build("a b.jpg"), urls.provider, urls.bucket, endpoint_url, urls.mrap_arn)
+    assert key == "a b.jpg"
 
 
 @pytest.mark.parametrize("url", SECRET_URLS)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from cloud_sync.errors import CloudSyncError
+from cloud_sync.objects import attempts as attempts_module
 from cloud_sync.objects.stores import open_s3
 from cloud_sync.registration.client import EncordClient
 from cloud_sync.registration.connection import Timeouts
-from tests.faults.conftest import BUCKET, GOOD
+from tests.faults import proxy as proxy_module
+from tests.faults.conftest import BAD, BUCKET, GOOD
 from tests.faults.proxy import Fault, Refusal, at, running_proxy
 
 SHARE = 0.3
 MOST_ATTEMPTS = 5
 MOST_AMPLIFICATION = 2
 BUSY = (Fault.BUSY, Fault.BUSY_UNTIL)
+STORE_CALLS = {
+    "page": lambda store: store.page(""),
+    "head": lambda store: store.head(GOOD[0]),
+    "start": lambda store: store.read_start(GOOD[0], 4096),
+    "range": lambda store: store.read_range(GOOD[0], 9, 99_999),
+    "tail": lambda store: store.read_tail(GOOD[0], 4096),
+}
 FAILING = [fault for fault in Fault if fault not in {Fault.LATENCY, Fault.SLOW_BODY}]
 
 
@@ -32,6 +42,7 @@ def test_three_faults_in_ten_requests_lose_nothing_and_register_nothing_twice(be
     assert store.counts
     assert encord.counts
     assert encord.too_early() == []
+    assert store.too_early() == []
     for proxy, plain in ((store, plain_sync.store), (encord, plain_sync.encord)):
         assert len(proxy.requests) < MOST_AMPLIFICATION * len(plain.requests), proxy.counts
 
@@ -56,27 +67,85 @@ def test_a_call_that_goes_on_failing_is_attempted_five_times_at_most(bench):
     assert {fault: count for fault, count in counts.items() if count > MOST_ATTEMPTS} == {}
 
 
-def test_a_page_of_a_store_that_goes_on_failing_is_asked_for_five_times_at_most(bench):
+@pytest.mark.parametrize("call", STORE_CALLS)
+def test_a_store_that_goes_on_failing_is_asked_five_times_at_most(bench, call):
     def attempts(fault: Fault) -> tuple[Fault, int]:
         with running_proxy(bench.s3.endpoint_url, refusals=[Refusal("", fault=fault)]) as proxy:
             with pytest.raises(CloudSyncError) as caught:
-                bench.sync(store_url=proxy.url).store.page("")
+                STORE_CALLS[call](bench.sync(store_url=proxy.url).store)
             assert caught.value.transient, (fault, caught.value)
             assert proxy.too_early() == [], fault
             return fault, len(proxy.requests)
 
-    failing = [fault for fault in FAILING if fault is not Fault.CUT_JSON]  # a store answers in XML
+    harmless = {Fault.CUT_JSON, *([Fault.CUT_BODY] if call == "head" else [])}  # XML; no body
+    failing = [fault for fault in FAILING if fault not in harmless]
     with ThreadPoolExecutor(len(failing)) as pool:
         counts = dict(pool.map(attempts, failing))
     assert {fault: count for fault, count in counts.items() if count > MOST_ATTEMPTS} == {}
 
 
-@pytest.mark.parametrize("fault", BUSY)
-def test_a_listing_waits_as_long_as_a_busy_store_asks(bench, fault):
+@pytest.mark.parametrize("call", STORE_CALLS)
+def test_a_store_is_left_alone_as_long_as_it_asks_by_all_threads(bench, call):
+    def ask(fault: Fault) -> None:
+        busy = [Refusal("", fault=fault, times=1)]
+        with running_proxy(bench.s3.endpoint_url, refusals=busy) as proxy, ThreadPoolExecutor(4) as pool:
+            store = bench.sync(store_url=proxy.url).store
+            first = pool.submit(STORE_CALLS[call], store)
+            while not proxy.counts:
+                time.sleep(0.01)
+            time.sleep(0.2)  # the answer is there by now
+            others = [pool.submit(STORE_CALLS[call], store) for _ in range(3)]
+            plain = STORE_CALLS[call](bench.sync().store)
+            results = [one.result() for one in (first, *others)]
+            if call != "page":
+                assert results == [plain] * 4
+            assert len(proxy.requests) == 5
+            assert proxy.too_early() == []
+
+    with ThreadPoolExecutor(len(BUSY)) as pool:
+        list(pool.map(ask, BUSY))
+
+
+@pytest.mark.parametrize("fault", [Fault.CUT_BODY, Fault.RESET, Fault.LOST_ANSWER, Fault.BAD_GATEWAY])
+@pytest.mark.parametrize("call", STORE_CALLS)
+def test_a_store_that_fails_once_is_asked_once_more(bench, call, fault):
+    if (call, fault) == ("head", Fault.CUT_BODY):
+        pytest.skip("an answer without a body")
     with running_proxy(bench.s3.endpoint_url, refusals=[Refusal("", fault=fault, times=1)]) as proxy:
-        bench.sync(store_url=proxy.url).store.page("")
+        STORE_CALLS[call](bench.sync(store_url=proxy.url).store)
         assert len(proxy.requests) == 2
+
+
+def test_three_faults_in_ten_reads_lose_nothing_and_cost_less_than_twice_the_requests(bench, seed):
+    kinds = [fault for fault in Fault if fault is not Fault.CUT_JSON]
+    keys = [*GOOD, *BAD] * 6
+    plain = bench.sync().store
+    with running_proxy(bench.s3.endpoint_url, seed=seed, faults=at(SHARE, *kinds)) as proxy:
+        store = bench.sync(store_url=proxy.url).store
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda key: store.read_start(key, 4096), keys))
         assert proxy.too_early() == []
+        assert proxy.counts
+        assert len(proxy.requests) < MOST_AMPLIFICATION * len(keys), proxy.counts
+    expected = {key: plain.read_start(key, 4096) for key in set(keys)}
+    assert found == [expected[key] for key in keys]
+
+
+@pytest.mark.parametrize("call", ["start", "range", "tail"])
+def test_an_object_that_trickles_is_given_up_in_time(bench, call, monkeypatch):
+    monkeypatch.setattr(attempts_module, "CALL_WITHIN_S", 1.0)
+    monkeypatch.setattr(proxy_module, "PIECES", 1000)
+    monkeypatch.setattr(proxy_module, "SLOW_BODY_S", 100.0)
+    with running_proxy(bench.s3.endpoint_url, refusals=[Refusal("", fault=Fault.SLOW_BODY)]) as proxy:
+        store = bench.sync(store_url=proxy.url).store
+        began_s = time.monotonic()
+        with pytest.raises(
+            CloudSyncError, match=f"object '{GOOD[0]}': the object did not come in time"
+        ) as caught:
+            STORE_CALLS[call](store)
+        assert time.monotonic() - began_s < 5
+        assert (caught.value.transient, bool(caught.value.remedy)) == (True, True)
+        assert len(proxy.requests) == 1
 
 
 @pytest.mark.parametrize("fault", [Fault.RESET, Fault.UNAVAILABLE, *BUSY])

@@ -158,6 +158,33 @@ def from_obstore(error: Exception, where: str) -> ObjectStoreError:
     )
 
 
+def from_answer(status: int, headers: Mapping[str, str], body: bytes, where: str) -> ObjectStoreError:
+    """Translate an answer of a store that is a refusal.
+
+    Args:
+        status: Of the answer.
+        headers: Of the answer; the case of their names does not matter.
+        body: Of the answer: XML, or whatever a gateway says.
+        where: The place named in the error.
+    """
+    text = body.decode(errors="replace")
+    code = XML_CODE.search(text)
+    region = XML_REGION.search(text)
+    lower = {name.lower(): value for name, value in headers.items()}
+    return _translated(
+        where=where,
+        code=code[1] if code else None,
+        status=status,
+        region=lower.get("x-amz-bucket-region") or ((region[1] or region[2]) if region else None),
+        retry_after_s=retry_after_s(headers),
+    )
+
+
+def no_connection(where: str) -> ObjectStoreError:
+    """Return the error of a request that got no answer, or not the whole of it."""
+    return made(NO_CONNECTION, where)
+
+
 def from_botocore(error: Exception, where: str) -> ObjectStoreError:
     """Translate an error of botocore."""
     response: Mapping[str, Any] | None = getattr(error, "response", None)

@@ -1,57 +1,34 @@
 """One bucket of an S3 store: its listing page by page, and reading of objects.
 
 Pages are asked for by the provider's own client, which speaks every key exactly and brings the connection's
-endpoint, credentials and certificates along; `s3_pages` reads them. Objects are read by obstore, except
-where it cannot say their key, because it normalises keys as paths: `a//b`, `/a`, `a/`, `a/../b`, control
-characters.
+endpoint, credentials and certificates along; `s3_pages` reads them. Objects are read by `wire`, at the same
+address and with the same credentials, but for less than half of the client's CPU. `attempts` says for both
+how often, how long apart and until when.
 """
 
 from __future__ import annotations
 
-import contextlib
-import re
-import time
-from datetime import UTC, timedelta
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cloud_sync.objects.errors import ObjectStoreError, from_botocore, from_obstore
+from cloud_sync.objects.attempts import Attempts
+from cloud_sync.objects.errors import ObjectStoreError, from_botocore
 from cloud_sync.objects.model import Page, StoredObject
 from cloud_sync.objects.s3_pages import keep_pages, read_page
-from cloud_sync.retry_after import retry_after_s
+from cloud_sync.objects.wire import CONNECT_TIMEOUT_S, MAX_CONNECTIONS, READ_TIMEOUT_S
 from cloud_sync.version import user_agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cloud_sync.objects.wire import Answer, Wire
+
 T = TypeVar("T")
 
 KEYS_PER_PAGE = 1_000
 """What S3 gives in one page of a listing."""
-
-INEXPRESSIBLE = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
-"""Keys that obstore refuses or changes: an empty, `.` or `..` segment, a control character."""
-
-CREDENTIALS_KEPT = timedelta(minutes=9)
-"""How long obstore may keep credentials before it asks the session again. botocore renews a role's
-credentials when less than 10 minutes of their life are left, so shorter is always safe; obstore's default of
-30 minutes would go on with expired ones."""
-
-CONNECT_TIMEOUT_S = 5
-READ_TIMEOUT_S = 30
-ATTEMPTS = 5
-"""How often a request is made at most, the first time included."""
-BUSY_STATUSES = frozenset({429, 503})
-LONGEST_WAIT_S = 60.0
-"""How long a request waits before it is made again. A store that asks for more is not asked again: the error
-says how long to leave it alone."""
-RETRY_BUDGET = timedelta(minutes=2)
-MAX_CONNECTIONS = 64
-
-
-def is_expressible(key: str) -> bool:
-    """Tell whether obstore speaks this key exactly."""
-    return INEXPRESSIBLE.search(key) is None
 
 
 class S3ObjectStore:
@@ -64,12 +41,28 @@ class S3ObjectStore:
         where: The place named in errors, `bucket <name>`.
     """
 
-    def __init__(self, bucket: str, fast: Any, make_client: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        make_client: Callable[[], Any],
+        make_wire: Callable[[Any], Wire],
+        attempts: Attempts | None = None,
+    ) -> None:
+        """Take what makes the connections.
+
+        Args:
+            bucket: The bucket's name.
+            make_client: Makes the provider's client; called when it is first needed.
+            make_wire: Makes a wire that goes where that client goes; called at the first read.
+            attempts: How requests are tried again.
+        """
         self.bucket = bucket
         self.where = f"bucket {bucket}"
-        self._fast = fast
         self._make_client = make_client
+        self._make_wire = make_wire
+        self._attempts = attempts or Attempts()
         self._client: Any = None
+        self._wire: Wire | None = None
         self._lock = Lock()
         self._reading = Lock()
 
@@ -77,61 +70,37 @@ class S3ObjectStore:
         """Return up to `length` bytes from offset `start`: fewer at the end, none behind it. One request."""
         if length <= 0:
             return b""
-        if not is_expressible(key):
-            return self._exact_read(key, f"bytes={start}-{start + length - 1}")
-        try:
-            return bytes(self._fast.get_range(key, start=start, length=length))
-        except Exception as error:
-            if _is_behind_the_end(error):
-                return b""
-            raise self._from_fast(error, key) from None
+        return self._read(
+            key, lambda wire, deadline, where: wire.start(key, start, length, deadline=deadline, where=where)
+        ).data
 
     def read_start(self, key: str, length: int) -> tuple[int, bytes]:
         """Return an object's size in bytes and its first `length` bytes: all there is of a shorter one.
 
-        One request; two where a store gives the whole of an object that it was asked a part of.
+        One request.
         """
-        if not is_expressible(key):
-            return self._exact_start(key, length)
-        try:
-            got = self._fast.get(key, options={"range": (0, length)})
-            return got.meta["size"], bytes(got.bytes())
-        except Exception as error:
-            if _is_behind_the_end(error):
-                return 0, b""  # only of an empty object not even the first byte can be given
-            if "non-partial response" in str(error):
-                return self._exact_start(key, length)
-            raise self._from_fast(error, key) from None
+        answer = self._read(
+            key, lambda wire, deadline, where: wire.start(key, 0, length, deadline=deadline, where=where)
+        )
+        return answer.size_bytes, answer.data
 
     def read_tail(self, key: str, length: int) -> bytes:
         """Return the last `length` bytes, or all of a shorter object. One request."""
         if length <= 0:
             return b""
-        if not is_expressible(key):
-            return self._exact_read(key, f"bytes=-{length}")
-        try:
-            return bytes(self._fast.get(key, options={"range": {"suffix": length}}).bytes())
-        except Exception as error:
-            if "non-partial response" in str(error):
-                # Some stores answer 200 instead of 206 for the tail of an empty object; obstore refuses that.
-                return self._exact_read(key, f"bytes=-{length}")
-            if _is_behind_the_end(error):
-                return b""
-            raise self._from_fast(error, key) from None
+        return self._read(
+            key, lambda wire, deadline, where: wire.tail(key, length, deadline=deadline, where=where)
+        ).data
 
     def head(self, key: str) -> StoredObject:
         """Return what the store says of an object without reading it."""
-        if not is_expressible(key):
-            return self._exact_head(key)
-        try:
-            meta = self._fast.head(key)
-        except Exception as error:
-            raise self._from_fast(error, key) from None
+        answer = self._read(key, lambda wire, deadline, where: wire.head(key, deadline=deadline, where=where))
+        modified = parsedate_to_datetime(answer.headers.get("Last-Modified", ""))
         return StoredObject(
             key=key,
-            size_bytes=meta["size"],
-            last_modified=meta["last_modified"].astimezone(UTC),
-            etag=(meta["e_tag"] or "").strip('"'),
+            size_bytes=answer.size_bytes,
+            last_modified=modified.astimezone(UTC),
+            etag=answer.headers.get("ETag", "").strip('"'),
         )
 
     def check_access(self, prefix: str = "") -> None:
@@ -164,7 +133,13 @@ class S3ObjectStore:
         arguments |= {"Delimiter": delimiter} if delimiter else {}
         arguments |= {"ContinuationToken": token} if token else {}
         arguments |= {"StartAfter": after} if after and not token else {}
-        answer = self._ask("list_objects_v2", **arguments)
+
+        def attempt(_deadline: float) -> Any:
+            return self._translated(
+                lambda: self._opened_client().list_objects_v2(Bucket=self.bucket, **arguments), self.where
+            )
+
+        answer = self._attempts.make(attempt, self.where)
         try:
             # numpy and Arrow let go of the interpreter's lock at every step. Threads that read pages at the
             # same time would hand it to and fro: twice the CPU, and slower.
@@ -181,64 +156,36 @@ class S3ObjectStore:
                 remedy="Check that the endpoint of the connection is that of an S3 store.",
             ) from None
 
-    def _exact_read(self, key: str, byte_range: str) -> bytes:
-        try:
-            body = self._ask("get_object", key, Range=byte_range)["Body"]
-            return self._translated(key, lambda: cast(bytes, body.read()))
-        except ObjectStoreError as error:
-            if "InvalidRange" in error.message:
-                return b""
-            raise
+    def _read(self, key: str, ask: Callable[[Wire, float, str], Answer]) -> Answer:
+        where = f"{self.where}, object {key!r}"
 
-    def _exact_start(self, key: str, length: int) -> tuple[int, bytes]:
-        try:
-            answer = self._ask("get_object", key, Range=f"bytes=0-{length - 1}")
-        except ObjectStoreError as error:
-            if "InvalidRange" in error.message:
-                return 0, b""
-            raise
-        # `bytes 0-4095/10000`; without it this is the object from end to end.
-        _, _, size_bytes = answer.get("ContentRange", "").rpartition("/")
-        with contextlib.closing(answer["Body"]) as body:
-            data = self._translated(key, lambda: cast(bytes, body.read(length)))
-        return int(size_bytes or answer["ContentLength"]), data
+        def attempt(deadline: float) -> Answer:
+            return self._translated(lambda: ask(self._opened_wire(), deadline, where), where)
 
-    def _exact_head(self, key: str) -> StoredObject:
-        answer = self._ask("head_object", key)
-        return StoredObject(
-            key=key,
-            size_bytes=answer["ContentLength"],
-            last_modified=answer["LastModified"].astimezone(UTC),
-            etag=answer.get("ETag", "").strip('"'),
-        )
+        return self._attempts.make(attempt, where)
 
-    def _ask(self, operation: str, key: str | None = None, **arguments: Any) -> Any:
-        arguments = {"Bucket": self.bucket} | ({"Key": key} if key is not None else {}) | arguments
+    def _opened_client(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = self._make_client()
+                keep_pages(self._client)
+            return self._client
 
-        def ask() -> Any:
-            with self._lock:
-                if self._client is None:
-                    self._client = self._make_client()
-                    keep_pages(self._client)
-                    self._client.meta.events.register("needs-retry.s3", _wait_as_asked)
-            return getattr(self._client, operation)(**arguments)
+    def _opened_wire(self) -> Wire:
+        client = self._opened_client()
+        with self._lock:
+            if self._wire is None:
+                self._wire = self._make_wire(client)
+            return self._wire
 
-        return self._translated(key, ask)
-
-    def _translated(self, key: str | None, call: Callable[[], T]) -> T:
+    def _translated(self, call: Callable[[], T], where: str) -> T:
         """Call the provider's client; whatever it raises is an ObjectStoreError."""
         try:
             return call()
         except ObjectStoreError:
             raise
         except Exception as error:
-            raise from_botocore(error, self._place(key)) from None
-
-    def _from_fast(self, error: Exception, key: str | None = None) -> ObjectStoreError:
-        return from_obstore(error, self._place(key))
-
-    def _place(self, key: str | None) -> str:
-        return self.where if key is None else f"{self.where}, object {key!r}"
+            raise from_botocore(error, where) from None
 
 
 def open_s3(
@@ -251,6 +198,7 @@ def open_s3(
     session_token: str | None = None,
     session: Any = None,
     client: Any = None,
+    verify: bool | str | None = None,
     virtual_hosted: bool = False,
 ) -> S3ObjectStore:
     """Open a bucket of AWS S3 or of an S3-compatible store. Makes no request.
@@ -266,88 +214,74 @@ def open_s3(
             expire within the hour are fine.
         client: A boto3 S3 client for this store alone, made with `client_config`; made when first needed if
             None.
+        verify: Whether certificates are checked, or the file of those to trust, as `client` has it; None for
+            what the environment says.
         virtual_hosted: The endpoint wants the bucket in its host name. AWS itself always gets it so.
 
     Raises:
         ObjectStoreError: No credentials could be obtained.
     """
-    from obstore.store import S3Store
-
-    def make_session() -> Any:
+    if session is None:
         import boto3
 
-        return session or boto3.Session(
+        session = boto3.Session(
             aws_access_key_id=access_key_id,
             aws_secret_access_key=secret_access_key,
             aws_session_token=session_token,
             region_name=region,
         )
+    credentials = _credentials_of(session, f"bucket {bucket}")
 
     def make_client() -> Any:
-        return client or _made_client(make_session(), endpoint_url, region, virtual_hosted)
+        return client or _made_client(session, endpoint_url, region, virtual_hosted)
 
-    options: dict[str, Any] = {"virtual_hosted_style_request": virtual_hosted or endpoint_url is None}
-    if region := region or getattr(session, "region_name", None):
-        options["region"] = region
-    if endpoint_url:
-        options["endpoint"] = _with_bucket(endpoint_url, bucket) if virtual_hosted else endpoint_url
-    if access_key_id and secret_access_key:
-        options |= {"access_key_id": access_key_id, "secret_access_key": secret_access_key}
-        options |= {"session_token": session_token} if session_token else {}
-    else:
-        options["credential_provider"] = _credentials_of(make_session, f"bucket {bucket}")
-    options |= _transport(endpoint_url)
-    return S3ObjectStore(bucket, S3Store(bucket, **options), make_client)
+    def make_wire(of_client: Any) -> Wire:
+        from cloud_sync.objects.s3_signing import wire_like
+
+        return wire_like(of_client, bucket, credentials, verify)
+
+    return S3ObjectStore(bucket, make_client, make_wire)
 
 
-def _transport(endpoint_url: str | None) -> dict[str, Any]:
-    """Return how obstore connects and tries again."""
-    return {
-        "client_options": {
-            "allow_http": (endpoint_url or "").startswith("http://"),
-            "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
-            "timeout": timedelta(seconds=READ_TIMEOUT_S),
-        },
-        "retry_config": {"max_retries": ATTEMPTS - 1, "retry_timeout": RETRY_BUDGET},
-    }
-
-
-def _credentials_of(make_session: Callable[[], Any], where: str) -> Any:
-    """Return a provider that asks the session whenever obstore needs credentials."""
+def _credentials_of(session: Any, where: str) -> Any:
+    """Return a session's credentials, which renew themselves."""
     from botocore.exceptions import BotoCoreError, ClientError
-    from obstore.auth.boto3 import Boto3CredentialProvider
 
     try:
-        return Boto3CredentialProvider(make_session(), ttl=CREDENTIALS_KEPT)
+        credentials = session.get_credentials()
     except (BotoCoreError, ClientError) as error:
         raise from_botocore(error, where) from None
-    except ValueError:
+    if credentials is None:
         raise ObjectStoreError(
             "no credentials could be obtained.",
             reason="forbidden",
             where=where,
             remedy="Give the connection a login and password, a role or a profile.",
-        ) from None
+        )
+    return credentials
 
 
-def client_config(**options: Any) -> Any:
-    """Return how a boto3 client connects and tries again: as many connections as pages in flight.
+def client_config(given: Any = None, **options: Any) -> Any:
+    """Return how a boto3 client connects: as many connections as pages in flight, and one attempt a request.
 
     Args:
+        given: A botocore Config that wins over this one, but for the attempts.
         options: More settings of botocore's Config.
     """
     from botocore.config import Config
 
-    return Config(
+    # `Attempts` tries again, and would have its attempts multiplied.
+    once = Config(retries={"mode": "standard", "total_max_attempts": 1})
+    config = Config(
         signature_version="s3v4",
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         max_pool_connections=MAX_CONNECTIONS,
         # Given, it is not put together anew for every page.
         user_agent=user_agent(),
         **options,
     )
+    return config.merge(given or Config()).merge(once)
 
 
 def _made_client(session: Any, endpoint_url: str | None, region: str | None, virtual_hosted: bool) -> Any:
@@ -356,32 +290,3 @@ def _made_client(session: Any, endpoint_url: str | None, region: str | None, vir
     region = region or session.region_name or ("us-east-1" if endpoint_url else None)
     config = client_config(s3={"addressing_style": style})
     return session.client("s3", endpoint_url=endpoint_url, region_name=region, config=config)
-
-
-def _with_bucket(endpoint_url: str, bucket: str) -> str:
-    """Put the bucket into the endpoint: without it obstore lists nothing and says nothing."""
-    scheme, separator, host = endpoint_url.partition("://")
-    return endpoint_url if host.startswith(f"{bucket}.") else f"{scheme}{separator}{bucket}.{host}"
-
-
-def _wait_as_asked(
-    *, operation: Any, response: tuple[Any, Any] | None = None, attempts: int = ATTEMPTS, **_: Any
-) -> None:
-    """Wait as long as a busy store asks for before botocore tries again, which would not look at that.
-
-    Raises:
-        ClientError: The store asks for longer than a request waits, so that it is not made again.
-    """
-    if response is None or attempts >= ATTEMPTS or response[0].status_code not in BUSY_STATUSES:
-        return
-    asked_s = retry_after_s(response[0].headers) or 0.0
-    if asked_s > LONGEST_WAIT_S:
-        from botocore.exceptions import ClientError
-
-        raise ClientError(response[1], operation.name)
-    time.sleep(asked_s)
-
-
-def _is_behind_the_end(error: Exception) -> bool:
-    text = str(error)
-    return "InvalidRange" in text or "status code: 416" in text

@@ -57,6 +57,7 @@ class S3Access:
             region=self.region,
             session=session,
             client=client,
+            verify=self._hook.verify,
             virtual_hosted=self._is_virtual_hosted(),
         )
 
@@ -70,7 +71,7 @@ class S3Access:
         from cloud_sync.objects.stores import client_config
 
         # What the connection says of the client wins.
-        return self._hook.get_client_type(self.region, client_config().merge(self._hook.config))
+        return self._hook.get_client_type(self.region, client_config(self._hook.config))
 
     def _is_virtual_hosted(self) -> bool:
         """Whether the endpoint wants the bucket in its host name."""
@@ -105,7 +106,7 @@ class OtcAccess(S3Access):
         from cloud_sync.objects.stores import client_config
 
         style = "virtual" if self._is_virtual_hosted() else "path"
-        config = client_config(s3={"addressing_style": style}).merge(self._hook.config)
+        config = client_config(self._hook.config, s3={"addressing_style": style})
         return session.client(
             "s3",
             endpoint_url=self.endpoint_url,

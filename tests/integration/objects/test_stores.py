@@ -96,7 +96,7 @@ def test_a_missing_object(seaweedfs: S3Server):
 
 
 def test_a_store_that_does_not_run(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("cloud_sync.objects.stores.ATTEMPTS", 2)
+    monkeypatch.setattr("cloud_sync.objects.attempts.ATTEMPTS", 2)
     store = open_s3(
         "media",
         endpoint_url=f"http://{LOOPBACK}:{free_ports(1)[0]}",

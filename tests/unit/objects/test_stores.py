@@ -1,25 +1,24 @@
-"""What an error of either client means, which keys obstore may see, and how a store is addressed."""
+"""What an error of any client means, how pages are asked for, and that a busy store is left alone."""
 
 from __future__ import annotations
 
-import io
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.config import Config
 from botocore.exceptions import (
     ClientError,
     EndpointConnectionError,
-    IncompleteReadError,
     NoCredentialsError,
     ReadTimeoutError,
 )
 
-from cloud_sync.objects import stores
-from cloud_sync.objects.errors import ObjectStoreError, from_botocore, from_obstore
-from cloud_sync.objects.stores import S3ObjectStore, _with_bucket, is_expressible, open_s3
+from cloud_sync.objects.attempts import ATTEMPTS, Attempts
+from cloud_sync.objects.errors import ObjectStoreError, from_answer, from_botocore, from_obstore
+from cloud_sync.objects.stores import S3ObjectStore, client_config, open_s3
 
 from .s3_xml import answer, page_xml
 
@@ -50,13 +49,14 @@ def client_error(code: str, status: int, **headers: str) -> ClientError:
         ("BadGateway", 502, "unreachable", True),
     ],
 )
-def test_both_clients_tell_the_same(code: str, status: int, reason: str, transient: bool):
+def test_all_clients_tell_the_same(code: str, status: int, reason: str, transient: bool):
     text = f"""Generic S3 error: Error performing GET http://host/media?list-type=2&{SECRET_QUERY} in 4ms -
         Server returned non-2xx status code: {status} Any: <Error><Code>{code}</Code></Error>"""
 
     for error in (
         from_botocore(client_error(code, status), "bucket media"),
         from_obstore(Exception(text), "bucket media"),
+        from_answer(status, {}, f"<Error><Code>{code}</Code></Error>".encode(), "bucket media"),
     ):
         assert (error.reason, error.transient) == (reason, transient)
         assert str(error).startswith("bucket media: ")
@@ -72,11 +72,13 @@ def test_the_right_region_is_named_when_the_store_names_it():
 
     assert "region eu-west-2" in str(error)
     assert "`region_name`" in str(error)
+    assert str(from_answer(301, {"X-Amz-Bucket-Region": "eu-west-2"}, b"", "bucket media")) == str(error)
 
 
 def test_the_stores_wish_to_be_left_alone_is_kept():
     assert from_botocore(client_error("SlowDown", 503, **{"retry-after": "7"}), "x").retry_after_s == 7
     assert from_botocore(client_error("SlowDown", 503, **{"retry-after": "soon"}), "x").retry_after_s is None
+    assert from_answer(429, {"Retry-After": "7"}, b"", "x").retry_after_s == 7
 
 
 @pytest.mark.parametrize(
@@ -118,57 +120,6 @@ def test_a_listing_that_would_never_end_is_refused():
         store.page("", token="again")
 
 
-@pytest.mark.parametrize(
-    "error", [ReadTimeoutError(endpoint_url="x"), IncompleteReadError(actual_bytes=1, expected_bytes=2)]
-)
-def test_an_object_that_stops_coming_is_a_failure_of_the_store(error: Exception):
-    class Body:
-        def read(self) -> bytes:
-            raise error
-
-    with pytest.raises(ObjectStoreError, match="cannot be reached") as caught:
-        store_with(get_object={"Body": Body()}).read_range("odd//key.jpg", 0, 10)
-    assert caught.value.transient
-
-
-@pytest.mark.parametrize(
-    ("headers", "size_bytes"), [({"ContentRange": "bytes 0-3/10000"}, 10_000), ({"ContentLength": 10}, 10)]
-)
-def test_a_store_that_gives_all_instead_of_a_part_is_read_no_further_than_wanted(
-    headers: dict[str, Any], size_bytes: int
-):
-    body = io.BytesIO(b"0123456789")
-    store = store_with(get_object={"Body": body, **headers})
-
-    assert store.read_start("odd//key.jpg", 4) == (size_bytes, b"0123")
-    assert body.closed
-
-
-@pytest.mark.parametrize(
-    "key", ["a", "a/b.jpg", "a b", " a ", "a+b", "a#b?c%20", "a\\b", "é", "...", "a/.b", ".a/b", "a."]
-)
-def test_plain_keys_are_expressible(key: str):
-    assert is_expressible(key)
-
-
-@pytest.mark.parametrize(
-    "key", ["", "/", "/a", "a/", "a//b", ".", "..", "./a", "a/.", "a/../b", "a\nb", "a\x00", "a\x7f"]
-)
-def test_odd_keys_are_not(key: str):
-    assert not is_expressible(key)
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "expected"),
-    [
-        ("https://obs.eu-de.otc.t-systems.com", "https://media.obs.eu-de.otc.t-systems.com"),
-        ("https://media.obs.eu-de.otc.t-systems.com", "https://media.obs.eu-de.otc.t-systems.com"),
-    ],
-)
-def test_virtual_hosted_style_puts_the_bucket_into_the_endpoint(endpoint: str, expected: str):
-    assert _with_bucket(endpoint, "media") == expected
-
-
 def test_opening_makes_no_request_and_shows_no_secret():
     store = open_s3("media", region="eu-west-2", access_key_id="id", secret_access_key="canary")
 
@@ -176,13 +127,26 @@ def test_opening_makes_no_request_and_shows_no_secret():
     assert "canary" not in repr(vars(store))
 
 
+def test_a_connection_may_say_how_its_client_connects_but_not_how_often_it_tries():
+    given = Config(read_timeout=7, retries={"total_max_attempts": 9})
+
+    config = client_config(given)
+
+    assert config.read_timeout == 7
+    assert config.retries["total_max_attempts"] == 1
+
+
 class TestBusy:
     """A store that answers 503 with Retry-After, asked by the real botocore without a socket."""
 
     @pytest.fixture
-    def ask(self, monkeypatch):
+    def ask(self):
+        now = [1000.0]
         slept: list[float] = []
-        monkeypatch.setattr(stores.time, "sleep", slept.append)
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            now[0] += seconds
 
         def ask(asked_s: float) -> tuple[int, list[float], ObjectStoreError]:
             requests = []
@@ -193,18 +157,21 @@ class TestBusy:
                 return AWSResponse(request.url, 503, {"Retry-After": f"{asked_s:g}"}, body)
 
             session = boto3.Session("id", "secret", region_name="eu-west-1")
-            client = session.client("s3", config=stores.client_config())
+            client = session.client("s3", config=client_config())
             client.meta.events.register("before-send.s3", answer)
+            attempts = Attempts(clock=lambda: now[0], sleep=sleep)
+            store = S3ObjectStore("media", lambda: client, lambda _: None, attempts)
             with pytest.raises(ObjectStoreError) as caught:
-                open_s3("media", access_key_id="id", secret_access_key="s", client=client).page("")
+                store.page("")
             return len(requests), slept, caught.value
 
         return ask
 
     def test_a_short_pause_is_waited_out_before_each_request(self, ask):
-        requests, slept, error = ask(30)
-        assert (requests, slept.count(30)) == (stores.ATTEMPTS, stores.ATTEMPTS - 1)
-        assert (error.transient, error.retry_after_s) == (True, 30)
+        requests, slept, error = ask(10)
+        assert (requests, len(slept)) == (ATTEMPTS, ATTEMPTS - 1)
+        assert min(slept) >= 10
+        assert (error.transient, error.retry_after_s) == (True, 10)
 
     def test_a_long_pause_is_an_error_at_once_that_says_how_long(self, ask):
         requests, slept, error = ask(5000)

@@ -1,0 +1,255 @@
+"""One HTTP request about one object: what the store says of it, its headers included, or an error.
+
+Clients of object stores keep Retry-After to themselves and bound a body read by read. This asks for objects
+of any provider; what differs between them, the address and the proof of who asks, is a `Sign`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urlsplit
+
+from cloud_sync.objects.errors import ObjectStoreError, from_answer, no_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from urllib3 import BaseHTTPResponse, HTTPConnectionPool
+
+CONNECT_TIMEOUT_S: Final = 5.0
+READ_TIMEOUT_S: Final = 30.0
+MAX_CONNECTIONS: Final = 64
+CHUNK_BYTES: Final = 1 << 16
+MOST_ERROR_BYTES: Final = 1 << 16
+
+OK: Final = 200
+PARTIAL: Final = 206
+RANGE_NOT_SATISFIABLE: Final = 416
+FIRST_REFUSAL: Final = 300
+CONTENT_RANGE: Final = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)", re.IGNORECASE)
+
+
+class Sign(Protocol):
+    """Says where an object is, and proves who asks for it."""
+
+    def __call__(self, method: str, key: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+        """Return the URL of an object, percent-encoded, and the headers to send.
+
+        Args:
+            method: GET or HEAD.
+            key: The object's key, as the store has it.
+            headers: What to send besides.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a store says of an object.
+
+    Attributes:
+        size_bytes: The size of the whole object.
+        headers: Of the answer; the case of their names does not matter.
+        data: What was asked for, or less where the object ends; empty for HEAD.
+    """
+
+    size_bytes: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What to ask for.
+
+    Attributes:
+        method: GET or HEAD.
+        headers: What to send.
+        keep: Takes what is wanted from the body.
+        first: Where that begins, should the store give the whole object.
+    """
+
+    method: str
+    headers: Mapping[str, str]
+    keep: Callable[[Iterator[bytes]], bytes]
+    first: int = 0
+
+
+class Wire:
+    """Asks for the objects of one bucket. For many threads.
+
+    Args:
+        pool: Connections to the store, as `connected` makes them.
+        sign: The provider's way of asking.
+        whole_urls: Send whole URLs instead of paths, as a proxy for plain HTTP needs.
+        clock: Seconds; the clock of deadlines.
+    """
+
+    def __init__(
+        self,
+        pool: HTTPConnectionPool,
+        sign: Sign,
+        *,
+        whole_urls: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pool = pool
+        self._sign = sign
+        self._whole_urls = whole_urls
+        self._clock = clock
+
+    def head(self, key: str, *, deadline: float, where: str) -> Answer:
+        """Return what is said of an object without its content.
+
+        Args:
+            key: The object's key.
+            deadline: When the answer has to be there.
+            where: The place named in errors.
+
+        Raises:
+            ObjectStoreError: There is no such answer.
+        """
+        return self._ask(key, _Wanted("HEAD", {}, lambda chunks: b""), deadline, where)
+
+    def start(self, key: str, first: int, length: int, *, deadline: float, where: str) -> Answer:
+        """Return up to `length` bytes from offset `first`; as `head`."""
+        asked = {"Range": f"bytes={first}-{first + length - 1}"}
+        wanted = _Wanted("GET", asked, lambda chunks: _up_to(chunks, length), first)
+        return self._ask(key, wanted, deadline, where)
+
+    def tail(self, key: str, length: int, *, deadline: float, where: str) -> Answer:
+        """Return the last `length` bytes; as `head`."""
+        asked = {"Range": f"bytes=-{length}"}
+        return self._ask(key, _Wanted("GET", asked, lambda chunks: _last(chunks, length)), deadline, where)
+
+    def _ask(self, key: str, wanted: _Wanted, deadline: float, where: str) -> Answer:
+        from urllib3.exceptions import HTTPError
+
+        url, signed = self._sign(wanted.method, key, wanted.headers)
+        response: BaseHTTPResponse | None = None
+        try:
+            response = self._send(wanted.method, url, signed, deadline)
+            chunks = self._chunks(response, deadline, where)
+            if response.status == RANGE_NOT_SATISFIABLE:
+                # Behind the end of the object; of an empty one not even the first byte can be given.
+                _up_to(chunks, MOST_ERROR_BYTES)
+                return Answer(_size_of(response, default=0), response.headers, b"")
+            if response.status >= FIRST_REFUSAL:
+                body = _up_to(chunks, MOST_ERROR_BYTES)
+                raise from_answer(response.status, response.headers, body, where)
+            if response.status == OK:  # all instead of a part
+                chunks = _behind(chunks, wanted.first)
+            return Answer(_size_of(response), response.headers, wanted.keep(chunks))
+        except HTTPError:  # its text may name a URL
+            raise no_connection(where) from None
+        except ValueError:
+            raise ObjectStoreError(
+                "the store's answer does not say how large the object is.",
+                reason="other",
+                where=where,
+                remedy="Check that the endpoint of the connection is that of an object store.",
+            ) from None
+        finally:
+            if response is not None:
+                _hand_back(response)
+
+    def _send(self, method: str, url: str, headers: dict[str, str], deadline: float) -> BaseHTTPResponse:
+        from urllib3 import Timeout
+
+        parts = urlsplit(url)
+        left_s = max(deadline - self._clock(), 0.001)
+        return self._pool.urlopen(
+            method,
+            # Only this form reaches the store unchanged: urllib3 resolves `..` in whole URLs.
+            url if self._whole_urls else parts.path + (f"?{parts.query}" if parts.query else ""),
+            headers=headers,
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+            timeout=Timeout(connect=min(CONNECT_TIMEOUT_S, left_s), read=min(READ_TIMEOUT_S, left_s)),
+        )
+
+    def _chunks(self, response: BaseHTTPResponse, deadline: float, where: str) -> Iterator[bytes]:
+        """Yield the body as it comes: a store that sends a byte now and then is not waited for for ever."""
+        while chunk := response.read1(CHUNK_BYTES):
+            yield chunk
+            if self._clock() >= deadline:
+                raise ObjectStoreError(
+                    "the object did not come in time.",
+                    reason="unreachable",
+                    where=where,
+                    remedy="It is tried again; if it stays so, look at the network and the store's load.",
+                    transient=True,
+                )
+
+
+def connected(
+    sign: Sign, base_url: str, *, verify: bool | str = True, proxy_url: str | None = None, **options: Any
+) -> Wire:
+    """Return a wire to a store; makes no request.
+
+    Args:
+        sign: The provider's way of asking.
+        base_url: An address of the store: scheme, host and port count.
+        verify: Whether certificates are checked, or the file of those to trust.
+        proxy_url: The proxy to go through.
+        options: More settings of urllib3's pools.
+    """
+    import urllib3
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+    options |= {"maxsize": MAX_CONNECTIONS, "block": False}
+    is_plain = base_url.lower().startswith("http://")
+    if not is_plain:
+        options["cert_reqs"] = "CERT_REQUIRED" if verify else "CERT_NONE"
+        options["ca_certs"] = verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
+    manager = urllib3.ProxyManager(proxy_url, **options) if proxy_url else urllib3.PoolManager(**options)
+    pool = manager.connection_from_url(base_url)
+    return Wire(pool, sign, whole_urls=bool(proxy_url) and is_plain)
+
+
+def _size_of(response: BaseHTTPResponse, default: int | None = None) -> int:
+    """Return the size of the whole object.
+
+    Raises:
+        ValueError: The answer does not say it.
+    """
+    if response.status == OK:
+        return int(response.headers.get("Content-Length", ""))
+    found = CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+    if found is None and default is not None:
+        return default
+    return int(found[1] if found else "")
+
+
+def _up_to(chunks: Iterator[bytes], length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length and (chunk := next(chunks, b"")):
+        data += chunk
+    return bytes(data[:length])
+
+
+def _last(chunks: Iterator[bytes], length: int) -> bytes:
+    data = b""
+    for chunk in chunks:
+        data = (data + chunk)[-length:]
+    return data
+
+
+def _behind(chunks: Iterator[bytes], first: int) -> Iterator[bytes]:
+    """Yield what stands behind the first bytes."""
+    for chunk in chunks:
+        if len(chunk) > first:
+            yield chunk[first:]
+        first = max(0, first - len(chunk))
+
+
+def _hand_back(response: BaseHTTPResponse) -> None:
+    """Give the connection back; one with an answer that was not read to its end is closed."""
+    if response.length_remaining != 0:
+        response.close()
+    response.release_conn()

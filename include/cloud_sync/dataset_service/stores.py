@@ -89,8 +89,8 @@ def _google_credentials(integration: GcsEncordIntegration, folder: Path) -> Any:
     if key is None:
         return AnonymousCredentials()  # type: ignore[no-untyped-call]
     try:
-        return Credentials.from_service_account_info(json.loads(key), scopes=GOOGLE_SCOPES)  # type: ignore[no-untyped-call]
-    except (ValueError, GoogleAuthError):
+        return Credentials.from_service_account_info(dict(json.loads(key)), scopes=GOOGLE_SCOPES)  # type: ignore[no-untyped-call]
+    except (TypeError, ValueError, GoogleAuthError):
         raise ConfigError(
             "has a service account key that is none.",
             where=f"Encord integration {integration.title!r}",

@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.auth import impersonated_credentials
 from google.auth.credentials import AnonymousCredentials
 from google.oauth2 import service_account
@@ -15,28 +13,15 @@ from google.oauth2 import service_account
 from cloud_sync.errors import CloudSyncError, ConfigError
 from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
 from tests.unit.cloud_sync_airflow.hooks.connections import hook_for
+from tests.unit.google_keys import service_account_key
 
 CANARY = "canary-google-secret-4711"
-
-
-def key_of(email: str) -> dict[str, str]:
-    """Return the key file of a service account."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    return {
-        "type": "service_account",
-        "project_id": "traffic",
-        "private_key_id": "1",
-        "private_key": pem,
-        "client_email": email,
-        "token_uri": "https://oauth2.googleapis.com/token",
-    }
 
 
 @pytest.fixture(autouse=True)
 def a_machine_with_credentials_of_its_own(monkeypatch, tmp_path):
     path = tmp_path / "machine.json"
-    path.write_text(json.dumps(key_of("machine@traffic.iam")))
+    path.write_text(json.dumps(service_account_key("machine@traffic.iam")))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
     for name in ("STORAGE_EMULATOR_HOST", "API_ENDPOINT_OVERRIDE", "GOOGLE_CLOUD_UNIVERSE_DOMAIN"):
         monkeypatch.delenv(name, raising=False)
@@ -63,7 +48,7 @@ def opened(monkeypatch):
 
 def test_a_key_file(connect, opened, tmp_path):
     path = tmp_path / "key.json"
-    path.write_text(json.dumps(key_of("file@traffic.iam")))
+    path.write_text(json.dumps(service_account_key("file@traffic.iam")))
     connect({"key_path": str(path)}).get_conn()
     assert isinstance(opened["credentials"], service_account.Credentials)
     assert opened["credentials"].service_account_email == "file@traffic.iam"
@@ -72,7 +57,7 @@ def test_a_key_file(connect, opened, tmp_path):
 
 @pytest.mark.parametrize("form", [dict, json.dumps])
 def test_a_key_in_the_connection(connect, opened, form):
-    connect({"keyfile_dict": form(key_of("dict@traffic.iam"))}).get_conn()
+    connect({"keyfile_dict": form(service_account_key("dict@traffic.iam"))}).get_conn()
     assert opened["credentials"].service_account_email == "dict@traffic.iam"
 
 
@@ -86,7 +71,9 @@ def test_the_default_credentials_of_the_machine(connect, opened):
     [("reader@traffic.iam", "reader@traffic.iam", []), ("a@t.iam,b@t.iam", "b@t.iam", ["a@t.iam"])],
 )
 def test_an_impersonated_account(connect, opened, chain, target, delegates):
-    connect({"keyfile_dict": key_of("dict@traffic.iam"), "impersonation_chain": chain}).get_conn()
+    connect(
+        {"keyfile_dict": service_account_key("dict@traffic.iam"), "impersonation_chain": chain}
+    ).get_conn()
     assert isinstance(opened["credentials"], impersonated_credentials.Credentials)
     assert opened["credentials"]._target_principal == target
     assert list(opened["credentials"]._delegates or []) == delegates
@@ -99,7 +86,7 @@ def test_nobody(connect, opened):
 
 def test_the_scopes_of_the_connection(connect, opened):
     scope = "https://www.googleapis.com/auth/devstorage.read_only"
-    connect({"keyfile_dict": key_of("dict@traffic.iam"), "scope": scope}).get_conn()
+    connect({"keyfile_dict": service_account_key("dict@traffic.iam"), "scope": scope}).get_conn()
     assert opened["credentials"].scopes == [scope]
 
 

@@ -15,6 +15,7 @@ from tests.unit.cloud_sync_airflow.hooks.connections import hook_for
 def connect(monkeypatch):
     def with_extra(extra: dict[str, Any] | None = None, **storage: Any) -> ObjectStoreHook:
         monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         connection = {"conn_type": "aws", "login": "AK", "password": "canary", "extra": extra or {}}
         return hook_for(monkeypatch, {"provider": "otc", **storage}, connection)
 

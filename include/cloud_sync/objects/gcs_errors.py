@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cloud_sync.objects.errors import ObjectStoreError
 
 PERMISSION: Final = re.compile(r"\bstorage\.\w+\.\w+\b")
+WORD: Final = re.compile(r"\w{1,50}", re.ASCII)
 READ_ONLY: Final = "https://www.googleapis.com/auth/devstorage.read_only"
 
 GRANT: Final = (
@@ -107,6 +108,10 @@ MEANING_OF_PHRASE: Final[Mapping[str, Meaning]] = {
     "insufficient authentication scopes": NO_SCOPE,
 }
 """What only the text of an answer tells."""
+MEANING_OF_RENEWAL: Final[Mapping[str, Meaning]] = {
+    "reasonable timeframe": WRONG_CLOCK,
+    "impersonated credentials": NO_IMPERSONATION,
+}
 MEANING_OF_STATUS: Final[Mapping[int, Meaning]] = {
     401: UNAUTHORISED,
     403: FORBIDDEN,
@@ -117,9 +122,7 @@ MEANING_OF_STATUS: Final[Mapping[int, Meaning]] = {
 }
 
 
-def from_gcs(
-    status: int, headers: Mapping[str, str], body: bytes, where: str, *, missing: Meaning = MISSING_OBJECT
-) -> ObjectStoreError:
+def from_gcs(status: int, headers: Mapping[str, str], body: bytes, where: str) -> ObjectStoreError:
     """Translate an answer of the store that is a refusal.
 
     Args:
@@ -127,7 +130,6 @@ def from_gcs(
         headers: Of the answer; the case of their names does not matter.
         body: Of the answer: JSON, or a line of text where an object's content was asked for.
         where: The place named in the error.
-        missing: What was asked for, where the answer says no more than that it is not there.
     """
     text, reason = body.decode(errors="replace"), _reason(body)
     meaning = MEANING_OF_REASON.get(reason)
@@ -139,8 +141,6 @@ def from_gcs(
         meaning = MEANING_OF_STATUS.get(status) or _unknown(
             f"HTTP {status}, {reason}" if reason else f"HTTP {status}"
         )
-    if meaning is MISSING_OBJECT:
-        meaning = missing
     if meaning is FORBIDDEN and (permission := PERMISSION.search(text)):
         meaning = Meaning("forbidden", f"the store refused access: {permission[0]} is missing.", GRANT)
     return made(meaning, where, retry_after_s(headers))
@@ -150,24 +150,24 @@ def from_google_auth(error: Exception, where: str) -> ObjectStoreError:
     """Translate an error of google.auth, which came before the store was asked."""
     from google.auth.exceptions import (
         DefaultCredentialsError,
+        GoogleAuthError,
         InvalidOperation,
-        RefreshError,
         TransportError,
     )
 
+    if not isinstance(error, GoogleAuthError):
+        return made(UNKNOWN, where)
     text = str(error)
-    if isinstance(error, RefreshError):
-        # A metadata server or token endpoint that cannot be reached is a RefreshError, too.
-        if error.retryable or isinstance(error.__cause__, TransportError):
-            return made(NO_CONNECTION, where)
-        if "reasonable timeframe" in text:
-            return made(WRONG_CLOCK, where)
-        return made(NO_IMPERSONATION if "impersonated" in text else REVOKED, where)
-    if isinstance(error, TransportError):
+    # Where a metadata server or token endpoint cannot be reached, that is only the cause of the error.
+    if error.retryable or isinstance(error, TransportError) or isinstance(error.__cause__, TransportError):
         return made(NO_CONNECTION, where)
     if isinstance(error, InvalidOperation):  # anonymous credentials cannot be renewed
         return made(ANONYMOUS, where)
-    return made(NO_CREDENTIALS if isinstance(error, DefaultCredentialsError) else REVOKED, where)
+    if isinstance(error, DefaultCredentialsError):
+        return made(NO_CREDENTIALS, where)
+    return made(
+        next((found for phrase, found in MEANING_OF_RENEWAL.items() if phrase in text), REVOKED), where
+    )
 
 
 def _unknown(what: str) -> Meaning:
@@ -178,6 +178,7 @@ def _reason(body: bytes) -> str:
     """Return the word that the JSON of an error has for it, if it has one."""
     try:
         errors: Any = msgspec.json.decode(body)["error"]["errors"]
-        return str(errors[0]["reason"])
+        reason = str(errors[0]["reason"])
     except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError):
         return ""
+    return reason if WORD.fullmatch(reason) else ""

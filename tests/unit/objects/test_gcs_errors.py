@@ -7,7 +7,7 @@ import json
 import pytest
 from google.auth import exceptions
 
-from cloud_sync.objects.gcs_errors import NO_BUCKET, from_gcs, from_google_auth
+from cloud_sync.objects.gcs_errors import from_gcs, from_google_auth
 
 SECRET = "canary-1f2e"
 WHERE = "bucket media"
@@ -33,7 +33,7 @@ NO_SUCH_BUCKET = "The specified bucket does not exist."
          "other", False, "requester pays"),
         (400, answer(400, "UserProjectMissing"), "other", False, "requester pays"),
         (400, answer(400, "invalid"), "other", False, "HTTP 400, invalid"),
-        (401, answer(401, "authError", "Invalid Credentials"), "forbidden", False, "not take the credentials"),
+        (401, answer(401, "authError", "Invalid Credentials"), "forbidden", False, "take the credentials"),
         (401, answer(401, "required", "Anonymous caller does not have storage.objects.list access."),
          "forbidden", False, "not public"),
         (403, answer(403, "forbidden", DENIED), "forbidden", False, "storage.objects.list is missing"),
@@ -56,6 +56,7 @@ NO_SUCH_BUCKET = "The specified bucket does not exist."
         (418, b'{"error": "teapot"}', "other", False, "HTTP 418"),
         (418, b'{"error": {"errors": []}}', "other", False, "HTTP 418"),
         (418, b"\xff[", "other", False, "HTTP 418"),
+        (418, answer(418, f"https://host?{SECRET}"), "other", False, "(HTTP 418)"),
     ],
 )  # fmt: skip
 def test_refusals_of_the_store(status: int, body: bytes, reason: str, transient: bool, said: str):
@@ -66,10 +67,6 @@ def test_refusals_of_the_store(status: int, body: bytes, reason: str, transient:
     assert str(error).startswith(f"{WHERE}: ")
     assert error.remedy
     assert SECRET not in str(error)
-
-
-def test_what_a_listing_misses_is_the_bucket():
-    assert from_gcs(404, {}, b"Not Found", WHERE, missing=NO_BUCKET).reason == "no_bucket"
 
 
 def test_the_stores_wish_to_be_left_alone_is_kept():
@@ -103,6 +100,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (exceptions.DefaultCredentialsError(SECRET), "forbidden", False, "no credentials"),
         (exceptions.InvalidOperation(SECRET), "forbidden", False, "came without credentials"),
         (exceptions.OAuthError(SECRET), "forbidden", False, "does not renew"),
+        (ValueError(SECRET), "other", False, "refused the request"),
     ],
 )  # fmt: skip
 def test_refusals_of_credentials(error: Exception, reason: str, transient: bool, said: str):

@@ -158,7 +158,7 @@ def test_an_answer_without_a_size_is_no_answer_of_a_store():
 
 def test_a_body_that_trickles_ends_at_the_deadline():
     pool = Pool(206, CONTENT, {"Content-Range": f"bytes 0-999/{len(CONTENT)}"}, piece=1, took_s=25)
-    with pytest.raises(ObjectStoreError, match="object 'a': the object did not come in time") as caught:
+    with pytest.raises(ObjectStoreError, match="object 'a': the answer did not come in time") as caught:
         start(pool, length=1000)
     assert (caught.value.reason, caught.value.transient, bool(caught.value.remedy)) == (
         "unreachable",

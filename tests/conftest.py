@@ -16,7 +16,7 @@ MARKERS = {
     "faults": [pytest.mark.servers, pytest.mark.allow_hosts(LOOPBACK)],
     "e2e": [pytest.mark.servers, pytest.mark.e2e, pytest.mark.allow_hosts(LOOPBACK)],
 }
-# Folders whose tests run one after another, in the process that started their servers; others go file by file.
+# Folders whose tests stay in the process that started their servers; elsewhere only those of a file do.
 GROUPED_BY = {folder: folder for folder in ("integration", "faults", "e2e")}
 
 # Airflow reads these once, when it is first imported: before any test module is. The reference

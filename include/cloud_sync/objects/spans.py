@@ -8,9 +8,11 @@ requests for the attempt.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from os.path import commonprefix
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -20,7 +22,7 @@ import pyarrow.compute as pc
 from cloud_sync.objects.rows import indices, strings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,7 +48,8 @@ class Span:
         prefix: Every key starts with it.
         folders: The neighbouring folders below the prefix that make up the range, in the order of keys; None
             for everything below the prefix.
-        after: With `folders`: where the store is asked to begin, the end of what stands before them.
+        after: With `folders`: where the store is asked to begin, the end of what stands before them; None
+            where it cannot begin at a key.
     """
 
     prefix: str
@@ -97,7 +100,8 @@ def find_units(store: ObjectStore, prefix: str, pages_in_flight: int, tally: Tal
             names = [name for unit in found if isinstance(unit, Folders) for name in unit.names.to_pylist()]
             below = dict(zip(names, pool.map(discovery.look_into, names), strict=True))
             found = [part for unit in found for part in _replaced(unit, below)]
-    return _joined(prefix, found, SPANS_PER_FLIGHT * pages_in_flight)
+    size = max(1, -(-_count_folders(found) // (SPANS_PER_FLIGHT * pages_in_flight)))
+    return _joined(prefix, found, size, has_start_after=store.has_start_after)
 
 
 def _count_folders(found: Sequence[Unit | Folders]) -> int:
@@ -184,16 +188,17 @@ def _is_sorted(keys: pa.LargeStringArray) -> bool:
     return bool(in_order.true_count == len(in_order))
 
 
-def _joined(prefix: str, found: Sequence[Unit | Folders], most: int) -> list[Unit]:
+def _joined(prefix: str, found: Sequence[Unit | Folders], size: int, *, has_start_after: bool) -> list[Unit]:
     """Join neighbouring folders into ranges, so that a million small folders are not a million requests."""
-    size = max(1, -(-_count_folders(found) // most))
     joined: list[Unit] = []
     for unit in found:
         if not isinstance(unit, Folders):
             joined.append(unit)
-            continue
-        for start in range(0, len(unit.names), size):
-            joined.append(_range(prefix, unit.names.slice(start, size), joined[-1] if joined else None))
+        elif has_start_after:
+            for start in range(0, len(unit.names), size):
+                joined.append(_range(prefix, unit.names.slice(start, size), joined[-1] if joined else None))
+        else:
+            joined += [_range_alike(unit.names.slice(*cut)) for cut in _cuts_alike(unit.names, size)]
     return joined
 
 
@@ -206,6 +211,40 @@ def _range(prefix: str, folders: pa.LargeStringArray, previous: Unit | None) -> 
     # Below `raw/cam` nobody may list all of `raw/`: a policy may forbid it, and it may be huge.
     within = prefix if prefix.startswith(parent) else parent
     return Span(within, folders, None if previous is None else _end_of(previous))
+
+
+def _range_alike(folders: pa.LargeStringArray) -> Span:
+    """Return the range of some neighbouring folders: what begins as they all do, from its beginning on."""
+    if len(folders) == 1:
+        return Span(folders[0].as_py())
+    return Span(_common_beginning(folders), folders)
+
+
+def _cuts_alike(names: pa.LargeStringArray, size: int) -> Iterator[tuple[int, int]]:
+    """Yield start and length of parts of at most some size, cut where names begin to differ.
+
+    A store that cannot begin at a key reads each from the first key on that begins as its names do.
+    """
+    waiting = [(0, len(names))]
+    while waiting:
+        start, end = waiting.pop()
+        if end - start <= size:
+            yield start, end - start
+            continue
+        length = len(_common_beginning(names.slice(start, end - start))) + 1
+        parts = []
+        while start < end:
+            last = names[start].as_py()[:length] + LAST_CHARACTER
+            behind = bisect_right(names, last, start + 1, end, key=lambda name: name.as_py())
+            parts.append((start, behind))
+            start = behind
+        waiting += reversed(parts)
+
+
+def _common_beginning(names: pa.LargeStringArray) -> str:
+    """Return what all of some sorted names begin with."""
+    beginning: str = commonprefix((names[0].as_py(), names[-1].as_py()))  # noqa: RUF071 (characters are meant)
+    return beginning
 
 
 def _end_of(unit: Unit) -> str:

@@ -38,6 +38,7 @@ class FakeStore:
         failures: Errors that requests for whole pages end with, each after one page.
         down_after: So many whole pages, after which each request ends with the last of `failures`.
         order: By what the store orders keys; S3 does by their bytes.
+        has_start_after: Whether it may be asked to begin behind a key.
         requests: Pages asked for so far.
         prefixes_asked: Their prefixes.
     """
@@ -47,6 +48,7 @@ class FakeStore:
     failures: list[Exception] = field(default_factory=list)
     down_after: int | None = None
     order: Callable[[str], str] = str
+    has_start_after: bool = True
     requests: int = 0
     whole_pages: int = 0
     prefixes_asked: list[str] = field(default_factory=list)
@@ -69,6 +71,7 @@ class FakeStore:
         limit: int | None = None,
     ) -> Page:
         """List as S3 does."""
+        assert self.has_start_after or after is None, "asked to begin behind a key"
         self.requests += 1
         self.prefixes_asked.append(prefix)
         if not delimiter:

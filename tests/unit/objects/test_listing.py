@@ -75,13 +75,26 @@ def rows(root: Path | str, listing: Listing) -> list[StoredObject]:
     prefix=st.sampled_from(["", "", "a", "a/", "cam", "/", "a//", "cam/a"]),
     page_size=st.integers(1, 7),
     helped_after=st.sampled_from([ALONE, 1, 3]),
+    has_start_after=st.booleans(),
 )
-@example(sizes={"p/trail": 0, "p/trail/": 0, "p/trail/x": 5}, prefix="", page_size=1, helped_after=ALONE)
-@example(sizes={"!a": 5, "/!b": 5, "/lead": 5, "lead": 5, "0": 5}, prefix="", page_size=2, helped_after=ALONE)
+@example(
+    sizes={"p/trail": 0, "p/trail/": 0, "p/trail/x": 5},
+    prefix="",
+    page_size=1,
+    helped_after=ALONE,
+    has_start_after=True,
+)
+@example(
+    sizes={"!a": 5, "/!b": 5, "/lead": 5, "lead": 5, "0": 5},
+    prefix="",
+    page_size=2,
+    helped_after=ALONE,
+    has_start_after=True,
+)
 def test_every_key_is_listed_once_as_it_is(
-    sizes: dict[str, int], prefix: str, page_size: int, helped_after: int | None
+    *, sizes: dict[str, int], prefix: str, page_size: int, helped_after: int | None, has_start_after: bool
 ):
-    store = FakeStore(sizes, page_size)
+    store = FakeStore(sizes, page_size, has_start_after=has_start_after)
     with tempfile.TemporaryDirectory() as root:
         listing = run(store, prefix, root, helped_after, pages_in_flight=3, part_rows=11)
 
@@ -119,12 +132,16 @@ def test_shapes_of_buckets(sizes: dict[str, int], page_size: int, helped_after: 
 
 
 @settings(max_examples=100, deadline=None)
-@given(sizes=BUCKETS, page_size=st.integers(1, 7))
-@example(sizes={f"cam{mark}{n}/x": 5 for n in range(9) for mark in "-./"} | {"cam.txt": 5}, page_size=3)
+@given(sizes=BUCKETS, page_size=st.integers(1, 7), has_start_after=st.booleans())
+@example(
+    sizes={f"cam{mark}{n}/x": 5 for n in range(9) for mark in "-./"} | {"cam.txt": 5},
+    page_size=3,
+    has_start_after=True,
+)
 def test_nothing_is_lost_or_doubled_where_the_store_orders_keys_as_paths(
-    sizes: dict[str, int], page_size: int
+    *, sizes: dict[str, int], page_size: int, has_start_after: bool
 ):
-    store = FakeStore(sizes, page_size, order=as_paths)
+    store = FakeStore(sizes, page_size, order=as_paths, has_start_after=has_start_after)
     with tempfile.TemporaryDirectory() as root:
         listing = run(store, "", root, pages_in_flight=1)
 

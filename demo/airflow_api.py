@@ -192,6 +192,17 @@ class AirflowApi:
         path += f"/{task.map_index}" if task.map_index >= 0 else ""
         self._call("PATCH", path, json={"new_state": "failed"})
 
+    def question(self, run: DagRun, task_id: str) -> dict[str, Any]:
+        """Return what a waiting task asks a person."""
+        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        details: dict[str, Any] = self._call("GET", path)
+        return details
+
+    def answer(self, run: DagRun, task_id: str, option: str) -> None:
+        """Answer a waiting task, as a person does on its page."""
+        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        self._call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
+
     def wait_for_run(
         self,
         run: DagRun,

@@ -10,6 +10,7 @@ from airflow.sdk import DAG, TaskGroup, get_parsing_context
 
 from cloud_sync.errors import ConfigError
 from cloud_sync.integration import Integration, LoadedIntegrations, load_integrations
+from cloud_sync.markdown import code, table
 from cloud_sync_airflow.assets import dataset_asset
 from cloud_sync_airflow.notifiers.callbacks import alert_on_failure, alert_on_success
 from cloud_sync_airflow.operators.build import BuildOperator
@@ -24,6 +25,8 @@ from cloud_sync_airflow.settings import register_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from cloud_sync.integration import Approval
 
 # Fields of an integration that stand elsewhere on the page of its DAG.
 SHOWN_BY_AIRFLOW = frozenset({"name", "description", "schedule", "owner", "tags"})
@@ -84,6 +87,8 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
         listing = ListOperator(task_id="list", **timed)
         plan = PlanOperator(task_id="plan", listing=listing.output, **timed).as_setup()
         build = BuildOperator(task_id="build", plan=plan.output, **timed)
+        if integration.approval is not None:
+            plan >> _approve(integration.approval, plan.output, settings) >> build
         register = RegisterOperator.partial(
             task_id="register", map_index_template="{{ task.label }}", pool=register_pool(), **settings
         ).expand(shard=build.output)
@@ -98,6 +103,14 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
         )
         sending >> settle.as_teardown(setups=plan, on_failure_fail_dagrun=True)
     return dag
+
+
+def _approve(limits: Approval, plan: Any, settings: Mapping[str, Any]) -> Any:
+    """Return the task that asks a person if the plan is above the limits."""
+    # Only these integrations pay for importing Airflow's operators that wait for people.
+    from cloud_sync_airflow.operators.approve import ApproveOperator
+
+    return ApproveOperator(task_id="approve", plan=plan, response_timeout=limits.wait, **settings)
 
 
 def _retry_round(number: int, before: Any, settings: Mapping[str, Any]) -> Any:
@@ -135,7 +148,7 @@ def task_defaults(owner: str) -> dict[str, Any]:
 def documentation(integration: Integration, path: Path) -> str:
     """Return the page of the DAG in the Airflow UI: what it does, and its settings as a table."""
     rows = [
-        f"| `{name}` | {_cell(value)} |"
+        (code(name), _cell(value))
         for section, fields in integration.model_dump(mode="json").items()
         if section not in SHOWN_BY_AIRFLOW
         for name, value in _settings(section, fields)
@@ -150,9 +163,7 @@ def documentation(integration: Integration, path: Path) -> str:
             "A rerun registers nothing twice. Failed files, each with a reason and a remedy, are in "
             "`failures.csv` of the run; the log of `settle` names its path.",
             "",
-            "| setting | value |",
-            "| --- | --- |",
-            *rows,
+            table(("setting", "value"), rows),
         ]
     )
 
@@ -173,7 +184,7 @@ def _cell(value: Any) -> str:
     if value is None or value in ("", [], {}):
         return "not set"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return "`" + " ".join(text.split()).replace("|", "\\|").replace("`", "'") + "`"
+    return code(text)
 
 
 __all__ = ["integrations_folder", "load_integrations", "raise_errors", "sync_dags"]

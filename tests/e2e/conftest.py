@@ -55,6 +55,16 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "upload": {"ignore_errors": False},
         "retry": {"first_wait": "1s"},
     },
+    "approved": {
+        "storage": {"prefix": "approved/"},
+        "target": {"dataset": "Approved"},
+        "approval": {"new_count": 1},
+    },
+    "unanswered": {
+        "storage": {"prefix": "approved/"},
+        "target": {"dataset": "Unanswered"},
+        "approval": {"new_count": 1, "wait": "1m"},
+    },
     "bulk": {
         "storage": {"prefix": "bulk/"},
         "target": {"connection_id": "e2e_slow_encord", "dataset": "Bulk", "encord_integration": None},
@@ -187,7 +197,7 @@ def prepare_datasets(stack: Stack, slow: DatasetService) -> None:
     from encord.orm.dataset import StorageLocation
 
     stack.encord().create_dataset("Without a folder", StorageLocation.AWS, create_backing_folder=False)
-    for title in ("Cleared", "Uploads", "Strict"):
+    for title in ("Cleared", "Uploads", "Strict", "Approved", "Unanswered"):
         stack.encord().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)
     for title in ("Bulk", "Killed", "Ended"):
         slow.client().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)

@@ -794,3 +794,21 @@ def test_a_bucket_is_a_name_alone(tmp_path, bucket):
         "storage.bucket: write the bucket's name alone, without s3:// or gs:// and without the prefix"
         in error
     )
+
+
+
+@pytest.mark.parametrize(
+    ("section", "problem"),
+    [
+        ("{}", "gives no limit"),
+        ("{wait: 2h}", "gives no limit"),
+        ("{new_count: 5, wait: 30s}", "wait is shorter than a minute"),
+        ("{new_share: 120%}", "write a share"),
+        ("{new_count: -1}", "greater than or equal to 0"),
+    ],
+)
+def test_an_approval_without_sense_is_refused(tmp_path, section, problem):
+    error = error_of(write(tmp_path, f"{MINIMAL}approval: {section}\n"))
+    assert "line" in error
+    assert "approval" in error
+    assert problem in error

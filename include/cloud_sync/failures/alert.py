@@ -1,4 +1,6 @@
-"""What an alert is about: a failed run, a failed task or new quarantined files, without secrets and in short.
+"""What an alert is about: a failed run or task, new quarantined files, a plan that waits for a person.
+
+Without secrets, and in short.
 
 Everything that comes from outside (reasons, messages, URLs) is cleaned here, once, for all channels.
 """
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -106,6 +108,7 @@ class Alert:
             "failed_run": f"{dag} failed: {self.why}",
             "failed_task": f"{dag}, task {self.task} failed: {self.why}",
             "quarantine": f"{dag}: {self.why}",
+            "approval": f"{dag} waits for approval: {self.why}",
         }[self.event]
 
 
@@ -166,6 +169,22 @@ def task_alert(
         remedy=clean(remedy),
         keys=(key,),
         implied=(FAILED_TASKS,),
+    )
+
+
+def approval_alert(place: Place, above: Sequence[str]) -> Alert:
+    """Return the alert about a plan that waits for a person.
+
+    Args:
+        place: Where; its link leads to the question.
+        above: The limits that the plan is above, each as a sentence.
+    """
+    return Alert(
+        event="approval",
+        place=place,
+        why=clean("; ".join(above)),
+        remedy="Look at the plan in Airflow, then approve or reject it.",
+        keys=("approval",),
     )
 
 

@@ -11,9 +11,16 @@ from cloud_sync.failures.failure_csv import CSV_NAME, JSONL_NAME
 from cloud_sync.failures.model import MAY_PASS, Failure
 from cloud_sync.failures.rounds import missing_round
 from cloud_sync.failures.settle import Settlement
-from cloud_sync.failures.verdict import Judgement, Verdict, judge, quarantined_items, waiting_items
+from cloud_sync.failures.verdict import (
+    Judgement,
+    Verdict,
+    judge,
+    of_unapproved,
+    quarantined_items,
+    waiting_items,
+)
 from cloud_sync.manifest.model import FINDINGS_NAME
-from cloud_sync.planning.model import PLAN_NAME, PLAN_ONLY, REASONS, PlanRow
+from cloud_sync.planning.model import PLAN_NAME, PLAN_ONLY, REASONS, Decision, PlanRow, read_answer
 from cloud_sync.registration.model import tripped
 from cloud_sync.run_folder import RunFolder
 
@@ -90,6 +97,8 @@ def make_report(
     }
     if stopped := tripped(folder):
         report["stopped"] = str(stopped)
+    if answer := read_answer(folder):
+        report["approval"] = {**asdict(answer), "told": answer.told}
     del report["plan"]
     files = {**FILES, "plan": PLAN_NAME} if facts.given is None else {**FILES, "findings": FINDINGS_NAME}
     report["files"] = {name: str(folder.path(file)) for name, file in files.items()}
@@ -106,6 +115,9 @@ def _judgement(
     refused = (facts.given or {}).get("error")
     if refused is not None:
         return Judgement(Verdict.FAILED, refused)
+    answer = read_answer(folder)
+    if answer is not None and answer.decision is not Decision.APPROVED:
+        return of_unapproved(answer)
     return judge(
         facts.plan,
         settlement,
@@ -168,6 +180,8 @@ def summary(report: Mapping[str, Any]) -> str:
             ),
             f"  failed              {report['failed']:>9,} items",
         ]
+    if "approval" in report:
+        lines.append(f"  approval            the plan was {report['approval']['told']}")
     if "stopped" in report:
         lines.append(f"  stopped: {report['stopped']}")
     if report["waiting"]:

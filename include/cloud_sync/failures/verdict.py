@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cloud_sync.errors import CloudSyncError
 from cloud_sync.failures.choice import LEFT_OUT, QUARANTINED
 from cloud_sync.failures.settle import Settlement
-from cloud_sync.planning.model import SENT_ACTIONS, PlanRow
+from cloud_sync.planning.model import SENT_ACTIONS, Answer, Decision, PlanRow
 
 if TYPE_CHECKING:
     from cloud_sync.integration import Failures
@@ -111,6 +111,18 @@ def _of_left_out(left_out: Mapping[str, int], *, sent: bool) -> Judgement:
 
 def _held(files: int) -> str:
     return f"{files:,} files are {LEFT_OUT[QUARANTINED]}"
+
+
+def of_unapproved(answer: Answer) -> Judgement:
+    """Judge a run whose plan was not approved: good if a person said so, failed if nobody answered."""
+    why = f"the plan was {answer.told}, so nothing was sent. It is above limits: {'; '.join(answer.above)}."
+    if answer.decision is Decision.REFUSED:
+        return Judgement(Verdict.OK, why)
+    return Judgement(
+        Verdict.FAILED,
+        why,
+        "Trigger a new run and answer its task approve, or raise the limits under approval.",
+    )
 
 
 def waiting_items(plan: Sequence[PlanRow], settlement: Settlement) -> int:

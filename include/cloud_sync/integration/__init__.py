@@ -5,6 +5,7 @@ it, and each error names the file, the line and the remedy.
 """
 
 from cloud_sync.integration.alerts import AlertChannel, AlertEvent
+from cloud_sync.integration.approval import Approval
 from cloud_sync.integration.failures import Failures
 from cloud_sync.integration.files import (
     LoadedIntegrations,
@@ -30,6 +31,7 @@ from cloud_sync.integration.storage import Storage
 __all__ = [
     "AlertChannel",
     "AlertEvent",
+    "Approval",
     "Complete",
     "Failures",
     "GroupRule",

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from cloud_sync.integration.fields import ConnectionId, Section
 
-AlertEvent = Literal["failed_run", "failed_task", "quarantine"]
+AlertEvent = Literal["failed_run", "failed_task", "quarantine", "approval"]
 """What an alert can be about."""
 
 # An address goes into the header of an email, where a line break would begin another header.
@@ -68,8 +68,13 @@ class AlertChannel(Section):
     """In Slack."""
     webhook: WebhookChannel | None = None
     """As JSON to a URL."""
-    when: Annotated[tuple[AlertEvent, ...], *AtLeastOne] = ("failed_run", "failed_task")
+    when: Annotated[tuple[AlertEvent, ...], *AtLeastOne] = (
+        "failed_run",
+        "failed_task",
+        "approval",
+    )
     """What leads to an alert. failed_run: the verdict is `failed`. failed_task: a task failed for good.
+    approval: a plan waits for a person.
     quarantine: the run is good, but some of its files failed for a reason that does not pass by itself."""
 
     @model_validator(mode="after")

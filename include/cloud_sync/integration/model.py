@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from cloud_sync.encord_limits import ITEMS_AT_ONE_TIME
 from cloud_sync.integration.alerts import AlertChannel
+from cloud_sync.integration.approval import Approval
 from cloud_sync.integration.failures import Failures
 from cloud_sync.integration.fields import (
     ConnectionId,
@@ -157,6 +158,8 @@ class Integration(Section):
     title: Template | None = None
     """Template of the titles of single files. Fields: key, name, stem, extension, folder, and the named
     groups of metadata.from_key. Left out: Encord takes the file name."""
+    approval: Approval | None = None
+    """Limits above which a plan waits for a person. Left out: none waits."""
     upload: Upload = Upload()
     alerts: tuple[AlertChannel, ...] = ()
     """Who is told when a run or a task fails: by email, in Slack, or by a webhook. Left out: nobody."""

@@ -91,7 +91,10 @@ class GcsObjectStore:
     Attributes:
         bucket: The bucket's name.
         where: The place named in errors, `bucket <name>`.
+        has_start_after: True: a listing can begin behind a key.
     """
+
+    has_start_after: Final = True
 
     def __init__(self, bucket: str, sign: GcsSign, wire: Wire, attempts: Attempts | None = None) -> None:
         self.bucket = bucket

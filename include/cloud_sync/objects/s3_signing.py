@@ -34,10 +34,11 @@ class S3Sign:
         from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest
 
-        request = AWSRequest(method, self.bucket_url + quote(key, safe="/~"), headers=dict(headers))
+        url = self.bucket_url + quote(key, safe="/~")
+        request = AWSRequest(method, url, headers=dict(headers))
         credentials = self._credentials.get_frozen_credentials()
         S3SigV4Auth(credentials, self._service, self.region).add_auth(request)
-        return str(request.url), dict(request.headers.items())
+        return url, dict(request.headers.items())
 
 
 def wire_like(client: Any, bucket: str, credentials: Any, verify: bool | str | None = None) -> Wire:

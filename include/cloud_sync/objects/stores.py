@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 KEYS_PER_PAGE = 1_000
 """What S3 gives in one page of a listing."""
+NO_STORE = "Check that the endpoint of the connection is that of an S3 store."
 
 
 class S3ObjectStore:
@@ -98,7 +99,15 @@ class S3ObjectStore:
     def head(self, key: str) -> StoredObject:
         """Return what the store says of an object without reading it."""
         answer = self._read(key, lambda wire, deadline, where: wire.head(key, deadline=deadline, where=where))
-        modified = parsedate_to_datetime(answer.headers.get("Last-Modified", ""))
+        try:
+            modified = parsedate_to_datetime(answer.headers.get("Last-Modified", ""))
+        except ValueError:
+            raise ObjectStoreError(
+                "the store's answer does not say when the object was last changed.",
+                reason="other",
+                where=self._place(key),
+                remedy=NO_STORE,
+            ) from None
         return StoredObject(
             key=key,
             size_bytes=answer.size_bytes,
@@ -156,16 +165,19 @@ class S3ObjectStore:
                 f"the store's listing cannot be read: {error}.",
                 reason="other",
                 where=f"{self.where}, prefix {prefix!r}",
-                remedy="Check that the endpoint of the connection is that of an S3 store.",
+                remedy=NO_STORE,
             ) from None
 
     def _read(self, key: str, ask: Callable[[Wire, float, str], Answer]) -> Answer:
-        where = f"{self.where}, object {key!r}"
+        where = self._place(key)
 
         def attempt(deadline: float) -> Answer:
             return self._translated(lambda: ask(self._opened_wire(), deadline, where), where)
 
         return self._attempts.make(attempt, where)
+
+    def _place(self, key: str) -> str:
+        return f"{self.where}, object {key!r}"
 
     def _opened_client(self) -> Any:
         with self._lock:

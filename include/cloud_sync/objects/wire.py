@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from cloud_sync.objects.errors import ObjectStoreError, from_answer, no_connection
+from cloud_sync.version import user_agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -107,6 +108,7 @@ class Wire:
         self._sign = sign
         self._refused = refused
         self._whole_urls = whole_urls
+        self._user_agent = user_agent()
         self._clock = clock
 
     def head(self, key: str, *, deadline: float, where: str) -> Answer:
@@ -210,7 +212,7 @@ class Wire:
             method,
             # Only this form reaches the store unchanged: urllib3 resolves `..` in whole URLs.
             url if self._whole_urls else parts.path + (f"?{parts.query}" if parts.query else ""),
-            headers=headers,
+            headers={"User-Agent": self._user_agent, **headers},
             retries=False,
             redirect=False,
             assert_same_host=False,
@@ -259,7 +261,8 @@ def connected(
     is_plain = base_url.lower().startswith("http://")
     if not is_plain:
         options["cert_reqs"] = "CERT_REQUIRED" if verify else "CERT_NONE"
-        options["ca_certs"] = verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
+        if verify:
+            options["ca_certs"] = verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
     manager = urllib3.ProxyManager(proxy_url, **options) if proxy_url else urllib3.PoolManager(**options)
     pool = manager.connection_from_url(base_url)
     return Wire(pool, sign, refused=refused, whole_urls=bool(proxy_url) and is_plain)

@@ -45,6 +45,8 @@ SELECTED_WITH_SERIES: Final = """
     FROM chosen LEFT JOIN headers USING (key)
 """
 
+REGISTERED: Final = "SELECT count(*) FROM known WHERE state = 'registered'"
+
 # One 64-bit number instead of an etag of 34 characters makes the join's table half as large.
 CONTENT: Final = "hash(size_bytes, etag)"
 

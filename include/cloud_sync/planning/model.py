@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from cloud_sync.run_folder import RunFolder
 
+ANSWER_NAME = "approval.json"
 PLAN_NAME = "plan.parquet"
 REGISTER_NAME = "register.parquet"
 SUMMARY_NAME = "plan.json"
@@ -124,3 +126,48 @@ def read_plan_rows(folder: RunFolder) -> tuple[PlanRow, ...]:
     """Read the summary that `make_plan` wrote."""
     rows: list[dict[str, Any]] = folder.read_json(SUMMARY_NAME)
     return tuple(PlanRow.from_json(row) for row in rows)
+
+
+class Decision(StrEnum):
+    """What became of a plan that needed approval."""
+
+    APPROVED = "approved"
+    REFUSED = "refused"
+    EXPIRED = "expired"  # nobody answered in time
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a plan that needed approval.
+
+    Attributes:
+        decision: What it was.
+        above: The limits that the plan was above, each as a sentence.
+        by: Who answered; empty if nobody did.
+        at: When, ISO 8601 in UTC.
+    """
+
+    decision: Decision
+    above: tuple[str, ...]
+    by: str
+    at: str
+
+    @property
+    def told(self) -> str:
+        """What people are told of it, behind "the plan was"."""
+        if self.decision is Decision.EXPIRED:
+            return "not answered for in time"
+        return f"{self.decision} by {self.by or 'somebody'} at {self.at}"
+
+
+def write_answer(folder: RunFolder, answer: Answer) -> None:
+    """Keep the answer in the run folder."""
+    folder.write_json(ANSWER_NAME, asdict(answer))
+
+
+def read_answer(folder: RunFolder) -> Answer | None:
+    """Return the answer; None if none was needed, or none is known."""
+    if not folder.exists(ANSWER_NAME):
+        return None
+    data: dict[str, Any] = folder.read_json(ANSWER_NAME)
+    return Answer(Decision(data["decision"]), tuple(data["above"]), data["by"], data["at"])

@@ -45,7 +45,7 @@ class Plan:
     """A written plan.
 
     Attributes:
-        ref: `plan.json`, with the numbers of objects and items to register.
+        ref: `plan.json`, with the numbers of objects and items to register, and of objects registered before.
         rows: The summary, the largest first within an action.
     """
 
@@ -124,11 +124,13 @@ def make_plan(
         _write_register(engine, folder, is_grouped=bool(groupings))
         _describe(engine, folder, request, groupings)
         rows = _summary(engine, parquet([folder.path(PLAN_NAME)]))
+        [(registered,)] = engine.execute(decisions.REGISTERED).fetchall()
     folder.write_json(SUMMARY_NAME, [asdict(row) for row in rows])
     counts = {
         "objects": sum(row.objects for row in rows),
         "to_register": sum(row.objects for row in rows if row.action in SENT_ACTIONS),
         "items": sum(row.items for row in rows if row.action in SENT_ACTIONS),
+        "registered": registered,
     }
     return Plan(ref=folder.ref(SUMMARY_NAME, **counts), rows=rows)
 

@@ -6,13 +6,16 @@ DAG files import this module, so it imports nothing heavy itself.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from airflow.sdk import Context
 
-    from cloud_sync.failures.alert import Alert
+    from cloud_sync.failures.alert import Alert, Place
     from cloud_sync.integration import Integration
     from cloud_sync.run_folder import RunFolder
     from cloud_sync_airflow.operators.stage import StageOperator
@@ -27,24 +30,39 @@ def alert_on_failure(context: Context) -> None:
 
     Airflow calls this in the task's process, or in the DAG processor if that process was lost.
     """
-    _tell(context, failed=True)
+    _tell(context, lambda integration, folder: _failure(context, integration, folder))
 
 
 def alert_on_success(context: Context) -> None:
     """Tell people of files that a good run has put into quarantine. Only `settle` knows of such."""
-    _tell(context, failed=False)
+    _tell(context, lambda _, folder: _run(context, folder), concerns=_settles)
 
 
-def _tell(context: Context, *, failed: bool) -> None:
+def alert_on_waiting(context: Context, above: Sequence[str]) -> None:
+    """Tell people that a plan waits for one of them.
+
+    Args:
+        context: The task's context.
+        above: The limits that the plan is above, each as a sentence.
+    """
+    _tell(context, lambda integration, _: _waiting(context, integration, above))
+
+
+def _tell(
+    context: Context,
+    make_alert: Callable[[Integration, RunFolder], Alert | None],
+    *,
+    concerns: Callable[[StageOperator], bool] = lambda _: True,
+) -> None:
     try:
         operator = _stage(context)
-        if not failed and not _settles(operator):
+        if not concerns(operator):
             return
         integration = operator.integration_of_run(context)
         if integration is None or not integration.alerts:
             return
         folder = operator.run_folder(context)
-        alert = _failure(context, integration, folder) if failed else _run(context, folder)
+        alert = make_alert(integration, folder)
         if alert is not None:
             from cloud_sync_airflow.notifiers.dispatch import dispatch
 
@@ -61,21 +79,34 @@ def _tell(context: Context, *, failed: bool) -> None:
 def _failure(context: Context, integration: Integration, folder: RunFolder) -> Alert | None:
     from airflow.sdk.log import redact
 
-    from cloud_sync.failures.alert import Place, task_alert
+    from cloud_sync.failures.alert import task_alert
     from cloud_sync.failures.verdict import RunFailed
 
     error = context.get("exception")
     if isinstance(error, RunFailed):
         return _run(context, folder)
+    return task_alert(error, _place(context, integration), _task_name(context), mask=redact)
+
+
+def _waiting(context: Context, integration: Integration, above: Sequence[str]) -> Alert:
+    from cloud_sync.failures.alert import approval_alert
+
+    place = _place(context, integration)
+    question = f"{place.run_url}/tasks/{quote(context['ti'].task_id, safe='')}/required_actions"
+    return approval_alert(replace(place, run_url=question), above)
+
+
+def _place(context: Context, integration: Integration) -> Place:
+    from cloud_sync.failures.alert import Place
+
     dag_run = context["dag_run"]
-    place = Place(
+    return Place(
         integration=integration.name,
         dataset=integration.target.dataset,
         dag_id=dag_run.dag_id,
         run_id=dag_run.run_id,
         run_url=run_url(dag_run.dag_id, dag_run.run_id),
     )
-    return task_alert(error, place, _task_name(context), mask=redact)
 
 
 def _run(context: Context, folder: RunFolder) -> Alert | None:

@@ -43,19 +43,25 @@ class SettleOperator(StageOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the verdict and the counts; fails if the verdict is `failed`.
 
-        With nothing but a plan it ends as skipped, so that nobody who follows the dataset is woken.
+        With nothing but a plan, and with one that a person refused, it ends as skipped, so that nobody who
+        follows the dataset is woken.
         """
         from cloud_sync.failures.failure_csv import write_failures
         from cloud_sync.failures.report import make_report, summary
         from cloud_sync.failures.settle import Settlement
         from cloud_sync.failures.verdict import check_verdict
+        from cloud_sync.planning.model import Decision, read_answer
         from cloud_sync.registration.model import read_target
 
         folder = self.run_folder(context)
         integration = self.frozen_integration(folder)
         target = read_target(folder)
         plan_only = sends_nothing(context)
-        settlement = Settlement() if plan_only else self._settle(context, folder, integration, target)
+        answer = None if plan_only else read_answer(folder)
+        is_unapproved = answer is not None and answer.decision is not Decision.APPROVED
+        settlement = (
+            Settlement() if plan_only or is_unapproved else self._settle(context, folder, integration, target)
+        )
         write_failures(folder, settlement.failures)
         facts = self.facts(context, folder, integration, target)
         rounds = min(self.rounds, integration.retry.rounds)
@@ -63,6 +69,9 @@ class SettleOperator(StageOperator):
         self.log.info("%s", summary(report))
         if plan_only:
             raise AirflowSkipException("Plan only: the dataset is as it was.")
+        if is_unapproved:
+            check_verdict(report)
+            raise AirflowSkipException("The plan was refused: the dataset is as it was.")
         counts = {name: report[name] for name in ("registered", "already_registered", "failed", "waiting")}
         self.tell_followers(context, integration, {"verdict": report["verdict"], **counts})
         check_verdict(report)

@@ -19,6 +19,7 @@ from botocore.exceptions import (
 from cloud_sync.objects.attempts import ATTEMPTS, Attempts
 from cloud_sync.objects.errors import ObjectStoreError, from_answer, from_botocore, from_obstore
 from cloud_sync.objects.stores import S3ObjectStore, client_config, open_s3
+from cloud_sync.objects.wire import Answer
 
 from .s3_xml import answer, page_xml
 
@@ -118,6 +119,14 @@ def test_a_listing_that_would_never_end_is_refused():
     assert store.page("").next_token == "again"
     with pytest.raises(ObjectStoreError, match="never end"):
         store.page("", token="again")
+
+
+def test_an_object_that_was_changed_at_no_time_is_no_object_of_a_store():
+    wire = SimpleNamespace(head=lambda key, **_: Answer(5, {}, b""))
+    store = S3ObjectStore("media", Client, lambda _: wire)  # type: ignore[arg-type, return-value]
+
+    with pytest.raises(ObjectStoreError, match=r"object 'a': .* does not say when"):
+        store.head("a")
 
 
 def test_opening_makes_no_request_and_shows_no_secret():

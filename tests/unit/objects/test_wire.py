@@ -8,12 +8,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3 import HTTPResponse
 from urllib3.exceptions import NewConnectionError, ProtocolError, ReadTimeoutError
 
 from cloud_sync.objects.errors import ObjectStoreError
-from cloud_sync.objects.wire import CHUNK_BYTES, READ_TIMEOUT_S, Wire
+from cloud_sync.objects.wire import CHUNK_BYTES, READ_TIMEOUT_S, Wire, connected
+from cloud_sync.version import user_agent
 
+SIGN: Any = None
 WHERE = "bucket media, object 'a'"
 DEADLINE = 60.0
 CONTENT = bytes(range(256)) * 1000
@@ -89,7 +92,8 @@ def test_a_signed_request_is_sent_as_it_is_and_never_again():
     answer = start(pool, 5)
     [request] = pool.requests
     assert (request.method, request.url) == ("GET", "/media/a?v=1")
-    assert request.headers == {"Range": "bytes=5-14", "Authorization": "GET by me"}
+    agent = user_agent()
+    assert request.headers == {"User-Agent": agent, "Range": "bytes=5-14", "Authorization": "GET by me"}
     assert (request.retries, request.redirect, request.decode_content) == (False, False, False)
     assert (answer.size_bytes, answer.data) == (len(CONTENT), CONTENT[5:15])
 
@@ -113,9 +117,10 @@ def test_a_head_has_size_and_headers():
 
 
 @pytest.mark.parametrize(("headers", "size"), [({"Content-Range": "bytes */3"}, 3), ({}, 0)])
-def test_behind_the_end_there_is_nothing(headers, size):
-    pool = Pool(416, b"<Error><Code>InvalidRange</Code></Error>", headers)
-    assert (start(pool).size_bytes, start(pool).data, tail(pool).data) == (size, b"", b"")
+@pytest.mark.parametrize("ask", [start, tail])
+def test_behind_the_end_there_is_nothing(ask, headers, size):
+    answer = ask(Pool(416, b"<Error><Code>InvalidRange</Code></Error>", headers))
+    assert (answer.size_bytes, answer.data) == (size, b"")
 
 
 @pytest.mark.parametrize("piece", [7, 1000, CHUNK_BYTES])
@@ -206,3 +211,25 @@ def test_an_object_that_stops_coming_is_a_failure_of_the_network():
     with pytest.raises(ObjectStoreError, match="cannot be reached") as caught:
         start(pool)
     assert caught.value.transient
+
+
+@pytest.mark.parametrize(
+    ("base_url", "options", "expected"),
+    [
+        ("https://host/", {}, ("host", "CERT_REQUIRED", DEFAULT_CA_BUNDLE_PATH)),
+        ("https://host/", {"verify": "/own.pem"}, ("host", "CERT_REQUIRED", "/own.pem")),
+        ("https://host/", {"verify": False}, ("host", "CERT_NONE", None)),
+        ("http://host/", {"verify": False}, ("host", None, None)),
+    ],
+)
+def test_certificates_are_checked_as_the_connection_says(base_url, options, expected):
+    pool = connected(SIGN, base_url, **options)._pool
+    found = (pool.host, getattr(pool, "cert_reqs", None), getattr(pool, "ca_certs", None))
+    assert found == expected
+
+
+def test_a_proxy_is_gone_through():
+    plain = connected(SIGN, "http://host/", proxy_url="http://proxy:3128")
+    assert (plain._pool.host, plain._whole_urls) == ("proxy", True)
+    tunnel = connected(SIGN, "https://host/", proxy_url="http://proxy:3128")
+    assert (tunnel._pool.host, tunnel._pool.proxy.host, tunnel._whole_urls) == ("host", "proxy", False)

@@ -1,0 +1,88 @@
+"""The person's word on a plan as a task, between plan and build."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from cloud_sync_airflow.notifiers.callbacks import alert_on_waiting
+from cloud_sync_airflow.operators.stage import StageOperator
+from cloud_sync_airflow.params import sends_nothing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.sdk import Context
+
+APPROVE = "Approve"
+REJECT = "Reject"
+
+
+class ApproveOperator(StageOperator, HITLOperator):
+    """Asks a person if the plan is above the limits of the integration; otherwise lets it pass.
+
+    Waiting takes no worker. A refused plan, and one that nobody answers for in time, skips all that would
+    change something; settle says so.
+
+    Args:
+        plan: Reference to the plan's summary, from the plan stage.
+    """
+
+    template_fields = ("plan",)
+
+    def __init__(self, *, plan: Any, **kwargs: Any) -> None:
+        super().__init__(subject="Approve the plan", options=[APPROVE, REJECT], **kwargs)
+        self.plan = plan
+
+    def execute(self, context: Context) -> None:
+        """Pass, or begin to wait for a person."""
+        from cloud_sync.planning.approval import shown
+        from cloud_sync.planning.model import ANSWER_NAME, read_plan_rows
+
+        if sends_nothing(context):
+            return
+        folder = self.run_folder(context)
+        folder.disclaim(ANSWER_NAME)  # of an earlier try
+        above = self.above(context)
+        if not above:
+            self.log.info("The plan is within the limits of the integration.")
+            return
+        self.log.info("The plan needs a person's approval: %s", "; ".join(above))
+        self.subject = f"{context['dag_run'].dag_id}: approve the plan?"
+        self.body = shown(read_plan_rows(folder), above)
+        alert_on_waiting(context, above)
+        HITLOperator.execute(self, context)
+
+    def above(self, context: Context) -> list[str]:
+        """Return the limits that the plan is above, each as a sentence."""
+        from cloud_sync.planning.approval import excesses
+        from cloud_sync.planning.model import read_plan_rows
+        from cloud_sync.run_folder import FileRef
+
+        folder = self.run_folder(context)
+        limits = self.frozen_integration(folder).approval
+        if limits is None:  # the section is new, and this run began before it was
+            return []
+        plan = FileRef.from_json(self.plan)
+        folder.verified(plan)
+        return excesses(read_plan_rows(folder), plan.counts["registered"], limits)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> None:
+        """Take the answer; Airflow calls this once there is one, or time is up."""
+        from cloud_sync.planning.model import Answer, Decision, write_answer
+
+        if event.get("error_type") == "timeout":
+            decision, by, at = Decision.EXPIRED, "", datetime.now(UTC)
+        else:
+            said = HITLOperator.execute_complete(self, context, event)
+            approved = said["chosen_options"] == [APPROVE]
+            decision = Decision.APPROVED if approved else Decision.REFUSED
+            by, at = (said["responded_by_user"] or {}).get("name", ""), said["responded_at"]
+        answer = Answer(decision, tuple(self.above(context)), by, at.isoformat(timespec="seconds"))
+        write_answer(self.run_folder(context), answer)
+        if decision is not Decision.APPROVED:
+            raise AirflowSkipException(f"The plan was {answer.told}: the dataset is as it was.")
+        self.log.info("The plan was %s.", answer.told)

@@ -1,0 +1,165 @@
+"""A plan above the limits waits for a person; what they say, or do not say, decides what the run does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.standard.operators import hitl
+from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+
+from cloud_sync.failures.verdict import RunFailed
+from cloud_sync.integration import Integration
+from cloud_sync.run_folder import RunFolder
+from cloud_sync_airflow.factory import sync_dag
+from cloud_sync_airflow.notifiers import dispatch
+from cloud_sync_airflow.operators.approve import ApproveOperator
+from cloud_sync_airflow.operators.list import ListOperator
+from cloud_sync_airflow.operators.plan import PlanOperator
+from cloud_sync_airflow.operators.settle import SettleOperator
+from cloud_sync_airflow.settings import state_folder
+from tests.unit.cloud_sync_airflow.operators.house import House
+
+AT = datetime(2026, 11, 22, 3, tzinfo=UTC)
+TIMED_OUT = {"error": "The timeout has passed.", "error_type": "timeout"}
+
+
+def answer(option: str) -> dict[str, Any]:
+    return {
+        "chosen_options": [option],
+        "params_input": {},
+        "responded_at": AT,
+        "responded_by_user": {"id": "1", "name": "ann"},
+    }
+
+
+class Night:
+    """A run of the house up to its plan, and the question asked for it."""
+
+    def __init__(self, house: House, asked: list[dict[str, Any]], **params: Any) -> None:
+        self.house, self.asked = house, asked
+        self.context = house.context("night 1", **params)
+        self.context["task_instance"] = SimpleNamespace(id="ti-1")
+        self.context["ti"].task_id = "approve"
+        listing = ListOperator(task_id="list", **house.settings).execute(self.context)
+        self.plan = PlanOperator(task_id="plan", listing=listing, **house.settings).execute(self.context)
+        self.task = ApproveOperator(
+            task_id="approve", plan=self.plan, response_timeout=timedelta(hours=1), **house.settings
+        )
+        self.context["task"] = self.task
+
+    def ask(self) -> None:
+        self.task.execute(self.context)
+
+    def hear(self, event: dict[str, Any]) -> None:
+        self.task.execute_complete(self.context, event)
+
+    def settle(self) -> dict[str, Any]:
+        return SettleOperator(task_id="settle", **self.house.settings).execute(self.context)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        [path] = (state_folder() / "runs" / "cameras").iterdir()
+        return RunFolder(path).read_json("report.json")
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[dict[str, Any]]:
+    """The questions that Airflow was given."""
+    questions: list[dict[str, Any]] = []
+    monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **question: questions.append(question))
+    return questions
+
+
+@pytest.fixture
+def night(house, asked) -> Night:
+    house.options = {"approval": {"new_count": 2}}
+    return Night(house, asked)
+
+
+def test_a_plan_above_a_limit_waits_and_is_shown(night):
+    with pytest.raises(TaskAwaitingInput) as waiting:
+        night.ask()
+    assert waiting.value.timeout == timedelta(hours=1)
+    [question] = night.asked
+    assert question["options"] == ["Approve", "Reject"]
+    assert question["subject"] == "sync__cameras: approve the plan?"
+    assert "new items: 6, and approval.new_count is 2" in question["body"]
+    assert "`in/0.jpg`" in question["body"]
+
+
+def test_a_plan_within_the_limits_passes(house, asked):
+    house.options = {"approval": {"new_count": 6}}
+    Night(house, asked).ask()
+    assert asked == []
+
+
+def test_nobody_is_asked_for_a_plan_that_is_not_carried_out(house, asked):
+    house.options = {"approval": {"new_count": 0}}
+    Night(house, asked, mode="plan").ask()
+    assert asked == []
+
+
+def test_an_approved_plan_goes_on(night):
+    night.hear(answer("Approve"))
+    with pytest.raises(RunFailed, match="never answered for"):  # build did not run here
+        night.settle()
+    assert night.report["approval"]["told"] == "approved by ann at 2026-11-22T03:00:00+00:00"
+
+
+def test_a_refused_plan_ends_the_run_well_and_says_who_refused(night, caplog):
+    with pytest.raises(AirflowSkipException, match="refused by ann"):
+        night.hear(answer("Reject"))
+    with pytest.raises(AirflowSkipException, match="as it was"):
+        night.settle()
+    assert night.report["verdict"] == "ok"
+    assert night.report["why"].startswith("the plan was refused by ann at 2026-11-22T03:00:00+00:00")
+    assert "new items: 6, and approval.new_count is 2" in night.report["why"]
+    assert (night.report["registered"], night.report["waiting"]) == (0, 0)
+    assert not (state_folder() / "ledgers").exists()
+
+
+def test_a_plan_that_nobody_answers_for_fails_the_run_with_what_to_do(night):
+    with pytest.raises(AirflowSkipException, match="not answered for in time"):
+        night.hear(TIMED_OUT)
+    with pytest.raises(RunFailed, match="not answered for in time") as failed:
+        night.settle()
+    assert "raise the limits under approval" in str(failed.value)
+    assert night.report["verdict"] == "failed"
+
+
+def test_asking_again_forgets_the_answer_before(night):
+    with pytest.raises(AirflowSkipException):
+        night.hear(answer("Reject"))
+    with pytest.raises(TaskAwaitingInput):
+        night.ask()
+    with pytest.raises(RunFailed, match="never answered for"):
+        night.settle()
+
+
+def test_the_channels_are_told_once_that_a_plan_waits(night, monkeypatch, house):
+    sent = []
+    monkeypatch.setattr(dispatch, "send", lambda channel, alert, *_, **__: sent.append(alert))
+    monkeypatch.setattr(dispatch, "load_notifier", lambda channel: None)
+    house.options |= {"alerts": [{"slack": {"connection_id": "chat"}}]}
+    night.task.integration = house.settings["integration"]
+    for _ in range(2):
+        with pytest.raises(TaskAwaitingInput):
+            night.ask()
+    [alert] = sent
+    assert alert.headline.startswith("sync__cameras waits for approval: new items: 6")
+    assert alert.place.run_url.endswith("/runs/night%201/tasks/approve/required_actions")
+
+
+def test_only_an_integration_with_limits_has_the_task(house):
+    def dag() -> Any:
+        return sync_dag(Integration.model_validate(house.settings["integration"]), Path("cameras.yaml"))
+
+    assert "approve" not in dag().task_ids
+    house.options = {"approval": {"new_count": 2, "wait": "2h"}}
+    task = dag().get_task("approve")
+    assert (task.upstream_task_ids, task.downstream_task_ids) == ({"plan"}, {"build"})
+    assert task.response_timeout == timedelta(hours=2)

@@ -796,7 +796,6 @@ def test_a_bucket_is_a_name_alone(tmp_path, bucket):
     )
 
 
-
 @pytest.mark.parametrize(
     ("section", "problem"),
     [

@@ -144,7 +144,7 @@ class AzureObjectStore:
             if page.next_token is None:
                 return Page(rows, prefixes, None)
             marker = page.next_token
-            if rows.num_rows or prefixes:
+            if rows.num_rows or prefixes or not after:
                 return Page(rows, prefixes, _token(marker, after))
 
     def _page(self, prefix: str, marker: str, delimiter: str, limit: int) -> Page:

@@ -129,7 +129,7 @@ class _Reader:
             return ()
         # Properties of its own follow the name where the account has a hierarchical namespace.
         names = self._folded + 1
-        if not np.isin(names, self._xml.elements("Name")).all():
+        if not self._xml.are(names, "Name").all():
             raise ValueError("a common prefix has no name")
         return tuple(valid_utf8(unescaped(self._xml.column(names, "Name"))).to_pylist())
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from itertools import pairwise
 from os.path import commonprefix
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -198,7 +199,8 @@ def _joined(prefix: str, found: Sequence[Unit | Folders], size: int, *, has_star
             for start in range(0, len(unit.names), size):
                 joined.append(_range(prefix, unit.names.slice(start, size), joined[-1] if joined else None))
         else:
-            joined += [_range_alike(unit.names.slice(*cut)) for cut in _cuts_alike(unit.names, size)]
+            cuts = _cuts_alike(unit.names, -(-len(unit.names) // size))
+            joined += [_range_alike(unit.names.slice(*cut)) for cut in cuts]
     return joined
 
 
@@ -220,25 +222,27 @@ def _range_alike(folders: pa.LargeStringArray) -> Span:
     return Span(_common_beginning(folders), folders)
 
 
-def _cuts_alike(names: pa.LargeStringArray, size: int) -> Iterator[tuple[int, int]]:
-    """Yield start and length of parts of at most some size, cut where names begin to differ.
+def _cuts_alike(names: pa.LargeStringArray, parts: int) -> list[tuple[int, int]]:
+    """Return start and length of some parts or a few more, in order, cut where names begin to differ.
 
-    A store that cannot begin at a key reads each from the first key on that begins as its names do.
+    A store that cannot begin at a key reads each part from the first key on that begins as its names do.
     """
-    waiting = [(0, len(names))]
-    while waiting:
-        start, end = waiting.pop()
-        if end - start <= size:
-            yield start, end - start
-            continue
-        length = len(_common_beginning(names.slice(start, end - start))) + 1
-        parts = []
-        while start < end:
-            last = names[start].as_py()[:length] + LAST_CHARACTER
-            behind = bisect_right(names, last, start + 1, end, key=lambda name: name.as_py())
-            parts.append((start, behind))
-            start = behind
-        waiting += reversed(parts)
+    largest_first = [(-len(names), 0)]
+    while len(largest_first) < parts and largest_first[0][0] < -1:
+        length, start = heappop(largest_first)
+        for cut in _cuts_at_difference(names, start, start - length):
+            heappush(largest_first, cut)
+    return sorted((start, -length) for length, start in largest_first)
+
+
+def _cuts_at_difference(names: pa.LargeStringArray, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a part, as minus its length and its start: one for each next character."""
+    length = len(_common_beginning(names.slice(start, end - start))) + 1
+    while start < end:
+        last = names[start].as_py()[:length] + LAST_CHARACTER
+        behind = bisect_right(names, last, start + 1, end, key=lambda name: name.as_py())
+        yield start - behind, start
+        start = behind
 
 
 def _common_beginning(names: pa.LargeStringArray) -> str:

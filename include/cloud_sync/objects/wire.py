@@ -184,7 +184,7 @@ class Wire:
 
         A part of an object comes as it is stored, and there may be none of it.
         """
-        from urllib3.exceptions import HTTPError
+        from urllib3.exceptions import HTTPError, NameResolutionError
 
         response: BaseHTTPResponse | None = None
         try:
@@ -195,8 +195,9 @@ class Wire:
                 body = _up_to(chunks, MOST_ERROR_BYTES)
                 raise self._refused(response.status, response.headers, body, where)
             yield response, chunks
-        except HTTPError:  # its text may name a URL
-            raise no_connection(where) from None
+        except HTTPError as error:  # its text may name a URL
+            unknown = isinstance(error, NameResolutionError)
+            raise no_connection(where, is_unknown_host=unknown) from None
         finally:
             if response is not None:
                 _hand_back(response)

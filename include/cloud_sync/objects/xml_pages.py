@@ -117,14 +117,20 @@ class XmlPage:
         return width if alike else 0
 
     def elements(self, name: str) -> Numbers:
-        """Return which tags open elements of a name."""
+        """Return which tags open elements of a name: only those of objects if all objects have it alike."""
         code = _number(f"{name}>"[:CODE_BYTES])
         inside = self._inside_first(code)
         found = self.entries + inside if inside else np.flatnonzero(self._codes == code)
-        # The name's last three letters and the ">" behind it, seen as one number, too.
-        ending = np.minimum(self._tags[found] + (len(name) - 2), len(self._letters) - 1)
-        opening: Numbers = found[self._letters[ending] == _number(f"{name}>"[-CODE_BYTES:])]
+        opening: Numbers = found[self.are(found, name)]
         return opening
+
+    def are(self, tags: Numbers, name: str) -> NDArray[np.bool_]:
+        """Return which of some tags open an element of a name."""
+        begins = self._codes[tags] == _number(f"{name}>"[:CODE_BYTES])
+        # The name's last three letters and the ">" behind it, seen as one number, too.
+        ending = np.minimum(self._tags[tags] + (len(name) + 2 - CODE_BYTES), len(self._letters) - 1)
+        matching: NDArray[np.bool_] = begins & (self._letters[ending] == _number(f"{name}>"[-CODE_BYTES:]))
+        return matching
 
     def _inside_first(self, code: np.uint32) -> int:
         """Return which tag of the first object it is, and so of all, where they are alike; else 0."""

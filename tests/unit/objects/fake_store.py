@@ -23,6 +23,11 @@ def as_paths(key: str) -> str:
     return key.replace("/", "\0")
 
 
+def as_utf16(key: str) -> str:
+    """Order keys as stores do that hold text in units of two bytes."""
+    return key.encode("utf-16-be").hex()
+
+
 def stored(key: str, size_bytes: int) -> StoredObject:
     """Return an object whose other fields follow from its key."""
     return StoredObject(key, size_bytes, MODIFIED + timedelta(seconds=len(key)), f"etag{len(key)}")

@@ -23,9 +23,10 @@ from cloud_sync.objects.tally import Tally
 from cloud_sync.pace import Pace
 from cloud_sync.run_folder import RunFolder, sha256_of
 
-from .fake_store import FakeStore, as_paths
+from .fake_store import FakeStore, as_paths, as_utf16
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from cloud_sync.objects.model import ObjectStore
@@ -132,16 +133,28 @@ def test_shapes_of_buckets(sizes: dict[str, int], page_size: int, helped_after: 
 
 
 @settings(max_examples=100, deadline=None)
-@given(sizes=BUCKETS, page_size=st.integers(1, 7), has_start_after=st.booleans())
+@given(
+    sizes=BUCKETS,
+    page_size=st.integers(1, 7),
+    order=st.sampled_from([as_paths, as_utf16]),
+    has_start_after=st.booleans(),
+)
 @example(
     sizes={f"cam{mark}{n}/x": 5 for n in range(9) for mark in "-./"} | {"cam.txt": 5},
     page_size=3,
+    order=as_paths,
     has_start_after=True,
 )
-def test_nothing_is_lost_or_doubled_where_the_store_orders_keys_as_paths(
-    *, sizes: dict[str, int], page_size: int, has_start_after: bool
+@example(
+    sizes={f"cam{mark}{n}/x": 5 for n in range(9) for mark in "-.\U0001f600\uffee"} | {"cam.txt": 5},
+    page_size=3,
+    order=as_utf16,
+    has_start_after=False,
+)
+def test_nothing_is_lost_or_doubled_where_the_store_orders_keys_otherwise(
+    *, sizes: dict[str, int], page_size: int, order: Callable[[str], str], has_start_after: bool
 ):
-    store = FakeStore(sizes, page_size, order=as_paths, has_start_after=has_start_after)
+    store = FakeStore(sizes, page_size, order=order, has_start_after=has_start_after)
     with tempfile.TemporaryDirectory() as root:
         listing = run(store, "", root, pages_in_flight=1)
 
@@ -225,8 +238,9 @@ def test_a_flat_bucket_pays_little_for_the_search_for_folders(tmp_path: Path):
     assert store.requests == 2 + 20
 
 
-def test_small_folders_are_not_a_request_each(tmp_path: Path):
-    store = FakeStore(many_folders(3_000, 2))
+@pytest.mark.parametrize("has_start_after", [True, False])
+def test_small_folders_are_not_a_request_each(has_start_after: bool, tmp_path: Path):
+    store = FakeStore(many_folders(3_000, 2), has_start_after=has_start_after)
 
     listing = run(store, "", tmp_path, pages_in_flight=4)
 
@@ -259,11 +273,17 @@ def test_folders_out_of_order_are_ranges_in_order():
 
 
 @pytest.mark.parametrize("helped_after", [ALONE, 1])
+@pytest.mark.parametrize("has_start_after", [True, False])
 def test_a_listing_goes_on_after_failures(
-    helped_after: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    *, helped_after: int | None, has_start_after: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(range_reader, "LONGEST_PAUSE_S", 0.0)
-    store = FakeStore({f"{number:06d}.jpg": 5 for number in range(900)}, 100, failures=[OVERLOADED] * 7)
+    store = FakeStore(
+        {f"{number:06d}.jpg": 5 for number in range(900)},
+        100,
+        failures=[OVERLOADED] * 7,
+        has_start_after=has_start_after,
+    )
 
     listing = run(store, "", tmp_path, helped_after)
 
@@ -296,9 +316,23 @@ def test_a_refusal_ends_the_listing_at_once(helped_after: int | None, tmp_path: 
         run(store, "", tmp_path, helped_after)
 
 
-def test_many_folders_below_a_prefix_ask_for_nothing_outside_of_it(tmp_path: Path):
+def test_folders_are_read_once_where_a_listing_cannot_begin_at_a_key(tmp_path: Path):
+    names = [f"{letter}-{number:03d}" for letter in ("cam", "cat", "dog") for number in range(0, 900, 3)]
+    store = FakeStore({f"{name}/x": 5 for name in names}, page_size=50, has_start_after=False)
+
+    listing = run(store, "", tmp_path, pages_in_flight=2)
+
+    assert rows(tmp_path, listing) == store.listed("")
+    discovered = len(names) / 50 + 2
+    assert listing.requests < discovered + 1.7 * len(names) / 50
+
+
+@pytest.mark.parametrize("has_start_after", [True, False])
+def test_many_folders_below_a_prefix_ask_for_nothing_outside_of_it(has_start_after: bool, tmp_path: Path):
     store = FakeStore(
-        {f"raw/cam{number:04d}/x.jpg": 5 for number in range(600)} | {f"raw/a{n:03d}/x": 5 for n in range(50)}
+        {f"raw/cam{number:04d}/x.jpg": 5 for number in range(600)}
+        | {f"raw/a{n:03d}/x": 5 for n in range(50)},
+        has_start_after=has_start_after,
     )
 
     listing = run(store, "raw/cam", tmp_path, pages_in_flight=4)

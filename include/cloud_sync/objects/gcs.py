@@ -7,7 +7,6 @@ when. Keys stand in URLs as one piece, with every slash percent-encoded, so no k
 from __future__ import annotations
 
 import threading
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
@@ -16,6 +15,7 @@ from cloud_sync.objects.attempts import Attempts
 from cloud_sync.objects.errors import ObjectStoreError, made
 from cloud_sync.objects.gcs_errors import NO_BUCKET, READ_ONLY, UNAUTHORISED, from_gcs, from_google_auth
 from cloud_sync.objects.gcs_pages import ITEM_FIELDS, PAGE_FIELDS, read_object, read_page
+from cloud_sync.objects.model import Page
 from cloud_sync.objects.spans import DELIMITER, LAST_CHARACTER
 from cloud_sync.objects.wire import READ_TIMEOUT_S, Wire, connected, proxy_for, trusted_certificates
 from cloud_sync.version import user_agent
@@ -25,15 +25,13 @@ if TYPE_CHECKING:
 
     from google.auth.credentials import Credentials
 
-    from cloud_sync.objects.model import Page, StoredObject
+    from cloud_sync.objects.model import StoredObject
     from cloud_sync.objects.wire import Answer
 
 T = TypeVar("T")
 
 KEYS_PER_PAGE: Final = 1_000
 """What the API gives in one page at most."""
-RENEWED_FOR_S: Final = 10.0
-"""Tokens that are refused so soon after they were renewed were asked for before that."""
 
 
 class GcsSign:
@@ -52,7 +50,7 @@ class GcsSign:
         self._credentials = credentials
         self._request = request
         self._lock = threading.Lock()
-        self._renewed_at = -RENEWED_FOR_S
+        self._sent = threading.local()
 
     def __call__(self, method: str, key: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
         """Return URL and headers, as `cloud_sync.objects.wire.Sign` says."""
@@ -73,14 +71,14 @@ class GcsSign:
         headers = {"User-Agent": f"{user_agent()} (gzip)", "Accept-Encoding": "gzip"}
         with self._lock:
             self._credentials.before_request(self._request, method, url, headers)  # type: ignore[no-untyped-call]
+            self._sent.token = self._credentials.token
         return headers
 
     def renew(self) -> None:
-        """Get a new token, although the one at hand should be good; once for all threads that ask for it."""
+        """Get a new token in place of the one that this thread sent last, if no other thread has done so."""
         with self._lock:
-            if time.monotonic() - self._renewed_at >= RENEWED_FOR_S:
+            if self._credentials.token == self._sent.token:
                 self._credentials.refresh(self._request)  # type: ignore[no-untyped-call]
-                self._renewed_at = time.monotonic()
 
 
 class GcsObjectStore:
@@ -241,8 +239,6 @@ def _start_of(after: str) -> str:
 
 
 def _read_page_behind(after: str | None, token: str | None, body: bytes) -> Page:
-    from cloud_sync.objects.model import Page
-
     page = read_page(body)
     if token is not None and page.next_token == token:
         raise ValueError("the page that follows is the page itself, so it would never end")

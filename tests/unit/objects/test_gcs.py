@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
+import threading
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -19,7 +21,7 @@ from urllib3.exceptions import NewConnectionError
 
 from cloud_sync.objects.attempts import ATTEMPTS, Attempts
 from cloud_sync.objects.errors import ObjectStoreError
-from cloud_sync.objects.gcs import RENEWED_FOR_S, GcsObjectStore, GcsSign, open_gcs
+from cloud_sync.objects.gcs import GcsObjectStore, GcsSign, open_gcs
 from cloud_sync.objects.gcs_errors import READ_ONLY, from_gcs
 from cloud_sync.objects.model import StoredObject
 from cloud_sync.objects.wire import Wire
@@ -233,8 +235,6 @@ class TestObjects:
         assert (store.opened.read_range("a", 5, 0), store.opened.read_tail("a", 0)) == (b"", b"")
 
     def test_a_head_says_what_a_listing_says(self):
-        import json
-
         store = Store((200, json.dumps(item(OBJECT)).encode()))
 
         assert store.opened.head(OBJECT.key) == OBJECT
@@ -268,18 +268,26 @@ class TestTokens:
 
         assert (error.reason, error.transient, len(store.requests)) == ("forbidden", False, 2)
 
-    def test_threads_that_were_all_refused_renew_once(self, monkeypatch: pytest.MonkeyPatch):
-        now = [100.0]
-        monkeypatch.setattr("cloud_sync.objects.gcs.time.monotonic", lambda: now[0])
+    def test_threads_that_were_all_refused_renew_once(self):
         credentials = Tokens()
         sign = GcsSign("https://host", credentials, lambda **_: None)
+        both_have_sent = threading.Barrier(2)
 
-        sign.renew()
-        sign.renew()
+        def refused() -> None:
+            sign.headers("GET", "https://host")
+            both_have_sent.wait(10)
+            sign.renew()
+
+        threads = [threading.Thread(target=refused) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         assert credentials.renewed == 1
-        now[0] += RENEWED_FOR_S
+        refused_later = sign.headers("GET", "https://host")
         sign.renew()
         assert credentials.renewed == 2
+        assert refused_later != sign.headers("GET", "https://host")
 
     def test_credentials_that_were_revoked_in_the_middle(self):
         store = Store(UNAUTHORISED, credentials=Tokens(error=RefreshError(f"invalid_grant {SECRET}")))

@@ -65,6 +65,12 @@ def test_what_the_connection_says_of_the_client_wins(connect, opened):
     assert opened["client"].meta.config.read_timeout == 7
 
 
+def test_whom_to_trust_holds_for_listing_and_for_reading(connect, opened):
+    connect({"verify": False}, region="eu-de").get_conn()
+    assert opened["verify"] is False
+    assert opened["client"]._endpoint.http_session._verify is False
+
+
 def test_an_endpoint_of_ones_own(connect, opened):
     hook = connect({"endpoint_url": "http://127.0.0.1:8333"}, url_style="path")
     hook.get_conn()

@@ -477,6 +477,11 @@ def test_what_stands_in_a_host_name_is_checked(tmp_path, provider, field):
     assert f"storage.{name}: string should match pattern" in error_of(write(tmp_path, text))
 
 
+def test_stores_of_ones_own_may_name_their_regions_as_they_like(tmp_path):
+    text = MINIMAL.replace("bucket: recordings", "bucket: recordings, region: RegionOne")
+    assert load_integration(write(tmp_path, text)).storage.region == "RegionOne"
+
+
 def test_a_wrong_provider_is_told_once(tmp_path):
     error = error_of(write(tmp_path, MINIMAL.replace("provider: s3", "provider: [gs]")))
     assert "storage.provider" in error

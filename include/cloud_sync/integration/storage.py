@@ -51,7 +51,7 @@ class Storage(Section):
     """How object URLs are written: virtual-hosted, path, s3 or mrap (s3); gs or https (gcs); https (azure);
     virtual-hosted or path (otc). Left out: the first. Encord tells duplicates by the exact URL, so do not
     change it later."""
-    region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] | None = None
+    region: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
     """Region of the bucket, for s3 and otc. Left out: the connection's region."""
     account: Annotated[str, Field(pattern=r"^[a-z0-9]{3,24}$")] | None = None
     """Storage account, for azure. Left out: the connection's. A connection of another account is refused."""

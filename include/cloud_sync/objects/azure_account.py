@@ -58,15 +58,15 @@ class AzureAccount:
 
 
 def _named_account(name: str | None, url: str, where: str) -> str | None:
-    match = ACCOUNT_HOST.fullmatch(urlsplit(url).hostname or "")
-    # Without an account the SDK takes what stands in its place: `none`, or the id of an application.
-    if match and (match["account"] == "none" or not ACCOUNT_NAME.fullmatch(match["account"])):
+    match = ACCOUNT_HOST.fullmatch(urlsplit(url).netloc)
+    # Without an account the provider's hook puts there what it has: `None`, or the id of an application.
+    if match and (match["account"] == "None" or not ACCOUNT_NAME.fullmatch(match["account"].lower())):
         raise ConfigError(
             "names no storage account.",
             where=where,
             remedy="Set its host to https://<account>.blob.core.windows.net.",
         )
-    return match["account"] if match else name
+    return match["account"].lower() if match else name
 
 
 def _credential(client: Any, query: str, where: str) -> Credential:

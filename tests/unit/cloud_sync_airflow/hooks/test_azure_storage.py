@@ -128,6 +128,12 @@ def test_an_account_in_the_path(connect, opened, extra, fields):
     assert hook.urls().build("a b") == "http://127.0.0.1:10000/devstoreaccount1/bucket/a%20b"
 
 
+def test_case_does_not_matter_in_the_name_of_an_account(connect, opened):
+    host = "https://Traffic.blob.core.windows.net"
+    connect({"sas_token": SAS}, host=host, storage={"account": "traffic"}).get_conn()
+    assert opened["account_url"].lower() == ACCOUNT_URL
+
+
 def test_the_account_of_the_file_has_to_be_the_connections(connect, opened):
     hook = connect(login="traffic", password=KEY, storage={"account": "weather"})
     for call in (hook.get_conn, hook.urls):

@@ -167,7 +167,10 @@ Found = tuple[str, str] | None
 
 
 def _s3(url: str, endpoint_url: str | None) -> Found:
-    return _arn(url) or _scheme(url, "s3") or (_endpoint(url, endpoint_url) if endpoint_url else _aws(url))
+    found = _arn(url) or _scheme(url, "s3")
+    if found is None and endpoint_url is not None and _is_elsewhere(endpoint_url, AWS_HOST):
+        return _endpoint(url, endpoint_url)
+    return found or _aws(url)
 
 
 def _gcs(url: str, endpoint_url: str | None) -> Found:
@@ -183,7 +186,15 @@ def _azure(url: str, endpoint_url: str | None) -> Found:
 
 
 def _otc(url: str, endpoint_url: str | None) -> Found:
-    return _endpoint(url, endpoint_url) if endpoint_url else _hosted(url, OTC_HOST)
+    if endpoint_url is not None and _is_elsewhere(endpoint_url, OTC_HOST):
+        return _endpoint(url, endpoint_url)
+    return _hosted(url, OTC_HOST)
+
+
+def _is_elsewhere(endpoint_url: str, hosts: re.Pattern[str]) -> bool:
+    """Tell whether an endpoint is none of a cloud's own places, whose URLs have more forms."""
+    host, _, _ = endpoint_url.partition("://")[2].partition("/")
+    return hosts.fullmatch(host.lower()) is None
 
 
 def _arn(url: str) -> Found:

@@ -211,6 +211,17 @@ def test_every_form_of_open_telekom_cloud_is_read(url: str):
     assert parse_object_url(url, "otc") == ObjectAddress("otc", "media", "raw/a+b.jpg")
 
 
+@pytest.mark.parametrize(
+    ("provider", "endpoint_url", "url"),
+    [
+        ("otc", "https://obs.eu-de.otc.t-systems.com", "https://media.obs.eu-nl.otc.t-systems.com/a.jpg"),
+        ("s3", "https://s3.eu-west-2.amazonaws.com", "https://media.s3.amazonaws.com/a.jpg"),
+    ],
+)
+def test_a_clouds_own_endpoint_leaves_its_other_forms_readable(provider: str, endpoint_url: str, url: str):
+    assert parse_object_url(url, provider, endpoint_url) == ObjectAddress(provider, "media", "a.jpg")
+
+
 def test_the_access_point_is_the_bucket():
     assert parse_object_url(f"{ARN}/raw/a.jpg", "s3") == ObjectAddress("s3", ARN, "raw/a.jpg")
 

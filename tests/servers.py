@@ -351,7 +351,8 @@ def running_dataset_service(
     }
     config.write_text(yaml.safe_dump(content))
     service = DatasetService(
-        url=f"http://{LOOPBACK}:{free_ports(1)[0]}",
+        # Not one that the kernel may give to a client while the service is being started again.
+        url=f"http://{LOOPBACK}:{Settings.on_free_ports().dataset_service_port}",
         config=config,
         log=directory / "dataset-service.log",
         private_key=key.read_text(),

@@ -44,7 +44,7 @@ class Storage(Section):
     """Airflow connection with the credentials, of type `aws` for s3 and otc, `google_cloud_platform` for gcs,
     `wasb` for azure."""
     bucket: Bucket
-    """Bucket name; of Azure the container."""
+    """Bucket name. Of Azure the container."""
     prefix: str = ""
     """Only keys that begin with this text are listed. Empty means the whole bucket."""
     url_style: UrlStyleName = Field("virtual-hosted", json_schema_extra=_no_default)

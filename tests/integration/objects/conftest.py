@@ -37,13 +37,6 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="session")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
-    """A store of Azure's kind that checks signatures."""
-    with running_azurite(tmp_path_factory.mktemp("azurite")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
 def fake_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
     """A store that keeps every key as it is, in memory."""
     with running_gcs(tmp_path_factory.mktemp("gcs"), ["media"], in_memory=True) as server:
@@ -69,3 +62,10 @@ def _at_home(resolve: Any) -> Any:
         return resolve(LOOPBACK if host.endswith(".otc.t-systems.com") else host, *more, **named)
 
     return resolved
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
+    """A store of Azure's kind that checks signatures."""
+    with running_azurite(tmp_path_factory.mktemp("azurite")) as server:
+        yield server

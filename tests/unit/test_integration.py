@@ -99,6 +99,7 @@ def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
         "alerts": (),
         "retry": {"rounds": 2, "first_wait": "30s", "longest_wait": "900s", "items_per_manifest": 100},
         "failures": {"fail_at_count": None, "fail_at_share": 0.5, "diagnosis_requests": 20_000},
+        "approval": None,
     }
 
 
@@ -346,7 +347,7 @@ BAD_FIELDS = [
     (
         "alerts:\n  - slack: {connection_id: a}\n    when: [failure]",
         "line 6, alerts[0].when[0]: ",
-        "input should be 'failed_run', 'failed_task' or 'quarantine'",
+        "input should be 'failed_run', 'failed_task', 'quarantine' or 'approval'",
     ),
     (
         "alerts:\n  - slack: {connection_id: a}\n    when: []",
@@ -624,7 +625,7 @@ class TestAlerts:
         webhook, email = load_integration(write(tmp_path, MINIMAL + text)).alerts
         assert (webhook.kind, webhook.connection_id) == ("webhook", "a")
         assert (email.kind, email.connection_id) == ("email", "b")
-        assert webhook.when == ("failed_run", "failed_task")
+        assert webhook.when == ("failed_run", "failed_task", "approval")
 
 
 def test_the_frozen_form_gives_the_same_integration_back():

@@ -111,7 +111,7 @@ def _open_s3(storage: Storage, access: Access) -> OpenStorage:
 
 
 def _open_otc(storage: Storage, access: Access) -> OpenStorage:
-    from cloud_sync.objects.otc import otc_endpoint
+    from cloud_sync.objects.otc import is_otc, otc_endpoint
 
     session, endpoint_url, addressing = _aws(storage, access)
     region = storage.region or access.region or session.region_name
@@ -122,8 +122,7 @@ def _open_otc(storage: Storage, access: Access) -> OpenStorage:
             remedy="Add --region eu-de, or set a region in the profile or in AWS_DEFAULT_REGION.",
         )
     endpoint_url = endpoint_url or otc_endpoint(region or "")
-    host = urlsplit(endpoint_url).hostname or ""
-    virtual_hosted = addressing == "virtual" or host.endswith(".t-systems.com")
+    virtual_hosted = addressing == "virtual" or is_otc(endpoint_url)
     return _opened_s3(storage, session, endpoint_url, region, virtual_hosted=virtual_hosted)
 
 

@@ -42,15 +42,6 @@ class UrlStyle(StrEnum):
     HTTPS = "https"
 
 
-DEFAULT_STYLE = {
-    "s3": UrlStyle.VIRTUAL_HOSTED,
-    "gcs": UrlStyle.GS,
-    "azure": UrlStyle.HTTPS,
-    "otc": UrlStyle.VIRTUAL_HOSTED,
-}
-"""How the URLs of each provider are written if nothing else is asked for."""
-
-
 @dataclass(frozen=True, slots=True)
 class ObjectUrls:
     """Builds and reads the URLs of one bucket in one style.

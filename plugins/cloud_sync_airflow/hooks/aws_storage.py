@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from cloud_sync.errors import ConfigError
 
@@ -117,5 +116,6 @@ class OtcAccess(S3Access):
         )
 
     def _is_virtual_hosted(self) -> bool:
-        host = urlsplit(self.endpoint_url).hostname or ""
-        return host.endswith(".t-systems.com") or super()._is_virtual_hosted()
+        from cloud_sync.objects.otc import is_otc
+
+        return is_otc(self.endpoint_url) or super()._is_virtual_hosted()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cloud_sync.errors import ConfigError, StorageError
+from cloud_sync.errors import ConfigError
 
 if TYPE_CHECKING:
     from cloud_sync.run_folder import RunFolder
@@ -82,13 +82,13 @@ def _s3_store(bucket: str) -> Any:
     import boto3
     from botocore.exceptions import BotoCoreError
 
-    from cloud_sync.cli.store import _configured
+    from cloud_sync.cli.store import configured
     from cloud_sync.objects.errors import from_botocore
     from cloud_sync.run_folder.stores import s3_store
 
     try:
         session = boto3.Session()
-        endpoint_url, addressing = _configured(session, None)
+        endpoint_url, addressing = configured(session, None)
     except BotoCoreError as error:
         raise from_botocore(error, f"bucket {bucket}") from None
     return s3_store(
@@ -97,46 +97,29 @@ def _s3_store(bucket: str) -> Any:
 
 
 def _gcs_store(bucket: str) -> Any:
-    import google.auth
-    from google.auth.exceptions import GoogleAuthError
-
+    from cloud_sync.cli.store import google_credentials
     from cloud_sync.run_folder.stores import gcs_store
 
-    try:
-        credentials, _ = google.auth.default()
-    except (GoogleAuthError, ValueError, OSError) as error:
-        raise StorageError(
-            f"no credentials could be obtained ({type(error).__name__}).",
-            where=f"bucket {bucket}",
-            remedy="Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS.",
-        ) from None
-    return gcs_store(bucket, credentials=credentials, endpoint_url=os.environ.get("STORAGE_EMULATOR_HOST"))
+    emulator = os.environ.get("STORAGE_EMULATOR_HOST")
+    credentials = google_credentials(bucket, is_needed=emulator is None)
+    return gcs_store(bucket, credentials=credentials, endpoint_url=emulator)
 
 
 def _azure_store(container: str) -> Any:
-    from azure.storage.blob import BlobServiceClient
-
+    from cloud_sync.cli.store import azure_client
     from cloud_sync.run_folder.stores import azure_store
 
-    account = os.environ.get("AZURE_STORAGE_ACCOUNT")
     try:
-        if text := os.environ.get("AZURE_STORAGE_CONNECTION_STRING"):
-            return azure_store(container, client=BlobServiceClient.from_connection_string(text))
-        if account is None:
-            raise ValueError("no account")
-        credential: Any = os.environ.get("AZURE_STORAGE_KEY") or os.environ.get("AZURE_STORAGE_SAS_TOKEN")
-        if not credential:
-            from azure.identity import DefaultAzureCredential
-
-            credential = DefaultAzureCredential()
-        client = BlobServiceClient(f"https://{account}.blob.core.windows.net", credential=credential)
-        return azure_store(container, client=client)
+        client = azure_client(None, None)
     except ValueError:
+        client = None
+    if client is None:
         raise ConfigError(
             "there is no way to the storage account.",
             where=f"container {container}",
             remedy="Set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY.",
-        ) from None
+        )
+    return azure_store(container, client=client)
 
 
 OPENERS: Final[Mapping[str, Callable[[str], Any]]] = {

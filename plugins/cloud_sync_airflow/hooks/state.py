@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
-from cloud_sync.errors import ConfigError, StorageError
+from cloud_sync.errors import ConfigError
 from cloud_sync_airflow.hooks.connections import checked_connection
+from cloud_sync_airflow.hooks.storage_access import no_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -91,7 +92,7 @@ def _gcs_store(bucket: str, connection_id: str) -> Any:
     # A key file that is not there or no key, a broken JSON, no credentials of the machine.
     except (AirflowException, GoogleAuthError, ValueError, OSError) as error:
         remedy = "Check the key file, key JSON or impersonation chain of the connection."
-        raise _no_credentials(error, connection_id, remedy) from None
+        raise no_credentials(error, connection_id, remedy) from None
     return gcs_store(bucket, credentials=credentials, endpoint_url=os.environ.get("STORAGE_EMULATOR_HOST"))
 
 
@@ -106,18 +107,8 @@ def _azure_store(container: str, connection_id: str) -> Any:
     # A connection string that is none, a key without an account, a tenant that is no tenant.
     except (AzureError, ValueError, TypeError) as error:
         remedy = "Check the connection string, key, SAS token or client secret of the connection."
-        raise _no_credentials(error, connection_id, remedy) from None
+        raise no_credentials(error, connection_id, remedy) from None
     return azure_store(container, client=client)
-
-
-def _no_credentials(error: Exception, connection_id: str, remedy: str) -> StorageError:
-    """Return the error of a connection that yields none. Its text may hold a part of a secret."""
-    return StorageError(
-        f"no credentials could be obtained ({type(error).__name__}).",
-        where=f"connection {connection_id}",
-        remedy=remedy,
-        transient=bool(getattr(error, "retryable", False)),
-    )
 
 
 OPENERS: Mapping[str, Callable[[str, str], Any]] = {"s3": _s3_store, "gs": _gcs_store, "az": _azure_store}

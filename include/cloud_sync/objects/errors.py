@@ -84,6 +84,12 @@ NO_CONNECTION = Meaning(
     "It is tried again; check the endpoint of the connection and the network.",
     transient=True,
 )
+UNKNOWN_HOST = Meaning(
+    "unreachable",
+    "the store's host name is not known.",
+    "It is tried again; check the endpoint or account of the connection.",
+    transient=True,
+)
 UNKNOWN = Meaning("other", "the store refused the request.", "Look at the store's access log.")
 
 
@@ -180,9 +186,9 @@ def from_answer(status: int, headers: Mapping[str, str], body: bytes, where: str
     )
 
 
-def no_connection(where: str) -> ObjectStoreError:
+def no_connection(where: str, *, is_unknown_host: bool = False) -> ObjectStoreError:
     """Return the error of a request that got no answer, or not the whole of it."""
-    return made(NO_CONNECTION, where)
+    return made(UNKNOWN_HOST if is_unknown_host else NO_CONNECTION, where)
 
 
 def from_botocore(error: Exception, where: str) -> ObjectStoreError:

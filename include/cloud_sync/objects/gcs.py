@@ -15,6 +15,7 @@ from cloud_sync.objects.attempts import Attempts
 from cloud_sync.objects.errors import ObjectStoreError, made
 from cloud_sync.objects.gcs_errors import NO_BUCKET, READ_ONLY, UNAUTHORISED, from_gcs, from_google_auth
 from cloud_sync.objects.gcs_pages import ITEM_FIELDS, PAGE_FIELDS, read_object, read_page
+from cloud_sync.objects.model import Page
 from cloud_sync.objects.spans import DELIMITER, LAST_CHARACTER
 from cloud_sync.objects.wire import READ_TIMEOUT_S, Wire, connected, proxy_for, trusted_certificates
 from cloud_sync.version import user_agent
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from google.auth.credentials import Credentials
 
-    from cloud_sync.objects.model import Page, StoredObject
+    from cloud_sync.objects.model import StoredObject
     from cloud_sync.objects.wire import Answer
 
 T = TypeVar("T")
@@ -88,7 +89,10 @@ class GcsObjectStore:
     Attributes:
         bucket: The bucket's name.
         where: The place named in errors, `bucket <name>`.
+        has_start_after: True: a listing can begin behind a key.
     """
+
+    has_start_after: Final = True
 
     def __init__(self, bucket: str, sign: GcsSign, wire: Wire, attempts: Attempts | None = None) -> None:
         self.bucket = bucket
@@ -235,8 +239,6 @@ def _start_of(after: str) -> str:
 
 
 def _read_page_behind(after: str | None, token: str | None, body: bytes) -> Page:
-    from cloud_sync.objects.model import Page
-
     page = read_page(body)
     if token is not None and page.next_token == token:
         raise ValueError("the page that follows is the page itself, so it would never end")

@@ -58,7 +58,13 @@ class ObjectStore(Protocol):
     Attributes:
         bucket: The bucket's name; on Azure the container's.
         where: The place named in errors, `bucket <name>`.
+        has_start_after: The store can begin a listing behind a key. Without it `after` costs all pages before
+            that, and tokens never expire.
     """
+
+    @property
+    def has_start_after(self) -> bool:
+        """Whether the store can begin a listing behind a key."""
 
     @property
     def bucket(self) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cloud_sync.objects.attempts import Attempts
 from cloud_sync.objects.errors import ObjectStoreError, from_botocore
@@ -40,7 +40,10 @@ class S3ObjectStore:
     Attributes:
         bucket: The bucket's name.
         where: The place named in errors, `bucket <name>`.
+        has_start_after: True: a listing can begin behind a key.
     """
+
+    has_start_after: Final = True
 
     def __init__(
         self,

@@ -11,8 +11,8 @@ import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import unquote, urlsplit
 
 from cloud_sync.objects.errors import ObjectStoreError, from_answer, no_connection
 from cloud_sync.version import user_agent
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
     Refused = Callable[[int, Mapping[str, str], bytes, str], ObjectStoreError]
-
-T = TypeVar("T")
 
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 30.0
@@ -185,7 +183,7 @@ class Wire:
 
         A part of an object comes as it is stored, and there may be none of it.
         """
-        from urllib3.exceptions import HTTPError
+        from urllib3.exceptions import HTTPError, NameResolutionError
 
         response: BaseHTTPResponse | None = None
         try:
@@ -196,8 +194,9 @@ class Wire:
                 body = _up_to(chunks, MOST_ERROR_BYTES)
                 raise self._refused(response.status, response.headers, body, where)
             yield response, chunks
-        except HTTPError:  # its text may name a URL
-            raise no_connection(where) from None
+        except HTTPError as error:  # its text may name a URL
+            unknown = isinstance(error, NameResolutionError)
+            raise no_connection(where, is_unknown_host=unknown) from None
         finally:
             if response is not None:
                 _hand_back(response)
@@ -264,6 +263,10 @@ def connected(
         options["cert_reqs"] = "CERT_REQUIRED" if verify else "CERT_NONE"
         if verify:
             options["ca_certs"] = verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
+    if proxy_url:
+        # A login in its URL is not sent by itself.
+        login = urllib3.util.parse_url(proxy_url).auth
+        options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=login and unquote(login))
     manager = urllib3.ProxyManager(proxy_url, **options) if proxy_url else urllib3.PoolManager(**options)
     pool = manager.connection_from_url(base_url)
     return Wire(pool, sign, refused=refused, whole_urls=bool(proxy_url) and is_plain)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cloud_sync.objects import gcs
-from tests.servers import LOOPBACK, running_gcs, running_moto, running_s3
+from tests.servers import LOOPBACK, running_azurite, running_gcs, running_moto, running_s3
 
 from .backends import GcsBackend, S3Backend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.servers import GcsServer, S3Server
+    from tests.servers import AzureServer, GcsServer, S3Server
 
     from .backends import Backend
 
@@ -62,3 +62,10 @@ def _at_home(resolve: Any) -> Any:
         return resolve(LOOPBACK if host.endswith(".otc.t-systems.com") else host, *more, **named)
 
     return resolved
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
+    """A store of Azure's kind that checks signatures."""
+    with running_azurite(tmp_path_factory.mktemp("azurite")) as server:
+        yield server

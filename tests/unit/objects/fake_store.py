@@ -23,6 +23,11 @@ def as_paths(key: str) -> str:
     return key.replace("/", "\0")
 
 
+def as_utf16(key: str) -> str:
+    """Order keys as stores do that hold text in units of two bytes."""
+    return key.encode("utf-16-be").hex()
+
+
 def stored(key: str, size_bytes: int) -> StoredObject:
     """Return an object whose other fields follow from its key."""
     return StoredObject(key, size_bytes, MODIFIED + timedelta(seconds=len(key)), f"etag{len(key)}")
@@ -38,6 +43,7 @@ class FakeStore:
         failures: Errors that requests for whole pages end with, each after one page.
         down_after: So many whole pages, after which each request ends with the last of `failures`.
         order: By what the store orders keys; S3 does by their bytes.
+        has_start_after: Whether it may be asked to begin behind a key.
         requests: Pages asked for so far.
         prefixes_asked: Their prefixes.
     """
@@ -47,6 +53,7 @@ class FakeStore:
     failures: list[Exception] = field(default_factory=list)
     down_after: int | None = None
     order: Callable[[str], str] = str
+    has_start_after: bool = True
     requests: int = 0
     whole_pages: int = 0
     prefixes_asked: list[str] = field(default_factory=list)
@@ -69,6 +76,7 @@ class FakeStore:
         limit: int | None = None,
     ) -> Page:
         """List as S3 does."""
+        assert self.has_start_after or after is None, "asked to begin behind a key"
         self.requests += 1
         self.prefixes_asked.append(prefix)
         if not delimiter:

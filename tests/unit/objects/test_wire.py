@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3 import HTTPResponse
-from urllib3.exceptions import NewConnectionError, ProtocolError, ReadTimeoutError
+from urllib3.exceptions import NameResolutionError, NewConnectionError, ProtocolError, ReadTimeoutError
 
 from cloud_sync.objects.errors import ObjectStoreError
-from cloud_sync.objects.wire import CHUNK_BYTES, READ_TIMEOUT_S, Wire, connected
+from cloud_sync.objects.wire import (
+    CHUNK_BYTES,
+    READ_TIMEOUT_S,
+    Wire,
+    connected,
+    proxy_for,
+    trusted_certificates,
+)
 from cloud_sync.version import user_agent
 
 SIGN: Any = None
@@ -206,6 +213,14 @@ def test_a_network_that_fails_may_work_again(error):
     assert "c4fe" not in str(caught.value)
 
 
+def test_a_host_that_nobody_knows_is_named_as_such():
+    pool = Pool()
+    pool.error = NameResolutionError("host", None, OSError())  # type: ignore[arg-type]
+    with pytest.raises(ObjectStoreError, match="check the endpoint or account") as caught:
+        start(pool)
+    assert (caught.value.reason, caught.value.transient) == ("unreachable", True)
+
+
 def test_an_object_that_stops_coming_is_a_failure_of_the_network():
     pool = Pool(206, b"0123", {"Content-Range": "bytes 0-9/10", "Content-Length": "10"})
     with pytest.raises(ObjectStoreError, match="cannot be reached") as caught:
@@ -238,6 +253,38 @@ def test_a_proxy_is_gone_through():
 def test_the_end_of_an_empty_object_is_nothing_however_the_store_says_it():
     answer = tail(Pool(206, b"", {"Content-Range": "bytes 0--1/0"}))
     assert (answer.size_bytes, answer.data) == (0, b"")
+
+
+def test_a_proxy_is_told_the_login_that_its_url_has():
+    wire = connected(SIGN, "https://host/", proxy_url="http://me:p%40ss@proxy:3128")
+    assert wire._pool.proxy_headers == {"proxy-authorization": "Basic bWU6cEBzcw=="}
+    assert not connected(SIGN, "https://host/", proxy_url="http://proxy:3128")._pool.proxy_headers
+
+
+@pytest.mark.parametrize(
+    ("url", "proxies", "expected"),
+    [
+        ("https://host/", {"https": "http://proxy:1"}, "http://proxy:1"),
+        ("https://host/", {"https": "proxy:1"}, "http://proxy:1"),
+        ("http://host/", {"https": "http://proxy:1"}, None),
+        ("https://host/", None, "http://from-the-environment:1"),
+        ("https://inside/", None, None),
+    ],
+)
+def test_which_proxy_is_gone_through(monkeypatch: pytest.MonkeyPatch, url: str, proxies: Any, expected: Any):
+    monkeypatch.setenv("HTTPS_PROXY", "http://from-the-environment:1")
+    monkeypatch.setenv("NO_PROXY", "inside")
+    assert proxy_for(url, proxies) == expected
+
+
+def test_which_certificates_are_trusted(monkeypatch: pytest.MonkeyPatch):
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    assert trusted_certificates("AWS_CA_BUNDLE") is True
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/all.pem")
+    assert trusted_certificates("AWS_CA_BUNDLE") == "/all.pem"
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/aws.pem")
+    assert (trusted_certificates("AWS_CA_BUNDLE"), trusted_certificates()) == ("/aws.pem", "/all.pem")
 
 
 class TestWhole:

@@ -1,4 +1,4 @@
-"""A source-storage sync of Label Studio, without its web server: Django, SQLite, and the storage's own `sync`.
+"""A source-storage sync of Label Studio without its web server: Django, SQLite, the storage's own `sync`.
 
 Run with the Python of an environment that has `label-studio`, and with nothing of this project:
 
@@ -7,8 +7,8 @@ Run with the Python of an environment that has `label-studio`, and with nothing 
 
 `prepare` makes the database. `sync` makes a project with a storage of all objects of a bucket, if there is
 none, runs the storage's sync, and prints as JSON how many tasks the project has, how many of them are new,
-and how long the sync took. The store's address and login are those of the environment (`S3_ENDPOINT`,
-`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`): Label Studio takes no loopback address from a storage's settings.
+and how long the sync took. The store's address and login come by the environment (`S3_ENDPOINT`,
+`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`): a storage's own settings may not name loopback.
 """
 
 from __future__ import annotations

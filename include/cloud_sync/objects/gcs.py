@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 from cloud_sync.objects.attempts import Attempts
 from cloud_sync.objects.errors import ObjectStoreError, made
 from cloud_sync.objects.gcs_errors import NO_BUCKET, READ_ONLY, UNAUTHORISED, from_gcs, from_google_auth
-from cloud_sync.objects.gcs_pages import ITEM_FIELDS, PAGE_FIELDS, read_object, read_page
+from cloud_sync.objects.gcs_pages import ITEM_FIELDS, PAGE_FIELDS, TornAnswer, read_object, read_page
 from cloud_sync.objects.model import Page
 from cloud_sync.objects.spans import DELIMITER, LAST_CHARACTER
 from cloud_sync.objects.wire import READ_TIMEOUT_S, Wire, connected, proxy_for, trusted_certificates
@@ -124,8 +124,8 @@ class GcsObjectStore:
     def head(self, key: str) -> StoredObject:
         """Return what the store says of an object without reading it."""
         where = self._place(key)
-        body = self._whole(f"{self._sign.url_of(key)}?fields={ITEM_FIELDS}&prettyPrint=false", where)
-        return _read(body, read_object, "answer", where)
+        url = f"{self._sign.url_of(key)}?fields={ITEM_FIELDS}&prettyPrint=false"
+        return self._whole(url, lambda body: _read(body, read_object, "answer", where), where)
 
     def check_access(self, prefix: str = "") -> None:
         """Make one cheap request that tells a missing bucket and refused credentials apart.
@@ -159,21 +159,26 @@ class GcsObjectStore:
         query |= {"delimiter": delimiter} if delimiter else {}
         query |= {"pageToken": token} if token else {}
         query |= {"startOffset": _start_of(after)} if after and not token else {}
+        where = f"{self.where}, prefix {prefix!r}"
+
+        def read(body: bytes) -> Page:
+            return _read(body, partial(_read_page_behind, after, token), "listing", where)
+
         try:
-            body = self._whole(f"{self._sign.objects_url}?{urlencode(query, quote_via=quote)}", self.where)
+            url = f"{self._sign.objects_url}?{urlencode(query, quote_via=quote)}"
+            return self._whole(url, read, self.where)
         except ObjectStoreError as error:
             # Of a listing nothing can be missing but the bucket.
             raise made(NO_BUCKET, self.where) if error.reason == "missing" else error from None
-        where = f"{self.where}, prefix {prefix!r}"
-        return _read(body, partial(_read_page_behind, after, token), "listing", where)
 
     def _read(self, key: str, ask: Callable[..., Answer]) -> Answer:
         where = self._place(key)
         return self._made(lambda deadline: ask(deadline=deadline, where=where), where)
 
-    def _whole(self, url: str, where: str) -> bytes:
-        def ask(deadline: float) -> bytes:
-            return self._wire.whole(url, self._sign.headers("GET", url), deadline=deadline, where=where)
+    def _whole(self, url: str, read: Callable[[bytes], T], where: str) -> T:
+        def ask(deadline: float) -> T:
+            headers = self._sign.headers("GET", url)
+            return read(self._wire.whole(url, headers, deadline=deadline, where=where))
 
         return self._made(ask, where)
 
@@ -251,6 +256,14 @@ def _read_page_behind(after: str | None, token: str | None, body: bytes) -> Page
 def _read(body: bytes, read: Callable[[bytes], T], what: str, where: str) -> T:
     try:
         return read(body)
+    except TornAnswer:
+        raise ObjectStoreError(
+            f"the store's {what} ends in the middle.",
+            reason="unreachable",
+            where=where,
+            remedy="It is tried again; if it stays so, look at what stands between here and the store.",
+            transient=True,
+        ) from None
     except ValueError as error:
         raise ObjectStoreError(
             f"the store's {what} cannot be read: {error}.",

@@ -161,7 +161,19 @@ class TestPages:
         assert store.page("").next_token == "again"
         assert "never end" in str(refusal(lambda: store.page("", token="again")))
 
-    @pytest.mark.parametrize("body", [b"{}", b"<html>", page_json([OBJECT])[:-1]])
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_half_an_answer_that_looks_whole_is_asked_for_again(self, packed: bool):
+        body = page_json([OBJECT] * 50)
+        half = gzip.compress(body)[:90] if packed else body[: len(body) // 2]
+        torn = (200, half, {"Content-Encoding": "gzip"} if packed else {})
+        assert Store(torn, (200, body)).page("").rows.num_rows == 50
+
+        store = Store(*[torn] * ATTEMPTS)
+        error = refusal(lambda: store.page("raw/"))
+        assert (error.reason, error.transient, len(store.requests)) == ("unreachable", True, ATTEMPTS)
+        assert str(error).startswith("bucket media, prefix 'raw/': the store's listing ends in the middle.")
+
+    @pytest.mark.parametrize("body", [b"{}", b"<html>", b"[1"])
     def test_what_is_no_page_is_named(self, body: bytes):
         error = refusal(lambda: Store((200, body)).page("raw/"))
 

@@ -20,9 +20,8 @@ from cloud_sync.numbers import counted
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from cloud_sync.integration import Integration
+    from cloud_sync.integration import Integration, Storage
     from cloud_sync.ledger import Ledger
-    from cloud_sync.objects.urls import ObjectUrls
     from cloud_sync.releases import QuarantinedObject
 
 app = typer.Typer(
@@ -172,12 +171,12 @@ def _named_by(
         ConfigError: A URL is not one of the integration's bucket.
     """
     version = ledger.current() if ledger else None
-    reader = _url_reader(integration, version.url_base if version else "")
+    url_base = version.url_base if version else ""
     by_key = {one.key: one for one in quarantined}
     by_url = {one.url: one for one in quarantined}
     named: dict[str, QuarantinedObject] = {}
     for url in sorted(urls):
-        one = by_key.get(url) or by_url.get(url) or by_key.get(_key_in(url, reader))
+        one = by_key.get(url) or by_url.get(url) or by_key.get(_key_in(url, integration.storage, url_base))
         if one is None:
             say(f"Not quarantined: {url}", style="yellow")
         else:
@@ -185,30 +184,23 @@ def _named_by(
     return list(named.values())
 
 
-def _key_in(url: str, reader: ObjectUrls) -> str:
+def _key_in(url: str, storage: Storage, url_base: str) -> str:
+    """Return the key that a person named, by itself or in any form of its URL.
+
+    Only the connection knows the endpoint of an S3-compatible store and an Azure account, but the ledger's
+    URLs begin with it.
+    """
+    from cloud_sync.objects.addresses import endpoint_behind, key_in_bucket
+
     if "://" not in url and not url.startswith("arn:"):
         return url
+    endpoint_url = endpoint_behind(url_base, storage.provider, storage.bucket)
     try:
-        return reader.key_of(url)
+        return key_in_bucket(url, storage.provider, storage.bucket, endpoint_url, storage.mrap_arn)
     except ConfigError as error:
         error.where = "--url"
         error.remedy = "Give the object's key, as `quarantine list` shows it."
         raise
-
-
-def _url_reader(integration: Integration, url_base: str) -> ObjectUrls:
-    """Return what reads URLs of the integration's bucket.
-
-    Only the connection knows the endpoint of an S3-compatible store, but the ledger's URLs begin with it.
-    """
-    from cloud_sync.objects.urls import AWS_HOST, ObjectUrls, UrlStyle
-
-    bucket, mrap_arn = integration.storage.bucket, integration.storage.mrap_arn
-    scheme, _, rest = url_base.partition("://")
-    host, _, path = rest.removeprefix(f"{bucket}.").partition("/")
-    is_own = scheme in {"http", "https"} and AWS_HOST.fullmatch(host) is None
-    endpoint_url = f"{scheme}://{host}/{path.removesuffix(f'{bucket}/')}" if is_own else None
-    return ObjectUrls("s3", bucket, UrlStyle.S3, endpoint_url=endpoint_url, mrap_arn=mrap_arn)
 
 
 def _is_confirmed(named: Collection[QuarantinedObject]) -> bool:

@@ -71,7 +71,10 @@ def planned_run(
     """
     from cloud_sync.run_folder import RunFolder
 
-    with tempfile.TemporaryDirectory(prefix="cloud-sync-") as root, local_remedies():
+    with (
+        tempfile.TemporaryDirectory(prefix="cloud-sync-") as root,
+        local_remedies(integration.storage.provider),
+    ):
         folder = RunFolder(root)
         storage = open_storage(integration.storage, access)
         if ledger is not None:

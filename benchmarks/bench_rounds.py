@@ -10,8 +10,6 @@ they are gone from the store when their manifest is sent; they are put back when
 from __future__ import annotations
 
 import argparse
-import asyncio
-import io
 import re
 import tempfile
 import threading
@@ -20,14 +18,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
 import yaml
-from PIL import Image
 
+from benchmarks.pictures import for_each, put_pictures
 from cloud_sync.integration import Retry
 from cloud_sync.manifest.model import index_name
 from cloud_sync.registration.model import read_outcome
@@ -49,7 +47,6 @@ FAILING = CASES[1]
 BEFORE_ROUNDS, AFTER_ROUNDS = ("list, plan, build", "register"), "settle"
 LOOK_EVERY_S = 0.02
 RUN_TIMEOUT_S = 3600
-PUTS_AT_A_TIME = 64
 SENDING_AFTER = re.compile(r"Sending after (\d+) s")
 
 
@@ -89,20 +86,11 @@ class Objects:
 
     def put(self, keys: Sequence[str]) -> None:
         """Put a picture under each of these keys."""
-        asyncio.run(self._each(keys, lambda store, key: store.put_async(key, _picture())))
+        put_pictures(self._store, keys)
 
     def remove(self, keys: Sequence[str]) -> None:
         """Take these objects away."""
-        asyncio.run(self._each(keys, lambda store, key: store.delete_async(key)))
-
-    async def _each(self, keys: Sequence[str], act: Any) -> None:
-        left = iter(keys)
-
-        async def work() -> None:
-            for key in left:
-                await act(self._store, key)
-
-        await asyncio.gather(*(work() for _ in range(PUTS_AT_A_TIME)))
+        for_each(keys, self._store.delete_async)
 
     @cached_property
     def _store(self) -> Any:
@@ -287,13 +275,6 @@ def write_integrations(folder: Path, counts: Collection[int], tries: int) -> Non
             },
         }
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
-
-
-@cache
-def _picture() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (64, 48)).save(buffer, "JPEG")
-    return buffer.getvalue()
 
 
 def _epoch(moment: str | None) -> float:

@@ -23,6 +23,7 @@ REMEDIES: Final = {
     "s3:ListBucket on the bucket and s3:GetObject on its objects.",
     "missing": "Check the bucket's name, --region and --endpoint-url.",
     "no_bucket": "Check the bucket's name, --region and --endpoint-url.",
+    "archived": "Restore the object from its archive.",
     "unreachable": "Check --endpoint-url and the network, then try again.",
     "other": "Check --region and --endpoint-url.",
 }

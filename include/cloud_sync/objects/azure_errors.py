@@ -55,7 +55,7 @@ NOT_PUBLIC: Final = refused_credentials(
 DISABLED: Final = refused_credentials("the account is disabled.", "Enable it, or check its subscription.")
 ARCHIVED: Final = Meaning(
     "archived",
-    "the object is in the archive tier, so that it cannot be read.",
+    "the object is in the archive tier.",
     "Move it to an online tier and wait until it is there.",
 )
 BAD_NAME: Final = Meaning(

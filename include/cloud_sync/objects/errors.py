@@ -73,7 +73,7 @@ FORBIDDEN = Meaning(
 )
 ARCHIVED = Meaning(
     "archived",
-    "the object is in an archive, so that it cannot be read.",
+    "the object is in an archive.",
     "Restore it and wait until it is there, or leave it out with select.exclude.",
 )
 WRONG_REGION = Meaning(

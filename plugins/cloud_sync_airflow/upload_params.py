@@ -94,7 +94,7 @@ def upload_params(
     }
 
 
-def _manifest_params(folder: Path) -> dict[str, Param]:
+def _manifest_params(folder: str) -> dict[str, Param]:
     """Return the fields that give the manifest, and what is done with it."""
     return {
         "manifest_path": Param(

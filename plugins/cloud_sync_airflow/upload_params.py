@@ -89,6 +89,14 @@ def upload_params(
     """
     return {
         "integration": integration_param(integrations, broken),
+        **_manifest_params(folder),
+        **_handling_params(),
+    }
+
+
+def _manifest_params(folder: str) -> dict[str, Param]:
+    """Return the fields that give the manifest, and what is done with it."""
+    return {
         "manifest_path": Param(
             None,
             type=["null", "string"],
@@ -110,6 +118,12 @@ def upload_params(
             title="Dry run",
             description="Check only: say what is wrong and what would be sent, and send nothing.",
         ),
+    }
+
+
+def _handling_params() -> dict[str, Param]:
+    """Return the fields that say how the manifest is read and sent."""
+    return {
         "format": Param(
             AUTO,
             type="string",

@@ -29,6 +29,7 @@ SENTENCE_BY_REASON: Mapping[str, str] = {
     "missing": "The object does not exist",
     "no_bucket": "The bucket of the object does not exist",
     "forbidden": "The object store refused access to the object; check the integration's permissions",
+    "archived": "The object is in an archive and cannot be read",
     "unreachable": "The object store could not be reached",
     "other": "The object could not be read",
 }

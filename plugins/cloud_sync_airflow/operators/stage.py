@@ -127,12 +127,15 @@ class FormOperator(StageOperator):
 
         Raises:
             FormError: Something that the person gave is wrong; says what.
+            ManifestError: What the person gave cannot be read just now.
         """
         from cloud_sync.errors import FormError, ManifestError
 
         try:
             return self.take(context)
         except ManifestError as error:  # this stage reads no manifest but the given one
+            if error.transient:
+                raise
             raise FormError(error.message, where=error.where, remedy=error.remedy) from error
 
     def take(self, context: Context) -> dict[str, Any]:

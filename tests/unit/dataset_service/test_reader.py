@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from encord.orm.dataset import StorageLocation
@@ -14,9 +14,9 @@ from encord.orm.storage import StorageLocationName
 from cloud_sync.dataset_service import stores
 from cloud_sync.dataset_service.config import ServiceConfig
 from cloud_sync.dataset_service.datasets import LEGACY_LOCATION
-from cloud_sync.dataset_service.reader import FetchError, StoreReader
+from cloud_sync.dataset_service.reader import SENTENCE_BY_REASON, FetchError, StoreReader
 from cloud_sync.errors import ConfigError
-from cloud_sync.objects.errors import ObjectStoreError
+from cloud_sync.objects.errors import ObjectStoreError, Reason
 from tests.unit.google_keys import service_account_key
 
 ENDPOINT = "http://127.0.0.1:9000"
@@ -225,3 +225,7 @@ def test_a_key_of_google_that_is_none_is_not_repeated(seen, tmp_path, text):
     with pytest.raises(ConfigError, match="has a service account key that is none") as caught:
         reader_of(tmp_path, "gcs", anonymous=False, service_account_file="key.json")
     assert "canary" not in str(caught.value)
+
+
+def test_every_refusal_of_a_store_has_a_sentence():
+    assert set(SENTENCE_BY_REASON) == set(get_args(Reason))

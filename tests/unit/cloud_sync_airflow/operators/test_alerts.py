@@ -218,7 +218,7 @@ class TestRuns:
         house.run("night 1")
         alert_on_success(self.settled(house, "night 1"))
         assert kinds(told) == ["slack"]
-        assert told[0][1].why == "1 file failed and is quarantined until it changes."
+        assert told[0][1].why == "1 file is quarantined now, until it changes."
 
     def test_quarantined_files_are_told_once_and_not_every_night(self, house, told):
         house.run("night 1")

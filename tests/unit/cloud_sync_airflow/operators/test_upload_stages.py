@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -290,6 +292,24 @@ class TestErrors:
         error = self.failed(upload(house, "in/1.jpg", **form))
         assert isinstance(error, FormError)
         assert str(error) == f"the form's field{said}"
+
+    @pytest.mark.parametrize(("number", "is_transient"), [(errno.ESTALE, True), (errno.EACCES, False)])
+    def test_a_share_that_fails_for_a_moment_is_no_mistake_in_the_form(
+        self, house, manifests, monkeypatch, number, is_transient
+    ):
+        (manifests / "a.json").write_text("{}")
+        opened = Path.open
+
+        def fail(path: Path, *how: Any, **more: Any) -> Any:
+            if path.name == "a.json":
+                raise OSError(number, os.strerror(number))
+            return opened(path, *how, **more)
+
+        monkeypatch.setattr(Path, "open", fail)
+        with pytest.raises(CloudSyncError, match=f"a.json: cannot be read: {os.strerror(number)}") as caught:
+            Upload(house, manifest_path="a.json").check()
+        error = caught.value
+        assert (error.transient, isinstance(error, FormError)) == (is_transient, not is_transient)
 
     def test_without_integrations(self, house):
         run = Upload(house, integration=None, manifest_text="{}")

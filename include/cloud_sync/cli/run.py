@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from cloud_sync.planning.plan import Plan
     from cloud_sync.run_folder import RunFolder
 
-ACTIONS: Final = ("register", "retry", "hold", "report", "skip")
-"""As a person asks for them: what is sent, what waits, what needs a look, what is left out."""
+ACTIONS: Final = ("register", "retry", "unlink", "hold", "report", "skip")
+"""As a person asks for them: what is sent, what leaves the dataset, what waits, what needs a look, what is left out."""
 
 PLAN_COLUMNS = (
     Column("action / type"),

@@ -34,12 +34,13 @@ $(INSTALLED): $(PINS) requirements.in pyproject.toml
 	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1 || true); Python 3.11, 3.12 or 3.13 is needed."; \
 	  echo "Name one that is installed: make $(or $(MAKECMDGOALS),venv) PYTHON=/path/to/python3.12"; \
 	  exit 1; } >&2
-	$(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned requirements into $(VENV): a few minutes, without a word."
+	@$(PYTHON) -m venv $(VENV)
 	@awk '/^[^ ]/ {keep = /^uv==/} keep' requirements-dev.txt > $(VENV)/uv.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
-	@echo "Installing the pinned requirements: a few minutes, without a word."
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes $(PINS:%=-r %)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps -e .
+# Twice quiet: only errors. What else pip has to say is about this machine's own settings.
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes $(PINS:%=-r %)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps -e .
 	@touch $@
 
 azurite: ## Install Azurite, the Azure storage of the tests (needs node; without it these tests are skipped)
@@ -72,13 +73,13 @@ faults: $(INSTALLED) ## Break network, disks, clocks and processes, each test FA
 	FAULT_ROUNDS=$(FAULT_ROUNDS) FAULT_SEED=$(FAULT_SEED) $(BIN)/pytest --timeout=1800 tests/faults tests/e2e/test_kills.py
 
 demo: $(INSTALLED) ## Run the demo and end everything it started
-	$(BIN)/python -m demo run
+	@$(BIN)/python -m demo run
 
 up: $(INSTALLED) ## Run the demo and leave everything running
-	$(BIN)/python -m demo up
+	@$(BIN)/python -m demo up
 
 down: $(INSTALLED) ## End what `make up` left running
-	$(BIN)/python -m demo down
+	@$(BIN)/python -m demo down
 
 bench: $(INSTALLED) ## Run the benchmarks (nothing else should run meanwhile)
 	$(BIN)/python -m benchmarks

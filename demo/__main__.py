@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from cloud_sync.errors import CloudSyncError
+from cloud_sync.numbers import counted
 from demo.airflow import airflow_url
 from demo.narrator import Narrator
 from demo.places import AIRFLOW_USER, PROJECT, Places, load_secrets
@@ -107,7 +108,7 @@ def down(root: Root = DEFAULT_ROOT) -> None:
         return
     with locked(Places(root)):
         ended = end_stack(root)
-    narrator.say(f"Ended {ended} processes." if ended else "Nothing is running.")
+    narrator.say(f"Ended {counted(ended, 'process', 'processes')}." if ended else "Nothing is running.")
 
 
 @app.command()

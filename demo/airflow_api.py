@@ -23,11 +23,19 @@ class AirflowApiError(CloudSyncError):
 
 @dataclass(frozen=True, slots=True)
 class DagRun:
-    """A DAG run: `state` is one of queued, running, success, failed."""
+    """A DAG run.
+
+    Attributes:
+        state: One of queued, running, success, failed.
+        started_at: When it began, ISO 8601 in UTC; None before that.
+        ended_at: When it ended, likewise.
+    """
 
     dag_id: str
     run_id: str
     state: str
+    started_at: str | None = None
+    ended_at: str | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -37,7 +45,13 @@ class DagRun:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Read what the API answers."""
-        return cls(dag_id=data["dag_id"], run_id=data["dag_run_id"], state=data["state"])
+        return cls(
+            dag_id=data["dag_id"],
+            run_id=data["dag_run_id"],
+            state=data["state"],
+            started_at=data["start_date"],
+            ended_at=data["end_date"],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +62,8 @@ class TaskInstance:
         map_index: Number of a mapped task instance, -1 for a task that is not mapped.
         state: As Airflow names it; None before it is scheduled.
         duration_s: Seconds it ran, None before it ended.
-        started_at: When it began, ISO 8601 in UTC; None before that.
+        started_at: When it began, ISO 8601 in UTC; None before that. Waits in the triggerer leave it.
+        ended_at: When it ended, likewise; None before that.
         uid: UUID of this try; stands in the title of its process.
     """
 
@@ -59,6 +74,7 @@ class TaskInstance:
     duration_s: float | None
     started_at: str | None = None
     uid: str = ""
+    ended_at: str | None = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
@@ -71,6 +87,7 @@ class TaskInstance:
             duration_s=data["duration"],
             started_at=data["start_date"],
             uid=data["id"],
+            ended_at=data["end_date"],
         )
 
 

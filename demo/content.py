@@ -9,6 +9,8 @@ from typing import Any
 
 BUCKET = "demo-media"
 PREFIX = "incoming/"
+LATE_KEY = f"{PREFIX}camera-4/readable-at-the-second-try.jpg"
+"""The dataset service cannot read it at first, so a retry round registers it."""
 UPLOADS_AT_A_TIME = 8
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cloud_sync.errors import ConfigError
-from demo.content import PREFIX, BucketContent, Item, Medium
+from demo.content import LATE_KEY, PREFIX, BucketContent, Item, Medium
 from demo.made_media import frames_of, page_of, tone, volume_of
 
 CLIPS = ("bigbuckbunny.mp4", "bikes.mp4", "carphone_pristine.mp4", "carphone_distorted.mp4")
@@ -57,7 +57,7 @@ CONSTANTS = {"source": "demo"}
 
 
 def bucket_content() -> BucketContent:
-    """Return the whole content of the demo's bucket: 81 good items, 4 bad ones, 2 to hold, 7 objects to skip.
+    """Return the whole content of the demo's bucket: 82 good items, 4 bad ones, 2 to hold, 7 objects to skip.
 
     Raises:
         ConfigError: A package that ships the media is not installed.
@@ -107,6 +107,7 @@ def _images() -> list[Item]:
         "camera-3/SHOUTING.JPG": photographs["flower.jpg"],
         "camera-3/photo.jpeg": photographs["china.jpg"],
         ODD_KEY.removeprefix(PREFIX): photographs["china.jpg"],
+        LATE_KEY.removeprefix(PREFIX): photographs["flower.jpg"],
     }
     return [_item("image", None, one) for one in placed.items()]
 

@@ -13,6 +13,8 @@ from rich.table import Table
 
 from cloud_sync.errors import StorageError
 from cloud_sync.failures.alert import Cause
+from cloud_sync.failures.settle import RoundTally
+from cloud_sync.numbers import agreeing
 from cloud_sync.planning.model import REASONS, PlanRow
 from cloud_sync.run_folder import safe_name
 from demo.content import BUCKET
@@ -29,6 +31,7 @@ class RunReport:
         registered: Items that this run registered.
         already_registered: Items that were registered before, known by the plan or found out by Encord.
         failed: Items sent that were not registered.
+        retry_rounds: What each retry round sent again, and what of that is registered.
         folder: The run folder.
     """
 
@@ -41,6 +44,7 @@ class RunReport:
     registered: int
     already_registered: int
     failed: int
+    retry_rounds: tuple[RoundTally, ...]
     causes: tuple[Cause, ...]
     folder: Path
 
@@ -63,6 +67,7 @@ class RunReport:
                 registered=data["registered"],
                 already_registered=data["already_registered"],
                 failed=data["failed"],
+                retry_rounds=tuple(RoundTally(**one) for one in data["retry_rounds"]),
                 causes=tuple(_cause(cause) for cause in data["failures_by_cause"]),
                 folder=folder,
             )
@@ -106,16 +111,29 @@ def result_table(title: str, report: RunReport) -> Table:
     table.add_column()
     table.add_column(justify="right")
     table.add_column()
-    table.add_row("listed", str(report.listed_objects), f"objects, {report.listed_bytes / 1e6:.1f} MB")
+    objects = agreeing(report.listed_objects, "object")
+    table.add_row("listed", str(report.listed_objects), f"{objects}, {report.listed_bytes / 1e6:.1f} MB")
     for row in report.planned:
         table.add_row(f"planned: {row.action}", str(row.number), f"{row.unit}, {_explanation(row)}")
         if row.action == "hold":
             table.add_row("", "", f"  such as {row.examples[0]}")
     jobs = ", ".join(f"{count} {state}" for state, count in report.jobs.items() if count)
-    table.add_row("submitted", str(report.manifests), f"manifests{f' (upload jobs: {jobs})' if jobs else ''}")
-    table.add_row("registered", str(report.registered), "new items in the dataset")
-    table.add_row("already registered", str(report.already_registered), "items")
-    table.add_row("failed", str(report.failed), "items")
+    table.add_row(
+        "submitted",
+        str(report.manifests),
+        f"{agreeing(report.manifests, 'manifest')}{f' (upload jobs: {jobs})' if jobs else ''}",
+    )
+    table.add_row(
+        "registered", str(report.registered), f"new {agreeing(report.registered, 'item')} in the dataset"
+    )
+    table.add_row(
+        "already registered", str(report.already_registered), agreeing(report.already_registered, "item")
+    )
+    for one in report.retry_rounds:
+        items = f"{agreeing(one.sent, 'item')} that failed for a passing reason"
+        row = f"{items}, sent again: {one.registered} registered"
+        table.add_row(f"retry round {one.number}", str(one.sent), row)
+    table.add_row("failed", str(report.failed), agreeing(report.failed, "item"))
     table.add_row("verdict", "", report.verdict)
     return table
 

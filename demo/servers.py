@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import signal
 import stat
@@ -21,6 +22,7 @@ import httpx
 import yaml
 
 from cloud_sync.errors import ConfigError
+from demo.content import LATE_KEY
 from demo.places import CODE, Places, Secrets, write_private
 from demo.processes import Command, ProcessEndedError
 from demo.settings import Settings
@@ -325,6 +327,7 @@ def dataset_service_command(
         "database_url": f"sqlite:///{places.dataset_service / 'database.sqlite'}",
         "public_keys": [secrets.encord_public_key],
         "encord_integrations": [integration],
+        "faults": [{"fault": "fail_fetch", "url": f"{re.escape(LATE_KEY)}$", "times": 1}],
     }
     config = places.dataset_service / "config.yaml"
     config.write_text(yaml.safe_dump(content))

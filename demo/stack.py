@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud_sync.errors import CloudSyncError
+from cloud_sync.numbers import counted
 from cloud_sync.run_folder import RunFolder
 from demo.airflow import (
     POOL,
@@ -169,7 +170,7 @@ def start_stack(
     root = root.resolve()
     places = Places(root)
     if ended := end_stack(root):
-        progress(f"Ended {ended} processes that an earlier demo had left")
+        progress(f"Ended {counted(ended, 'process', 'processes')} that an earlier demo had left")
     settings.refuse_taken_ports()
     places.make_fresh()
     secrets = load_secrets(places.secrets)

@@ -61,6 +61,11 @@ def check_first_run(content: BucketContent, report: RunReport, items: Sequence[D
         ),
         _same_descriptions("each has the title and the client metadata that the rules say", content, items),
         _equal(f"the run says so too: {good} registered", good, report.registered),
+        _equal(
+            "one file that could not be read at first was sent again by a retry round, and is registered",
+            1,
+            sum(one.registered for one in report.retry_rounds),
+        ),
         _same_keys(f"the failure CSV names exactly the {bad} bad files", content.bad, report.failed_urls()),
     ]
 

@@ -40,6 +40,13 @@ class ConfigError(CloudSyncError):
     """An integration file, connection or setting is wrong."""
 
 
+class FormError(CloudSyncError):
+    """What a person gave in a form is wrong: a field, or the manifest or failure list that it names.
+
+    Whoever filled it in sees the run fail, so nobody else is told.
+    """
+
+
 class ManifestError(CloudSyncError):
     """A manifest cannot be read or written."""
 

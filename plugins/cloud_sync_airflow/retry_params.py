@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from airflow.sdk import Param
 
-from cloud_sync.errors import ConfigError
+from cloud_sync.errors import FormError
 from cloud_sync.failures.model import FailureClass
 from cloud_sync_airflow.upload_params import integration_param
 
@@ -39,18 +39,18 @@ class RetryOptions:
         """Read the choices from a task's context.
 
         Raises:
-            ConfigError: Neither a run nor a file is given, or both, or no class.
+            FormError: Neither a run nor a file is given, or both, or no class.
         """
         params = context["params"]
         run_id, path = (params["run_id"] or "").strip(), (params["failures_path"] or "").strip()
         if bool(run_id) == bool(path):
-            raise ConfigError(
+            raise FormError(
                 "both a run and a file are given." if run_id else "neither a run nor a file is given.",
                 where="the form's fields Run and Failure list",
                 remedy="Fill in one of them.",
             )
         if not params["failure_classes"]:
-            raise ConfigError(
+            raise FormError(
                 "no failure class is chosen.",
                 where="the form's field Failure classes",
                 remedy="Choose at least one.",
@@ -64,15 +64,18 @@ class RetryOptions:
         )
 
 
-def retry_params(integrations: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, Param]:
+def retry_params(
+    integrations: Mapping[str, Mapping[str, Any]], folder: Path, broken: Iterable[str] = ()
+) -> dict[str, Param]:
     """Return the form of `retry_failures`, in the order in which it is shown.
 
     Args:
         integrations: Those to choose from, by name.
         folder: The folder of manifests, where failure lists lie, too.
+        broken: Names of those whose files are wrong.
     """
     return {
-        "integration": integration_param(integrations),
+        "integration": integration_param(integrations, broken),
         "run_id": Param(
             None,
             type=["null", "string"],

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from airflow.sdk import Param
 
-from cloud_sync.errors import ConfigError
+from cloud_sync.errors import FormError
 
 if TYPE_CHECKING:
     from cloud_sync.integration import Integration
@@ -48,12 +48,12 @@ class UploadOptions:
         """Read the choices from a task's context.
 
         Raises:
-            ConfigError: There is no manifest, or there are two.
+            FormError: There is no manifest, or there are two.
         """
         params = context["params"]
         path, text = (params["manifest_path"] or "").strip(), params["manifest_text"] or ""
         if bool(path) == bool(text.strip()):
-            raise ConfigError(
+            raise FormError(
                 "both are filled in." if path else "neither is filled in.",
                 where="the form's fields Manifest file and Manifest text",
                 remedy="Fill in one of them.",
@@ -78,15 +78,18 @@ class UploadOptions:
         return integration.model_copy(update={"upload": chosen})
 
 
-def upload_params(integrations: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, Param]:
+def upload_params(
+    integrations: Mapping[str, Mapping[str, Any]], folder: Path, broken: Iterable[str] = ()
+) -> dict[str, Param]:
     """Return the form of `upload_manifest`, in the order in which it is shown.
 
     Args:
         integrations: Those to choose from, by name.
         folder: The folder of manifests.
+        broken: Names of those whose files are wrong.
     """
     return {
-        "integration": integration_param(integrations),
+        "integration": integration_param(integrations, broken),
         "manifest_path": Param(
             None,
             type=["null", "string"],
@@ -150,9 +153,17 @@ def upload_params(integrations: Mapping[str, Mapping[str, Any]], folder: Path) -
     }
 
 
-def integration_param(integrations: Mapping[str, Mapping[str, Any]]) -> Param:
-    """Return the field in which an integration is chosen."""
-    if not integrations:
+def integration_param(integrations: Mapping[str, Mapping[str, Any]], broken: Iterable[str]) -> Param:
+    """Return the field in which an integration is chosen.
+
+    Those whose files are wrong can be chosen, too: the run then says what is wrong with the file, where
+    Airflow would only say that there is no such choice.
+    """
+    shown = {
+        name: f"{name}: {one['storage']['bucket']} -> {one['target']['dataset']}"
+        for name, one in integrations.items()
+    } | {name: f"{name}: its file is wrong, see the import errors" for name in broken}
+    if not shown:
         return Param(
             None,
             type=["null", "string"],
@@ -160,10 +171,6 @@ def integration_param(integrations: Mapping[str, Mapping[str, Any]]) -> Param:
             description="There is none yet, so nothing can be uploaded: write an integration file first. "
             "It says to which dataset, and with which connections.",
         )
-    shown = {
-        name: f"{name}: {one['storage']['bucket']} -> {one['target']['dataset']}"
-        for name, one in integrations.items()
-    }
     return Param(
         type="string",
         enum=list(shown),

@@ -42,7 +42,7 @@ def test_listed_failures_are_registered_once_more_and_the_next_sync_knows(
     left_out = bench.retry(**form)
     assert left_out.state == "success"
     assert bench.report(left_out).registered == 0
-    assert "quarantined, and the form does not release them" in bench.log(left_out, "choose")
+    assert "quarantined and not released by the form" in bench.log(left_out, "choose")
     run = bench.retry(**form, release_quarantine=True)
     assert run.state == "success"
     assert (bench.report(run).verdict, bench.report(run).registered) == ("ok", 1)

@@ -104,6 +104,8 @@ def test_the_failure_csv_holds_exactly_the_bad_objects(bench: Bench, first: DagR
         assert UUID(row["upload_job_id"])
         assert UUID(row["unit_id"])
         assert row["run_id"] == first.run_id
+        assert url.endswith(row["key"])
+        assert row["next_step"] == "Quarantined: no sync sends it until it changes or is released."
     twin = (bench.run_folder(first) / "failures.jsonl").read_text().splitlines()
     assert [json.loads(line)["object_url"] for line in twin] == sorted(rows)
 

@@ -51,7 +51,7 @@ def test_a_dry_run_sends_nothing(bench: Bench, manifests: Path) -> None:
         "register": {"skipped"},
         "settle": {"skipped"},
     }
-    assert "2 items, 2 files; to be sent as 1 manifests" in bench.log(run, "check")
+    assert "2 items, 2 files; to be sent as 1 manifest" in bench.log(run, "check")
     assert not list(bench.run_folder(run).glob("manifests/*"))
     assert bench.stack.api.asset_event_extras(run) == []
     assert dataset(bench) == []

@@ -580,6 +580,20 @@ class TestFolder:
             for one, two in [("a.yaml", "b.yaml"), ("b.yaml", "a.yaml")]
         ]
 
+    def test_what_is_wrong_with_a_file_can_be_looked_up_by_the_name_that_it_says(self, tmp_path):
+        write(tmp_path, MINIMAL, "good.yaml")
+        texts = {
+            "torn.yaml": MINIMAL.replace("cameras", "torn") + "select: [",
+            "field.yaml": MINIMAL.replace("cameras", '"field"') + "zzz: 1\n",
+            "nameless.yaml": "[",
+            "copy.yaml": MINIMAL + "zzz: 1\n",
+        }
+        for file, text in texts.items():
+            write(tmp_path, text, file)
+        broken = load_integrations(tmp_path).broken
+        files = {name: Path(str(error.where).split(",")[0]).name for name, error in broken.items()}
+        assert files == {"torn": "torn.yaml", "field": "field.yaml", "nameless": "nameless.yaml"}
+
     def test_files_of_other_folders_and_files_left_alone_may_share_a_name(self, tmp_path):
         (tmp_path / "other").mkdir()
         files = [write(tmp_path, MINIMAL, name) for name in ("a.yaml", "_draft.yaml", "other/b.yaml")]

@@ -39,6 +39,23 @@ def python_that_says(folder: Path, version: str) -> Path:
     return program
 
 
+def python_that_chats(folder: Path) -> Path:
+    """Write a Python whose pip warns unless it is told twice to be quiet, and whose demo names itself."""
+    program = folder / "chatty-python"
+    program.write_text(
+        """#!/bin/sh
+case "$*" in
+  *--quiet*--quiet*) ;;
+  "-m pip "*) echo "WARNING: a location is ignored" >&2 ;;
+  "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp /bin/true "$3/bin/uv" ;;
+  "-m demo "*) echo "$*" ;;
+esac
+"""
+    )
+    program.chmod(0o755)
+    return program
+
+
 def test_help_is_the_default_and_lists_every_target(copy: Path) -> None:
     phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert phony
@@ -58,6 +75,18 @@ def test_a_python_that_will_not_do_is_named_with_the_way_out(copy: Path, version
     assert f"{program} is Python {version}; Python 3.11, 3.12 or 3.13 is needed." in done.stderr
     assert "make lint PYTHON=/path/to/python3.12" in done.stderr
     assert not (copy / ".venv").exists()
+
+
+def test_a_new_user_reads_one_line_while_all_is_installed_and_then_the_demo(copy: Path) -> None:
+    program = python_that_chats(copy)
+
+    done = make(copy, "up", f"PYTHON={program}")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "Installing the pinned requirements into .venv: a few minutes, without a word.",
+        "-m demo up",
+    ]
 
 
 @pytest.mark.parametrize("changed", ["requirements.txt", "requirements-dev.txt", "pyproject.toml"])

@@ -14,12 +14,13 @@ from cloud_sync.cli import options as shared
 from cloud_sync.cli.exits import ExitCode
 from cloud_sync.cli.files import check_new, write_whole
 from cloud_sync.cli.manifest import SUFFIXES
-from cloud_sync.cli.output import counted, say
+from cloud_sync.cli.output import say
 from cloud_sync.cli.run import planned_run
 from cloud_sync.cli.settings import checked, groups_settings, types_settings
 from cloud_sync.cli.store import parse_source
 from cloud_sync.encord_limits import ITEMS_AT_ONE_TIME
 from cloud_sync.errors import ConfigError
+from cloud_sync.numbers import counted
 
 if TYPE_CHECKING:
     from cloud_sync.cli.run import LocalRun

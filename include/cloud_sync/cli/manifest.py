@@ -19,8 +19,9 @@ from cloud_sync.cli.options import (
     OutputOption,
     option,
 )
-from cloud_sync.cli.output import Column, counted, say, show_json, show_table
+from cloud_sync.cli.output import Column, say, show_json, show_table
 from cloud_sync.errors import ManifestError
+from cloud_sync.numbers import counted
 
 if TYPE_CHECKING:
     from cloud_sync.manifest.content import ManifestFormat, ReadManifest
@@ -148,7 +149,7 @@ def convert(
     write_whole(target, converted.data + (b"\n" if wanted == "json" else b""))
     lost = Counter(loss.message for loss in converted.losses)
     for message, count in lost.items():
-        say(f"Lost {count:,} times: {message}", style="yellow")
+        say(f"Lost {counted(count, 'time')}: {message}", style="yellow")
     say(f"Wrote {target}: {counted(len(manifest.items), 'item')} as {wanted.upper()}.")
     if wanted == "json" and manifest.skip_duplicate_urls is None:
         say(

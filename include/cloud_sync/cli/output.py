@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from cloud_sync.numbers import counted
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.measure import Measurement
@@ -60,11 +62,6 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-
-
-def counted(number: int, noun: str) -> str:
-    """Return `1 item`, `2,000 items`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def say(message: str, *, style: str = "") -> None:
@@ -115,7 +112,7 @@ def show_table(
         table.add_row(*(_shown(cell, column) for cell, column in zip(row, columns, strict=True)))
     _console().print(table)
     if left_out and not rest:
-        say(f"{len(left_out):,} more rows: send the output to a file or a pipe to see all.")
+        say(f"{counted(len(left_out), 'more row')}: send the output to a file or a pipe to see all.")
 
 
 @contextmanager

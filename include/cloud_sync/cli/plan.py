@@ -18,9 +18,10 @@ from cloud_sync.cli.options import (
     StateFolderOption,
     TablesFolderOption,
 )
-from cloud_sync.cli.output import Cell, counted, say, show_json, show_table
+from cloud_sync.cli.output import Cell, say, show_json, show_table
 from cloud_sync.cli.run import PLAN_COLUMNS, in_order, plan_cells, planned_run
 from cloud_sync.errors import ConfigError
+from cloud_sync.numbers import counted
 
 if TYPE_CHECKING:
     from cloud_sync.integration import Integration

@@ -13,8 +13,9 @@ import typer
 from cloud_sync.cli.exits import ExitCode
 from cloud_sync.cli.ledger import DatasetHashOption, airflow_state_folder, find_ledger, ledgers_folder
 from cloud_sync.cli.options import OutputOption, option
-from cloud_sync.cli.output import Cell, Column, counted, say, show_json, show_table
+from cloud_sync.cli.output import Cell, Column, say, show_json, show_table
 from cloud_sync.errors import ConfigError
+from cloud_sync.numbers import counted
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cloud_sync.cli.output import Cell, Column, counted, counting, say
+from cloud_sync.cli.output import Cell, Column, counting, say
 from cloud_sync.cli.store import local_remedies, open_storage
+from cloud_sync.numbers import counted
 
 if TYPE_CHECKING:
     from cloud_sync.cli.options import Access

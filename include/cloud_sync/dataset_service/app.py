@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 
 from cloud_sync.dataset_service import routes_legacy, routes_v2
 from cloud_sync.dataset_service.auth import SignatureMiddleware, v2_refusal
-from cloud_sync.dataset_service.faults import FaultsMiddleware
+from cloud_sync.dataset_service.faults import FailedFetch, FaultsMiddleware
 from cloud_sync.dataset_service.refusals import InvalidRequest, Refusal
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def create_app(service: Service) -> ASGIApp:
         window_s=config.signature_window_s,
         body_limit_bytes=config.limits.request_bytes,
     )
-    return FaultsMiddleware(gate, config.faults) if config.faults else gate
+    faults = [rule for rule in config.faults if not isinstance(rule, FailedFetch)]
+    return FaultsMiddleware(gate, faults) if faults else gate
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The configuration file of the dataset service: who may call, what it may read, how it behaves.
+r"""The configuration file of the dataset service: who may call, what it may read, how it behaves.
 
 An example:
 
@@ -15,6 +15,7 @@ An example:
         secret_access_key_env: DEMO_S3_SECRET_ACCESS_KEY
     faults:                     # only for tests
       - {fault: refuse, status: 429, retry_after_s: 2, path: upload-jobs, times: 1}
+      - {fault: fail_fetch, url: '[.]mp4$', times: 1}
 """
 
 from __future__ import annotations

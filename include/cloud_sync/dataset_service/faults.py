@@ -1,18 +1,27 @@
-"""Faults on request, for tests: delays, refusals and lost answers. Off unless the configuration asks."""
+"""Faults on request, for tests and the demo. Off unless the configuration asks.
+
+Requests can be delayed, refused, or lose their answers; objects can fail to be fetched.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from cloud_sync.dataset_service.reader import SENTENCE_BY_REASON, FetchError
+from cloud_sync.safe_url import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from cloud_sync.dataset_service.reader import ObjectReader
 
 
 class _Rule(BaseModel):
@@ -47,13 +56,24 @@ class LostAnswer(_Rule):
     fault: Literal["lose_answer"]
 
 
-FaultRule = Annotated[Delay | Refusal | LostAnswer, Field(discriminator="fault")]
+class FailedFetch(BaseModel):
+    """Fail the first fetches of each matching object, as a store does that cannot be reached for a moment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fault: Literal["fail_fetch"]
+    url: str = Field(min_length=1, description="Regular expression, searched in the object URL.")
+    times: int = Field(1, ge=1, description="How often each of these objects fails; then no more.")
+
+
+RequestFault = Delay | Refusal | LostAnswer
+FaultRule = Annotated[RequestFault | FailedFetch, Field(discriminator="fault")]
 
 
 class _Switch:
     """One rule and how often it has matched."""
 
-    def __init__(self, rule: Delay | Refusal | LostAnswer) -> None:
+    def __init__(self, rule: RequestFault) -> None:
         self.rule = rule
         self._pattern = re.compile(rule.path)
         self._matches = 0
@@ -74,7 +94,7 @@ class _Switch:
 class FaultsMiddleware:
     """The outermost layer: a fault strikes before signatures are looked at, as one on the way would."""
 
-    def __init__(self, app: ASGIApp, rules: Iterable[Delay | Refusal | LostAnswer]) -> None:
+    def __init__(self, app: ASGIApp, rules: Iterable[RequestFault]) -> None:
         self._app = app
         self._switches = [_Switch(rule) for rule in rules]
 
@@ -96,6 +116,35 @@ class FaultsMiddleware:
                 _hang_up(send)
                 return
         await self._app(scope, receive, send)
+
+
+class FaultyReader:
+    """A reader of objects that fails where a rule says so; thread-safe. A look at a size begins a fetch."""
+
+    def __init__(self, reader: ObjectReader, rules: Iterable[FailedFetch]) -> None:
+        self._reader = reader
+        self._rules = [(re.compile(rule.url), rule.times) for rule in rules]
+        self._begun: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self.storage_location = reader.storage_location
+        self.writable = reader.writable
+
+    def size(self, url: str) -> int:
+        """Return the size in bytes, or fail as the rules say.
+
+        Raises:
+            FetchError: It was asked for in the configuration; or as of the reader itself.
+        """
+        with self._lock:
+            self._begun[url] += 1
+            nth = self._begun[url]
+        if any(nth <= times and pattern.search(url) for pattern, times in self._rules):
+            raise FetchError(f"{SENTENCE_BY_REASON['unreachable']}: {without_secrets(url)}")
+        return self._reader.size(url)
+
+    def read(self, url: str, start: int, length: int) -> bytes:
+        """Read a range."""
+        return self._reader.read(url, start, length)
 
 
 async def _refuse(rule: Refusal, send: Send) -> None:

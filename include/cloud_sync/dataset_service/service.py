@@ -9,6 +9,7 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from cloud_sync.dataset_service.database import Database
+from cloud_sync.dataset_service.faults import FailedFetch, FaultyReader
 from cloud_sync.dataset_service.holding import JobEnds
 from cloud_sync.dataset_service.reader import ObjectReader, open_readers
 from cloud_sync.dataset_service.tables import JobStatus
@@ -46,6 +47,8 @@ class Service:
             ConfigError: A secret is missing or the database cannot be used.
         """
         readers = open_readers(config.encord_integrations, config.folder) if readers is None else readers
+        if faults := [rule for rule in config.faults if isinstance(rule, FailedFetch)]:
+            readers = {uuid: FaultyReader(reader, faults) for uuid, reader in readers.items()}
         database = Database.open(config.database_url, config.folder)
         job_ends = JobEnds()
         worker = Worker(database, readers, config.limits, config.workers, job_ends.announce)

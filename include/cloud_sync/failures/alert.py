@@ -17,6 +17,7 @@ from cloud_sync.errors import CloudSyncError
 from cloud_sync.failures.model import MAY_PASS
 from cloud_sync.failures.verdict import RunFailed, check_verdict
 from cloud_sync.integration.alerts import AlertEvent
+from cloud_sync.numbers import agreeing, counted
 from cloud_sync.planning.model import PLAN_ONLY
 from cloud_sync.safe_url import without_secrets
 
@@ -27,6 +28,7 @@ LONGEST_TEXT: Final = 400
 LONGEST_NAME: Final = 200
 """Characters of a URL, a title or a path."""
 COUNTS: Final = ("registered", "already_registered", "failed", "waiting")
+"""Of items; an alert about a run with a ledger also has the files that are quarantined."""
 
 FAILED_TASKS: Final = "tasks of the run failed"
 """The cause of a run that failed because a task did: an alert about the task has said it."""
@@ -84,7 +86,8 @@ class Alert:
         keys: One for each cause. Whoever was told of all of them in this run need not be told again.
         implied: Causes that whoever gets this alert knows of as well.
         task: The task that failed; None for a run.
-        counts: Items by what became of them (`registered`, `failed`); empty for a task.
+        counts: Items by what became of them (`registered`, `failed`), and files in quarantine (`quarantined`
+            in all, `newly_quarantined` by this run); empty for a task.
         causes: Why files failed, the most frequent first.
         failures_csv: Path of the failure CSV, if it has rows.
     """
@@ -143,7 +146,7 @@ def run_alert(report: Mapping[str, Any], run_url: str) -> Alert | None:
         why=clean(error.message) if error else _quarantined(report, causes),
         remedy=clean(str(error.remedy)) if error else "Do what is said of each cause.",
         keys=(*([_verdict_key(report, error)] if error else []), *keys),
-        counts={name: report[name] for name in COUNTS},
+        counts={name: report[name] for name in COUNTS} | _quarantine(report),
         causes=causes,
         failures_csv=report["files"]["failures_csv"] if report["failed_files"] else None,
     )
@@ -220,8 +223,18 @@ def _verdict_key(report: Mapping[str, Any], error: RunFailed) -> str:
 
 def _quarantined(report: Mapping[str, Any], causes: tuple[Cause, ...]) -> str:
     files = sum(cause.count for cause in causes)
-    what = "Files failed" if "given" in report else "Files failed and are quarantined until they change"
-    return f"{what}: {files:,}."
+    failed = f"{counted(files, 'file')} failed"
+    if "given" in report:
+        return f"{failed}."
+    lasting = agreeing(files, "is quarantined until it changes", "are quarantined until they change")
+    return f"{failed} and {lasting}."
+
+
+def _quarantine(report: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many files are quarantined now, and how many by this run; of an upload nothing."""
+    if report["quarantined_files"] is None:
+        return {}
+    return {"quarantined": report["quarantined_files"], "newly_quarantined": report["newly_quarantined"]}
 
 
 def _cause(cause: Mapping[str, Any]) -> Cause:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from cloud_sync.failures.alert import EXAMPLES, LONGEST_NAME, Alert, Cause, clean, digest_of
+from cloud_sync.numbers import counted
 
 BODY_VERSION: Final = 1
 """Of the JSON object for webhooks: grows when a field is removed or changes its meaning."""
@@ -125,12 +126,15 @@ def _lines(alert: Alert, markup: Markup, causes: int, examples: int) -> Iterator
     yield markup.text(f"Integration {place.integration}{dataset}, run {run}")
     if alert.counts:
         yield "Items: " + ", ".join(f"{alert.counts[name]:,} {word}" for name, word in COUNT_WORDS.items())
+    if "quarantined" in alert.counts:
+        files = counted(alert.counts["quarantined"], "file")
+        yield f"In quarantine: {files}, {alert.counts['newly_quarantined']:,} by this run"
     for cause in alert.causes[:causes]:
         yield ""
         yield from _cause_lines(cause, markup, examples)
     if left := len(alert.causes) - causes:
         yield ""
-        yield f"…and {left:,} more causes"
+        yield f"…and {counted(left, 'more cause')}"
     yield ""
     if alert.failures_csv:
         yield markup.text(f"All failures: {alert.failures_csv}")

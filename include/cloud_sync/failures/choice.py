@@ -22,11 +22,11 @@ OUTSIDE_PREFIX, NOT_IN_BUCKET = "outside_prefix", "not_in_bucket"
 
 # What a person reads for each reason.
 LEFT_OUT: Final[Mapping[str, str]] = {
-    CLASS_NOT_CHOSEN: "their failure class was not chosen",
+    CLASS_NOT_CHOSEN: "of a failure class that was not chosen",
     REGISTERED: "registered since",
-    QUARANTINED: "quarantined, and the form does not release them",
-    UNKNOWN_GROUP: "files of a group whose run folder is gone: the next sync sends it",
-    UNKNOWN_TYPE: "their extension stands under no type, and the list does not say it",
+    QUARANTINED: "quarantined and not released by the form",
+    UNKNOWN_GROUP: "of a group whose run folder is gone: the next sync sends it",
+    UNKNOWN_TYPE: "of unknown type: neither the list nor types: of the integration tells it",
     OUTSIDE_PREFIX: "outside of the prefix, which no sync lists",
     NOT_IN_BUCKET: "not in the bucket, or of a group with a file that is not",
 }

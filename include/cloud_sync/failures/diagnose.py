@@ -10,6 +10,7 @@ from cloud_sync.failures.causes import look_at
 from cloud_sync.failures.inquiry import REQUESTS_AT_MOST, Inquiry, ObjectReader
 from cloud_sync.failures.model import Diagnosis, Evidence, FailureClass, Suspect
 from cloud_sync.failures.words import diagnose_by_words
+from cloud_sync.numbers import agreeing, counted
 
 __all__ = ["REQUESTS_AT_MOST", "ObjectReader", "Suspect", "classify", "diagnose", "open_and_diagnose"]
 
@@ -130,11 +131,12 @@ def _cannot_be_read(found: Evidence) -> Diagnosis | None:
     said = REFUSALS.get(found.refusal or "")
     if said is None:
         return None
-    return replace(said, reason=_with_company(said.reason, found)) if found.alike else said
+    return replace(said, reason=_with_company(said.reason, found)) if found.alike > 1 else said
 
 
 def _with_company(reason: str, found: Evidence) -> str:
-    others = f"{found.alike - 1:,} others of this cause; {found.asked:,} of them were asked about"
+    asked = f"{found.asked:,} of them {agreeing(found.asked, 'was', 'were')} asked about"
+    others = f"{counted(found.alike - 1, 'other')} of this cause; {asked}"
     return f"{reason.removesuffix('.')}, like {others}."
 
 

@@ -89,9 +89,22 @@ class Evidence:
     detail: str = ""
 
 
+class NextStep(StrEnum):
+    """What becomes of a file that was not registered."""
+
+    RETRIED = "The next sync that lists it tries it again."
+    QUARANTINED = "Quarantined: no sync sends it until it changes or is released."
+    NONE = "Nothing sends it again by itself."
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One row of the failure CSV; the fields are its columns, in order. Times are ISO 8601, UTC."""
+    """One row of the failure CSV; the fields are its columns, in order. Times are ISO 8601, UTC.
+
+    Attributes:
+        key: The object's key; empty if the URL is not one of the integration's bucket.
+        next_step: A value of `NextStep`. Files of one item share it.
+    """
 
     object_url: str
     item_type: str
@@ -108,3 +121,5 @@ class Failure:
     integration: str
     dataset: str
     run_id: str
+    key: str
+    next_step: str

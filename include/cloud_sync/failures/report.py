@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from cloud_sync.failures.verdict import (
     waiting_items,
 )
 from cloud_sync.manifest.model import FINDINGS_NAME
+from cloud_sync.numbers import agreeing, counted
 from cloud_sync.planning.model import PLAN_NAME, PLAN_ONLY, REASONS, Decision, PlanRow, read_answer
 from cloud_sync.registration.model import tripped
 from cloud_sync.run_folder import RunFolder
@@ -91,6 +92,7 @@ def make_report(
         "failed_files": len(settlement.failures),
         "quarantined": quarantined_items(facts.plan),
         "newly_quarantined": 0 if facts.given is not None else _lasting(settlement.failures),
+        "quarantined_files": settlement.quarantined_files,
         "waiting": waiting_items(facts.plan, settlement),
         "causes": len(causes),
         "failures_by_cause": causes[:MOST_CAUSES],
@@ -151,79 +153,95 @@ def failures_by_cause(failures: Sequence[Failure]) -> list[dict[str, Any]]:
 
 def summary(report: Mapping[str, Any]) -> str:
     """Return the report as text that fits a task log: what happened, why, and what to do."""
-    outcome = "plan only, nothing was sent" if report["mode"] == PLAN_ONLY else report["verdict"]
+    is_plan = report["mode"] == PLAN_ONLY
+    outcome = "plan only, nothing was sent" if is_plan else report["verdict"]
     lines = [
         f"Integration {report['integration']}, run {report['run_id']}: {outcome}",
         f"  dataset             {report['dataset']['title']} ({report['dataset']['uuid']})",
         *_source(report),
+        *_planned(report, with_examples=is_plan),
+        *([] if is_plan else _sent(report)),
+        *_left(report),
+        *_causes(report),
     ]
-    for row in map(PlanRow.from_json, report["planned"]):
-        lines.append(
-            f"  plan: {row.action:<14}{row.number:>9,} {row.unit}, "
-            f"{row.item_type or 'other'}: {REASONS[row.reason]}"
-        )
-        if report["mode"] == PLAN_ONLY:
-            lines += [f"      {key}" for key in row.examples]
-    if report["mode"] != PLAN_ONLY:
-        lines += [
-            f"  manifests           {report['manifests']:>9,}",
-            f"  registered          {report['registered']:>9,} items",
-            f"  already registered  {report['already_registered']:>9,} items",
-            *(
-                f"  sent, registered    {tally['items']:>9,} items of {tally['files']:,} files, {kind}"
-                for kind, tally in report["registered_by_type"].items()
-            ),
-            *(
-                f"  retry round {one['number']:<8}{one['sent']:>9,} items sent again, "
-                f"{one['registered']:,} registered"
-                for one in report["retry_rounds"]
-            ),
-            f"  failed              {report['failed']:>9,} items",
-        ]
-    if "approval" in report:
-        lines.append(f"  approval            the plan was {report['approval']['told']}")
-    if "stopped" in report:
-        lines.append(f"  stopped: {report['stopped']}")
-    if report["waiting"]:
-        lines.append(f"  never answered for  {report['waiting']:>9,} items: see the failed tasks of this run")
-    if report["newly_quarantined"]:
-        lines.append(
-            f"  quarantined now     {report['newly_quarantined']:>9,} files until they change or are released"
-        )
-    if report["quarantined"]:
-        lines.append(f"  quarantined before  {report['quarantined']:>9,} items, which were not sent")
-    shown = report["failures_by_cause"][:CAUSES_IN_LOG]
-    for cause in shown:
-        lines.append(f"  {cause['count']:,} x {cause['failure_class']}: {cause['reason']} {cause['remedy']}")
-        lines += [f"      {url}" for url in cause["examples"]]
-    if more := report["causes"] - len(shown):
-        lines.append(f"  and {more:,} more causes")
     if report["failed_files"]:
         lines.append(f"  all failures: {report['files']['failures_csv']}")
     lines.append(f"  all of this: {report['files']['report']}")
-    if report["mode"] != PLAN_ONLY:
+    if not is_plan:
         # The last line: the one that is read first.
         lines.append(f"{report['verdict']}: {report['why']} {report['remedy']}".rstrip())
     return "\n".join(lines)
+
+
+def _planned(report: Mapping[str, Any], *, with_examples: bool) -> Iterator[str]:
+    for row in map(PlanRow.from_json, report["planned"]):
+        yield (
+            f"  plan: {row.action:<14}{row.number:>9,} {row.unit}, "
+            f"{row.item_type or 'other'}: {REASONS[row.reason]}"
+        )
+        if with_examples:
+            yield from (f"      {key}" for key in row.examples)
+
+
+def _sent(report: Mapping[str, Any]) -> Iterator[str]:
+    yield f"  manifests           {report['manifests']:>9,}"
+    yield _line("registered", report["registered"], "item")
+    yield _line("already registered", report["already_registered"], "item")
+    for kind, tally in report["registered_by_type"].items():
+        of_files = f" of {counted(tally['files'], 'file')}, {kind}"
+        yield _line("sent, registered", tally["items"], "item", of_files)
+    for one in report["retry_rounds"]:
+        came_of_it = f" sent again, {one['registered']:,} registered"
+        yield _line(f"retry round {one['number']}", one["sent"], "item", came_of_it)
+    yield _line("failed", report["failed"], "item")
+
+
+def _left(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a person said of the plan, and what is left for people or for later."""
+    if "approval" in report:
+        yield f"  approval            the plan was {report['approval']['told']}"
+    if "stopped" in report:
+        yield f"  stopped: {report['stopped']}"
+    if report["waiting"]:
+        yield _line("never answered for", report["waiting"], "item", ": see the failed tasks of this run")
+    if now := report["newly_quarantined"]:
+        until = agreeing(now, "it changes or is released", "they change or are released")
+        yield _line("quarantined now", now, "file", f" until {until}")
+    if before := report["quarantined"]:
+        were = agreeing(before, "was", "were")
+        yield _line("quarantined before", before, "item", f", which {were} not sent")
+    if files := report["quarantined_files"]:
+        yield _line("in quarantine", files, "file", " in all")
+
+
+def _causes(report: Mapping[str, Any]) -> Iterator[str]:
+    shown = report["failures_by_cause"][:CAUSES_IN_LOG]
+    for cause in shown:
+        yield f"  {cause['count']:,} x {cause['failure_class']}: {cause['reason']} {cause['remedy']}"
+        yield from (f"      {url}" for url in cause["examples"])
+    if more := report["causes"] - len(shown):
+        yield f"  and {counted(more, 'more cause')}"
+
+
+def _line(name: str, number: int, noun: str, rest: str = "") -> str:
+    return f"  {name:<20}{number:>9,} {agreeing(number, noun)}{rest}"
 
 
 def _source(report: Mapping[str, Any]) -> list[str]:
     """Return the line about where the run's items came from: a listing, or a manifest that was given."""
     if retried := report.get("retried"):
         return [
-            f"  failure list        {retried['rows']:>9,} rows: {retried['list']}",
+            _line("failure list", retried["rows"], "row", f": {retried['list']}"),
             *(
-                f"  left out            {one['files']:>9,} files: {LEFT_OUT[reason]}"
+                _line("left out", one["files"], "file", f": {LEFT_OUT[reason]}")
                 for reason, one in retried["left_out"].items()
             ),
         ]
     if (given := report.get("given")) is None:
         listed = report["listed"]
-        return [
-            f"  listed              {listed['objects']:>9,} objects, {listed['total_bytes']:,} bytes",
-        ]
+        return [_line("listed", listed["objects"], "object", f", {counted(listed['total_bytes'], 'byte')}")]
     levels = ", ".join(f"{level}s: {count:,}" for level, count in given["findings"].items())
     return [
-        f"  given               {given['items']:>9,} items, {given['files']:,} files: {given['file']}",
+        _line("given", given["items"], "item", f", {counted(given['files'], 'file')}: {given['file']}"),
         f"  findings            {levels}",
     ]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from itertools import chain, islice
 
 from cloud_sync.failures.accounting import FolderReader, RefusedItem
 from cloud_sync.failures.diagnose import REQUESTS_AT_MOST, ObjectReader, open_and_diagnose
+from cloud_sync.failures.faults import HEALTHY, suspects
 from cloud_sync.failures.model import Diagnosis, FailureClass
 from cloud_sync.failures.sendings import Sending, account, read_sendings
-from cloud_sync.failures.settle import HEALTHY, Settlement, suspects
+from cloud_sync.failures.settle import Settlement
 from cloud_sync.manifest.model import SentItem, read_rounds, skipped_name
 from cloud_sync.run_folder import RunFolder
 
@@ -109,6 +111,7 @@ def round_wait_s(
     *,
     first_wait_s: float,
     longest_wait_s: float,
+    failed_s_ago: float = 0.0,
     retry_after_s: float = 0.0,
     draw: Callable[[float, float], float] = random.uniform,
 ) -> float:
@@ -118,14 +121,31 @@ def round_wait_s(
         of_round: The round, from 1.
         first_wait_s: The longest wait before the first round; it doubles with each round.
         longest_wait_s: The longest wait before any round.
+        failed_s_ago: How long ago the last failure was; that much of the drawn wait is over.
         retry_after_s: How long Encord or the store has asked to be left alone from now on; kept in full.
         draw: Draws a number between two.
 
     Returns:
-        Seconds.
+        Seconds from now on.
     """
     longest_s = min(longest_wait_s, first_wait_s * 2.0 ** min(of_round - 1, MOST_DOUBLINGS))
-    return max(draw(0.0, longest_s), retry_after_s)
+    return max(draw(0.0, longest_s) - failed_s_ago, retry_after_s, 0.0)
+
+
+def seconds_since_failure(sendings: Sequence[Sending], *, now: float) -> float:
+    """Return how long ago the last upload job with a failure ended; 0 if a clock was moved back since.
+
+    Args:
+        sendings: What the run has sent before the round.
+        now: Seconds since 1970 UTC.
+    """
+    ended = [
+        datetime.fromisoformat(outcome.finished_at).timestamp()
+        for sending in sendings
+        for _, outcome in sending.ended
+        if outcome.failed or outcome.status != "done"
+    ]
+    return max(0.0, now - max(ended)) if ended else 0.0
 
 
 def _is_healthy(diagnosis: Diagnosis) -> bool:

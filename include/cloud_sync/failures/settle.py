@@ -8,19 +8,17 @@ from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
-from cloud_sync.errors import CloudSyncError, StorageError
-from cloud_sync.failures.accounting import Ended, FolderReader, RefusedItem, Tally, registered_by_type
+from cloud_sync.errors import StorageError
+from cloud_sync.failures.accounting import Ended, FolderReader, Tally, registered_by_type
 from cloud_sync.failures.cases import Case, read_cases
 from cloud_sync.failures.diagnose import REQUESTS_AT_MOST, ObjectReader, open_and_diagnose
-from cloud_sync.failures.model import MAY_PASS, Diagnosis, Failure, FailureClass, Suspect
+from cloud_sync.failures.faults import at_fault, next_step_of, suspects
+from cloud_sync.failures.model import MAY_PASS, Diagnosis, Failure, NextStep, Suspect
 from cloud_sync.failures.sendings import Account, Sending, account, read_sendings
 from cloud_sync.ledger import Ledger, LedgerState, SettledFailure, SettledManifest
 from cloud_sync.manifest.model import ManifestEntry, SentItem
 from cloud_sync.registration.model import Outcome, tripped
 from cloud_sync.run_folder import RunFolder
-
-# The classes of files that look as they should: nobody knows then which file of a group is at fault.
-HEALTHY = frozenset({FailureClass.TRANSIENT, FailureClass.REJECTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +46,7 @@ class Settlement:
         already_registered: Items sent that were registered before.
         by_type: The items of both, by their type.
         rounds: What each retry round came to.
+        quarantined_files: Files that are quarantined after this run, by the ledger; None without a ledger.
         healed: Numbers of manifests of which each item is registered, was sent again in a retry round, or has
             an error of its own.
     """
@@ -63,6 +62,7 @@ class Settlement:
     already_registered: int = 0
     by_type: dict[str, Tally] = field(default_factory=dict)
     rounds: list[RoundTally] = field(default_factory=list)
+    quarantined_files: int | None = None
     healed: frozenset[int] = frozenset()
 
     @property
@@ -130,6 +130,20 @@ def settle(
     Returns:
         The settlement. Settling the same run again gives the same ledger.
     """
+    result = _settle(folder, context, ledger, open_reader, encord_folder)
+    if ledger is not None:
+        version = ledger.current()
+        result.quarantined_files = version.counts.get(LedgerState.QUARANTINED, 0) if version else 0
+    return result
+
+
+def _settle(
+    folder: RunFolder,
+    context: SettleContext,
+    ledger: Ledger | None,
+    open_reader: Callable[[], ObjectReader],
+    encord_folder: FolderReader,
+) -> Settlement:
     sendings = read_sendings(folder)
     if sendings is None:
         return Settlement(unbuilt=True)
@@ -144,7 +158,7 @@ def settle(
     stopped = tripped(folder) is not None
     cases = _cases(context, sendings, ledger, found, stopped=stopped)
     result.failed_before = sum(case.failed_before for case in cases if case.refused.item is not None)
-    result.failures = _failures(context, cases, open_reader, may_reject=not stopped)
+    result.failures = _failures(context, cases, open_reader, may_reject=not stopped, syncs=ledger is not None)
     if ledger is not None:
         _commit(ledger, context, [sending.items_path for sending in sendings], result, stopped=stopped)
     return result
@@ -174,7 +188,7 @@ def known_failures(
         cases = _cases(context, sendings, ledger, found, stopped=stopped)
     except StorageError:
         cases = _cases(context, sendings, None, found, stopped=stopped)
-    return _failures(context, cases, open_reader, may_reject=not stopped)
+    return _failures(context, cases, open_reader, may_reject=not stopped, syncs=ledger is not None)
 
 
 class _UnaskedFolder:
@@ -223,6 +237,7 @@ def _failures(
     open_reader: Callable[[], ObjectReader],
     *,
     may_reject: bool,
+    syncs: bool,
 ) -> list[Failure]:
     if not cases:
         return []
@@ -238,45 +253,15 @@ def _failures(
     )
     rows: list[Failure] = []
     for case, of_case in zip(cases, of_cases, strict=True):
-        pairs = [(suspect, next(diagnoses)) for suspect in of_case]
-        rows += [_failure(context, case, *pair) for pair in at_fault(pairs)]
+        faults = at_fault([(suspect, next(diagnoses)) for suspect in of_case])
+        next_step = next_step_of(case, [diagnosis for _, diagnosis in faults]) if syncs else NextStep.NONE
+        rows += [_failure(context, case, *fault, next_step) for fault in faults]
     return sorted(rows, key=lambda row: row.object_url)
 
 
-def suspects(one: RefusedItem, parse_url: Callable[[str], str], *, attempts: int) -> list[Suspect]:
-    """Return the files to look at for an item that was not registered.
-
-    Args:
-        one: The item.
-        parse_url: Turns an object URL into its key; a CloudSyncError if it is not of the bucket.
-        attempts: In how many runs the item failed; 0 if that must not count against it.
-    """
-    return [
-        Suspect(
-            url=url,
-            key=_key_of(parse_url, url),
-            item_type=one.item.item_type if one.item else "",
-            encord_error=one.error_of(url).error,
-            attempts=attempts,
-            is_named=url in one.errors,
-        )
-        for url in one.suspects
-    ]
-
-
-def at_fault(found: Sequence[tuple[Suspect, Diagnosis]]) -> Sequence[tuple[Suspect, Diagnosis]]:
-    """Return which of an item's suspects are at fault; if all look healthy, none can be left out."""
-    return [one for one in found if one[1].failure_class not in HEALTHY] or found
-
-
-def _key_of(parse_url: Callable[[str], str], url: str) -> str | None:
-    try:
-        return parse_url(url)
-    except CloudSyncError:  # Encord named a URL that is not of this bucket
-        return None
-
-
-def _failure(context: SettleContext, case: Case, suspect: Suspect, diagnosis: Diagnosis) -> Failure:
+def _failure(
+    context: SettleContext, case: Case, suspect: Suspect, diagnosis: Diagnosis, next_step: NextStep
+) -> Failure:
     one = case.refused
     first = case.history.first_failed_at if case.history else None
     title = one.item.title if one.item else None
@@ -296,6 +281,8 @@ def _failure(context: SettleContext, case: Case, suspect: Suspect, diagnosis: Di
         integration=context.integration,
         dataset=context.dataset,
         run_id=context.run_id,
+        key=suspect.key or "",
+        next_step=next_step,
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cloud_sync.errors import CloudSyncError
 from cloud_sync.failures.choice import LEFT_OUT, QUARANTINED
 from cloud_sync.failures.settle import Settlement
+from cloud_sync.numbers import agreeing, counted
 from cloud_sync.planning.model import SENT_ACTIONS, Answer, Decision, PlanRow
 
 if TYPE_CHECKING:
@@ -80,37 +81,53 @@ def judge(
         *_too_many(settlement, limits, failures_csv, again),
     ):
         return Judgement(Verdict.FAILED, why, remedy)
-    quarantined = quarantined_items(plan)
-    if not settlement.failures and left_out:
-        return _of_left_out(left_out, sent=any(row.action in SENT_ACTIONS for row in plan))
-    if not settlement.failures and not quarantined:
-        return Judgement(Verdict.OK, "nothing failed, and nothing is quarantined.")
-    failed = f"{settlement.failed:,} items failed{_as_before(settlement.failed, again)}"
-    if not runs_again:
-        return Judgement(Verdict.OK_WITH_QUARANTINE, f"{failed}.", _look_into(failures_csv))
-    held = (left_out or {}).get(QUARANTINED, 0)
-    besides = f"; {_held(held)}" if held else f", and {quarantined:,} are quarantined since earlier runs"
-    return Judgement(
-        Verdict.OK_WITH_QUARANTINE,
-        f"{failed}{besides}.",
-        f"See {failures_csv}; cloud-sync quarantine list shows what is quarantined.",
-    )
+    if asked_for:
+        return _of_failure_list(plan, settlement, left_out or {}, failures_csv, again)
+    quarantined = quarantined_items(plan) if runs_again else 0
+    if settlement.failures or quarantined:
+        return _with_failures(settlement, quarantined, failures_csv, again, runs_again=runs_again)
+    known = ", and nothing that was listed is quarantined" if runs_again else ""
+    return Judgement(Verdict.OK, f"nothing failed{known}.")
 
 
-def _of_left_out(left_out: Mapping[str, int], *, sent: bool) -> Judgement:
-    """Judge a run without failures that left out files of its failure list."""
+def _with_failures(
+    settlement: Settlement, quarantined: int, failures_csv: str, again: int, *, runs_again: bool
+) -> Judgement:
+    """Judge a good run of which files failed, or that left out quarantined ones."""
+    if not settlement.failures:
+        are = agreeing(quarantined, "is", "are")
+        why = f"nothing failed, but {counted(quarantined, 'item')} {are} quarantined since earlier runs."
+    else:
+        are = f", and {quarantined:,} {agreeing(quarantined, 'is', 'are')} quarantined since earlier runs"
+        why = f"{_failed(settlement, again)}{are if quarantined else ''}."
+    remedy = _see_quarantine(failures_csv) if runs_again else _look_into(failures_csv)
+    return Judgement(Verdict.OK_WITH_QUARANTINE, why, remedy)
+
+
+def _of_failure_list(
+    plan: Sequence[PlanRow],
+    settlement: Settlement,
+    left_out: Mapping[str, int],
+    failures_csv: str,
+    again: int,
+) -> Judgement:
+    """Judge a good retry of a failure list, which knows only of the files that the list names."""
     held = left_out.get(QUARANTINED, 0)
-    verdict = Verdict.OK_WITH_QUARANTINE if held else Verdict.OK
-    reasons = [_held(held)] if held else []
+    reasons = []
+    if held:
+        reasons.append(f"{counted(held, 'file')} {agreeing(held, 'is', 'are')} {LEFT_OUT[QUARANTINED]}")
+    if settlement.failures:
+        why = "; ".join([_failed(settlement, again), *reasons])
+        return Judgement(Verdict.OK_WITH_QUARANTINE, f"{why}.", _see_quarantine(failures_csv))
     if others := sum(left_out.values()) - held:
-        reasons.append(f"{others:,} files were left out{' for other reasons' if held else ''}")
-    came_of_it = "nothing that was sent failed; " if sent else "nothing was sent: "
-    why = f"{came_of_it}{'; '.join(reasons)}."
-    return Judgement(verdict, why, "The log of choose says which and why.")
-
-
-def _held(files: int) -> str:
-    return f"{files:,} files are {LEFT_OUT[QUARANTINED]}"
+        were = f"{counted(others, 'file')} {agreeing(others, 'was', 'were')} left out"
+        reasons.append(f"{were}{' for other reasons' if held else ''}")
+    verdict = Verdict.OK_WITH_QUARANTINE if held else Verdict.OK
+    remedy = "The log of choose says which and why." if left_out else ""
+    if any(row.action in SENT_ACTIONS for row in plan):
+        return Judgement(verdict, f"{'; '.join(['nothing that was sent failed', *reasons])}.", remedy)
+    why = "; ".join(reasons) or "the failure list has no rows"
+    return Judgement(verdict, f"nothing was sent: {why}.", remedy)
 
 
 def of_unapproved(answer: Answer) -> Judgement:
@@ -157,8 +174,9 @@ def _stopped(stopped: Trip | None, failures_csv: str) -> Reasons:
 
 def _unanswered(plan: Sequence[PlanRow], settlement: Settlement) -> Reasons:
     if settlement.unbuilt or settlement.waiting:
+        waiting = waiting_items(plan, settlement)
         yield (
-            f"{waiting_items(plan, settlement):,} items were never answered for.",
+            f"{counted(waiting, 'item')} {agreeing(waiting, 'was', 'were')} never answered for.",
             "Look at the failed tasks of this run, then clear them; what is registered is skipped.",
         )
 
@@ -176,8 +194,9 @@ def _bad_jobs(settlement: Settlement, failures_csv: str, runs_again: bool) -> Re
     failed, cancelled = jobs.count("failed"), jobs.count("cancelled")
     if jobs:
         later = "the next run tries again" if runs_again else "upload once more"
+        were = f"{counted(failed, 'upload job')} {agreeing(failed, 'was', 'were')}"
         yield (
-            f"{failed} upload jobs were refused, {cancelled} cancelled.",
+            f"{were} refused, {cancelled:,} cancelled.",
             f"See {failures_csv}; {later} what can pass.",
         )
 
@@ -189,20 +208,33 @@ def _too_many(settlement: Settlement, limits: Failures, failures_csv: str, again
     sent = settlement.registered + settlement.already_registered + failed
     remedy = _look_into(failures_csv)
     if failed == sent:
-        yield f"all {settlement.failed:,} items that were sent failed.", remedy
+        every = agreeing(
+            settlement.failed, "the only item that was", f"all {settlement.failed:,} items that were"
+        )
+        yield f"{every} sent failed.", remedy
     besides = f", besides {again:,} that failed in earlier runs, too" if again else ""
     many = f"{failed:,} of {sent:,} items that were sent failed{besides}"
+    reached = []
     if limits.fail_at_count is not None and failed >= limits.fail_at_count:
-        yield f"{many}; failures.fail_at_count is {limits.fail_at_count:,}.", remedy
+        reached.append(f"failures.fail_at_count is {limits.fail_at_count:,}")
     if failed / sent >= limits.fail_at_share:
-        yield f"{many}; failures.fail_at_share is {limits.fail_at_share * 100:g}%.", remedy
+        reached.append(f"failures.fail_at_share is {limits.fail_at_share * 100:g}%")
+    if reached:
+        yield f"{many}; {' and '.join(reached)}.", remedy
 
 
-def _as_before(failed: int, again: int) -> str:
-    """Say how many of the failed items failed in earlier runs, too."""
+def _failed(settlement: Settlement, again: int) -> str:
+    """Say how many items failed, and how many of them failed in earlier runs, too."""
+    failed = f"{counted(settlement.failed, 'item')} failed"
     if not again:
-        return ""
-    return f", {'all' if again == failed else f'{again:,}'} of them as in earlier runs"
+        return failed
+    if again == settlement.failed:
+        return f"{failed}, {agreeing(again, 'as', 'all of them as')} in earlier runs"
+    return f"{failed}, {again:,} of them as in earlier runs"
+
+
+def _see_quarantine(failures_csv: str) -> str:
+    return f"See {failures_csv}; cloud-sync quarantine list shows what is quarantined."
 
 
 def _look_into(failures_csv: str) -> str:

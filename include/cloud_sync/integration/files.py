@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,15 +16,23 @@ from cloud_sync.integration.model import Integration
 from cloud_sync.yaml_file import YamlFile, read_yaml
 
 LIST_TOLD = "must be a list, such as [a, b]"
+NAME_LINE = re.compile(r"^name:[ \t]*['\"]?([\w-]+)", re.MULTILINE)
 MAX_SHOWN = 80  # characters of a wrong value that an error repeats
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedIntegrations:
-    """What a folder of integration files holds: the good ones, and an error for each bad one."""
+    """What a folder of integration files holds.
+
+    Attributes:
+        integrations: The good ones, each with its file.
+        errors: One for each bad file.
+        broken: The same by the names that the bad files say, in which names of good ones do not stand.
+    """
 
     integrations: tuple[tuple[Path, Integration], ...]
     errors: tuple[ConfigError, ...]
+    broken: Mapping[str, ConfigError] = field(default_factory=dict)
 
 
 def load_integrations(folder: Path) -> LoadedIntegrations:
@@ -43,21 +52,32 @@ def load_files(files: Iterable[Path]) -> LoadedIntegrations:
     Two files of one folder with one name are both errors, since neither can be said to be the right one.
     """
     good: list[tuple[Path, Integration]] = []
-    errors: list[ConfigError] = []
+    bad: list[tuple[Path, ConfigError]] = []
     for path in dict.fromkeys(files):
         try:
             good.append((path, load_integration(path)))
         except ConfigError as error:
-            errors.append(error)
+            bad.append((path, error))
     namesakes: dict[tuple[Path, str], list[Path]] = {}
     for path, integration in good:
         if _is_open(path):
             namesakes.setdefault((path.parent.absolute(), integration.name), []).append(path)
     for (_, name), paths in namesakes.items():
         if len(paths) > 1:
-            errors += [_same_name(name, path, paths) for path in paths]
+            bad += [(path, _same_name(name, path, paths)) for path in paths]
             good = [(path, one) for path, one in good if path not in paths]
-    return LoadedIntegrations(integrations=tuple(good), errors=tuple(errors))
+    names = {one.name for _, one in good}
+    broken = {name: error for path, error in bad if (name := _said_name(path)) not in names}
+    return LoadedIntegrations(tuple(good), tuple(error for _, error in bad), broken)
+
+
+def _said_name(path: Path) -> str:
+    """Return the name that a bad file says as far as it can be read, else that of the file."""
+    try:
+        said = NAME_LINE.search(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        said = None
+    return said[1] if said else path.stem
 
 
 def _is_open(path: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import Literal
 from cloud_sync.errors import ManifestError
 from cloud_sync.manifest.findings import Finding
 from cloud_sync.manifest.items import Item
+from cloud_sync.numbers import counted
 
 ManifestFormat = Literal["json", "csv"]
 Dialect = Literal["raw", "typed"]
@@ -54,7 +55,7 @@ def refuse_errors(file: str, findings: Sequence[Finding]) -> None:
     errors = [finding for finding in findings if finding.level == "error"]
     if errors:
         first = errors[0]
-        more = f" {len(errors) - 1:,} more errors." if len(errors) > 1 else ""
+        more = f" {counted(len(errors) - 1, 'more error')}." if len(errors) > 1 else ""
         raise ManifestError(
             f"{first.message} [{first.code}]{more}",
             where=f"{file}, {first.place}" if first.place else file,

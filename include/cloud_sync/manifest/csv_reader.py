@@ -25,6 +25,7 @@ from cloud_sync.manifest.findings import Findings
 from cloud_sync.manifest.items import Item, ItemType
 from cloud_sync.manifest.lint_urls import file_name
 from cloud_sync.manifest.source import decode, too_many_entries
+from cloud_sync.numbers import counted
 
 BOOLEANS: Final = {"true": True, "false": False}
 FIRST_ROW_CHARACTERS: Final = 10_000
@@ -136,7 +137,7 @@ class _Reading:
             self._findings.add(
                 "csv-cells",
                 place,
-                f"has {len(row)} cells under {columns.width} headings.",
+                f"has {counted(len(row), 'cell')} under {counted(columns.width, 'heading')}.",
                 "Put a cell that holds the separator in double quotes.",
             )
             self.unread += 1

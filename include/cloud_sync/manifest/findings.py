@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from cloud_sync.numbers import counted
+
 Level = Literal["error", "warning", "note"]
 """error: Encord would refuse it, or it must not be submitted. warning: probably wrong. note: good to know."""
 
@@ -149,7 +151,7 @@ class Findings:
                 level,
                 "findings-omitted",
                 "",
-                f"{count - MAX_FINDINGS_OF_A_CODE:,} more findings of the code {code}.",
+                f"{counted(count - MAX_FINDINGS_OF_A_CODE, 'more finding')} of the code {code}.",
             )
             for code, count in self._count.items()
             if count > MAX_FINDINGS_OF_A_CODE

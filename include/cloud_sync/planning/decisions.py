@@ -214,7 +214,8 @@ DETAIL: Final = """
     CASE reason
         WHEN 'too_large' THEN 'such as ' || large
         WHEN 'registered_otherwise' THEN format('{} of its {} files', registered, files)
-        WHEN 'grown' THEN format('{} files more than the {} registered', files - registered, registered)
+        WHEN 'grown' THEN format('{} {} more than the {} registered', files - registered,
+            if(files - registered = 1, 'file', 'files'), registered)
         WHEN 'file_missing' THEN format('{} of {} files', known_files - files, known_files)
         WHEN 'changed' THEN format('{} of {} files, such as {}', files - same, files, a_changed)
         WHEN 'too_young' THEN 'its newest file is of ' || strftime(newest, '%Y-%m-%d %H:%M:%S UTC')

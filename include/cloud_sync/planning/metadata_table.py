@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from cloud_sync.errors import ConfigError
+from cloud_sync.numbers import counted
 from cloud_sync.planning.metadata import VIDEO_FIELDS, Description
 
 if TYPE_CHECKING:
@@ -123,9 +124,10 @@ def _check_cells(path: Path) -> None:
             raise _refused(path, f"has the column {twice[0]!r} twice.", "Give each column a name of its own.")
         for row in rows:
             if row and len(row) != len(names):
+                cells = f"{counted(len(row), 'cell')} in line {rows.line_num}"
                 raise _refused(
                     path,
-                    f"has {len(row)} cells in line {rows.line_num}, but {len(names)} columns.",
+                    f"has {cells}, but {counted(len(names), 'column')}.",
                     "Write a cell for each column, and quotes around one with a comma.",
                 )
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from cloud_sync.numbers import agreeing, counted
 from cloud_sync.run_folder import RunFolder
 
 ANSWER_NAME = "approval.json"
@@ -128,8 +129,8 @@ class PlanRow:
     def unit(self) -> str:
         """What `number` counts, and of how many objects the items are if that differs."""
         noun = "item" if self.items else "object"
-        counted = noun if self.number == 1 else f"{noun}s"
-        return f"{counted} of {self.objects:,} objects" if self.number < self.objects else counted
+        unit = agreeing(self.number, noun)
+        return f"{unit} of {counted(self.objects, 'object')}" if self.number < self.objects else unit
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

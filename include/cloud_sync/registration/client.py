@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from cloud_sync.errors import ManifestError
 from cloud_sync.integration import is_uuid
+from cloud_sync.numbers import counted
 from cloud_sync.registration.connection import DEFAULT_DOMAIN, DEFAULT_TIMEOUTS, Timeouts, check_domain
 from cloud_sync.registration.errors import clean_text, the_one, translate
 from cloud_sync.registration.keys import check_ssh_key
@@ -258,7 +259,7 @@ class EncordClient:
         """
         with ThreadPoolExecutor(CHILD_READS_IN_FLIGHT, thread_name_prefix="children") as pool:
             for batch in _batches(item_uuids, PAGE_ITEMS):
-                with self._translated(f"{len(batch)} items from {batch[0]}"):
+                with self._translated(f"{counted(len(batch), 'item')} from {batch[0]}"):
                     items = self._sdk.get_storage_items(batch)
                     for item, urls in zip(items, pool.map(_child_urls, items), strict=True):
                         yield str(item.uuid), urls

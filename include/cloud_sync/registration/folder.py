@@ -10,6 +10,7 @@ from typing import Protocol
 
 from cloud_sync.manifest.items import GROUPED_TYPES
 from cloud_sync.manifest.model import SentItem
+from cloud_sync.numbers import counted
 from cloud_sync.registration.model import FolderItem
 
 log = logging.getLogger(__name__)
@@ -166,8 +167,8 @@ def _likeliest(others: Iterable[FolderItem], counts: Mapping[str, set[int]], at_
             rank[one.uuid] = one.item_type
     chosen = dict([*likely.items(), *unlikely.items()][:at_most])
     log.info(
-        "Not every group is in the folder under its title; looking for renamed ones in %s of %s others",
+        "Not every group is in the folder under its title; looking for renamed ones in %s of %s",
         f"{len(chosen):,}",
-        f"{total:,}",
+        counted(total, "other"),
     )
     return chosen

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from cloud_sync.errors import StorageError
+from cloud_sync.numbers import counted
 from cloud_sync.run_folder import RunFolder
 
 TARGET_NAME = "target.json"
@@ -235,7 +236,7 @@ class Trip:
     def __str__(self) -> str:
         """Say it in a sentence."""
         return (
-            f"{self.failed:,} of the first {self.sent:,} items failed for one cause, "
+            f"{self.failed:,} of the first {counted(self.sent, 'item')} failed for one cause, "
             f"so nothing more is sent: {self.example}"
         )
 

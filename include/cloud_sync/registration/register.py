@@ -16,6 +16,7 @@ from typing import Protocol
 
 from cloud_sync.errors import ConfigError, EncordError, ManifestError, StorageError
 from cloud_sync.manifest.model import ITEMS_NAME, items_of_manifests
+from cloud_sync.numbers import counted
 from cloud_sync.registration import jobs
 from cloud_sync.registration.breaker import Breaker
 from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
@@ -170,7 +171,7 @@ class Registrar:
             log.error("Encord works on manifest %s as upload job %s", record.manifest, job_id)
             raise
         self.at_work.add(job_id)
-        log.info("Manifest %s: %s items, upload job %s", record.manifest, record.items, job_id)
+        log.info("Manifest %s: %s, upload job %s", record.manifest, counted(record.items, "item"), job_id)
         return record
 
     def _poll(self, record: JobRecord, hold_s: float) -> JobState | None:
@@ -184,7 +185,9 @@ class Registrar:
             return None
         if not state.finished:
             self.at_work.add(_job_of(record))
-            log.info("Upload job %s: %s of %s units left", record.job_id, state.pending, record.items)
+            log.info(
+                "Upload job %s: %s of %s left", record.job_id, state.pending, counted(record.items, "unit")
+            )
         return state
 
     def _ensure_outcome(self, record: JobRecord) -> None:

@@ -79,10 +79,13 @@ def _tell(
 def _failure(context: Context, integration: Integration, folder: RunFolder) -> Alert | None:
     from airflow.sdk.log import redact
 
+    from cloud_sync.errors import FormError
     from cloud_sync.failures.alert import task_alert
     from cloud_sync.failures.verdict import RunFailed
 
     error = context.get("exception")
+    if isinstance(error, FormError):
+        return None  # whoever filled in the form sees it
     if isinstance(error, RunFailed):
         return _run(context, folder)
     return task_alert(error, _place(context, integration), _task_name(context), mask=redact)

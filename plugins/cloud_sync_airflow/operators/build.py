@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from cloud_sync.numbers import counted
 from cloud_sync_airflow.operators.stage import StageOperator
 from cloud_sync_airflow.params import sends_nothing
 
@@ -56,9 +57,12 @@ class BuildOperator(StageOperator):
         )
         built = [index, *read_rounds(folder)]
         if aside := set_aside(folder, chain.from_iterable(one.manifests for one in built), new_plan=True):
-            self.log.info("Set aside %s records of manifests that an earlier try of this run had", aside)
+            self.log.info(
+                "Set aside %s of manifests that an earlier try of this run had", counted(aside, "record")
+            )
         context["ti"].xcom_push(key="manifests", value=ref.to_json())
-        self.log.info("Built %s manifests of %s items", f"{len(index.manifests):,}", f"{index.items:,}")
+        manifests = counted(len(index.manifests), "manifest")
+        self.log.info("Built %s of %s", manifests, counted(index.items, "item"))
         return list(range(index.shards))
 
     def contents(self, folder: RunFolder) -> dict[str, Any]:

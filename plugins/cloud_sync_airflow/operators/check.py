@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloud_sync.errors import ManifestError
+from cloud_sync.numbers import counted
 from cloud_sync_airflow.operators.plan import resolve
 from cloud_sync_airflow.operators.settle_given import given_facts
-from cloud_sync_airflow.operators.stage import FormOperator, chosen_integration
+from cloud_sync_airflow.operators.stage import FormOperator
 from cloud_sync_airflow.settings import manifests_folder
 from cloud_sync_airflow.upload_params import UploadOptions
 
@@ -36,16 +37,16 @@ class CheckOperator(FormOperator):
     build stage, so that a file that is changed meanwhile changes nothing in this run.
     """
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def take(self, context: Context) -> dict[str, Any]:
         """Return a reference to the summary of what would be registered."""
         from cloud_sync.registration.model import write_target
 
         folder = self.run_folder(context)
         options = UploadOptions.of(context)
-        integration = options.applied_to(chosen_integration(self.integrations, options.integration))
+        integration = options.applied_to(self.chosen_integration(options.integration))
         given: dict[str, Any] = {"file": options.path or PASTED, "findings": {}}
         try:
-            manifest, ref = self._take(folder, options, integration, given)
+            manifest, ref = self._read(folder, options, integration, given)
         except ManifestError as error:
             self._report(context, folder, integration, {**given, "error": str(error)})
             raise
@@ -55,7 +56,7 @@ class CheckOperator(FormOperator):
         self._log_size(folder, integration, manifest, ref.counts)
         return ref.to_json()
 
-    def _take(
+    def _read(
         self, folder: RunFolder, options: UploadOptions, integration: Integration, given: dict[str, Any]
     ) -> tuple[ReadManifest, FileRef]:
         """Read, lint, and write down what passes; `given` is told how many findings there are."""
@@ -102,12 +103,12 @@ class CheckOperator(FormOperator):
             items_per_manifest=integration.upload.items_per_manifest,
         )
         self.log.info(
-            "%s (%s): %s items, %s files; to be sent as %s manifests",
+            "%s (%s): %s, %s; to be sent as %s",
             manifest.file,
             manifest.format,
-            f"{counts['items']:,}",
-            f"{counts['objects']:,}",
-            f"{manifests:,}",
+            counted(counts["items"], "item"),
+            counted(counts["objects"], "file"),
+            counted(manifests, "manifest"),
         )
 
     def _report(

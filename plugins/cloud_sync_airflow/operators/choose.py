@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloud_sync.errors import CloudSyncError, ManifestError, StorageError
+from cloud_sync.errors import CloudSyncError, FormError, StorageError
+from cloud_sync.numbers import agreeing, counted
 from cloud_sync_airflow.operators.plan import resolve
 from cloud_sync_airflow.operators.stage import (
     FROZEN_NAME,
     RETRIES_FOLDER,
     UPLOADS_FOLDER,
     FormOperator,
-    chosen_integration,
     open_store,
 )
 from cloud_sync_airflow.params import sends_nothing
@@ -45,10 +45,10 @@ RUNS_LOOKED_AT = 200
 class ChooseOperator(FormOperator):
     """Reads a failure list, finds the items of its rows, and writes them down for the build stage."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(runs=RETRIES_FOLDER, **kwargs)
+    def __init__(self, *, runs: str = RETRIES_FOLDER, **kwargs: Any) -> None:
+        super().__init__(runs=runs, **kwargs)
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def take(self, context: Context) -> dict[str, Any]:
         """Return a reference to the summary of what is sent again."""
         from cloud_sync.failures.choice import LeftOut, by_key, of_classes
         from cloud_sync.failures.failure_list import read_failure_list
@@ -57,7 +57,7 @@ class ChooseOperator(FormOperator):
 
         folder = self.run_folder(context)
         options = RetryOptions.of(context)
-        integration = chosen_integration(self.integrations, options.integration)
+        integration = self.chosen_integration(options.integration)
         path, file = _failure_list(integration, options)
         urls = self._freeze(folder, integration)
         listed = read_failure_list(path, file=file)
@@ -115,7 +115,8 @@ class ChooseOperator(FormOperator):
             missing = {key: row for key, row in missing.items() if key not in taken}
         made_up = list(_single_files(integration, urls, missing, left_out))
         if made_up:
-            self.log.info("%s items stand in no run folder: made up from the list", f"{len(made_up):,}")
+            made = counted(len(made_up), "item")
+            self.log.info("%s of no run folder: made up from the list", made)
         return items + made_up
 
     def _recalled(
@@ -137,12 +138,13 @@ class ChooseOperator(FormOperator):
     ) -> None:
         from cloud_sync.failures.choice import EXAMPLES, LEFT_OUT
 
-        are = "would be" if would_be else "are"
-        self.log.info("%s: %s rows; %s items %s sent again", file, f"{rows:,}", f"{len(items):,}", are)
+        are = "would be" if would_be else agreeing(len(items), "is", "are")
+        chosen = counted(len(items), "item")
+        self.log.info("%s: %s; %s %s sent again", file, counted(rows, "row"), chosen, are)
         for item in items[:EXAMPLES]:
             self.log.info("      %s", item.item_key)
         for reason, count in left_out.counts.items():
-            self.log.info("  left out: %s files: %s", f"{count:,}", LEFT_OUT[reason])
+            self.log.info("  left out: %s: %s", counted(count, "file"), LEFT_OUT[reason])
             for key in left_out.examples[reason]:
                 self.log.info("      %s", key)
 
@@ -157,7 +159,7 @@ def _failure_list(integration: Integration, options: RetryOptions) -> tuple[Path
     for folder in _folders_of_run(integration.name, str(options.run_id)):
         if folder.exists(CSV_NAME):
             return folder.path(CSV_NAME), f"{CSV_NAME} of run {options.run_id}"
-    raise ManifestError(
+    raise FormError(
         f"there is no run {options.run_id!r} of the integration {integration.name} with a failure CSV.",
         where="the form's field Run",
         remedy="Copy the run's id from the Airflow UI. A run writes its failure CSV when it ends.",

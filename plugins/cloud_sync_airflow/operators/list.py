@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cloud_sync.errors import ConfigError
+from cloud_sync.errors import FormError
+from cloud_sync.numbers import counted
 from cloud_sync_airflow.operators.stage import StageOperator
 from cloud_sync_airflow.params import RunOptions
 
@@ -31,9 +32,9 @@ class ListOperator(StageOperator):
         store.check_access(prefix)
         listing = list_objects(store, prefix, folder)
         self.log.info(
-            "Listed %s objects, %s bytes, under %s/%s",
-            f"{listing.objects:,}",
-            f"{listing.total_bytes:,}",
+            "Listed %s, %s, under %s/%s",
+            counted(listing.objects, "object"),
+            counted(listing.total_bytes, "byte"),
             integration.storage.bucket,
             prefix,
         )
@@ -44,12 +45,12 @@ def narrowed(prefix: str, narrower: str | None) -> str:
     """Return the prefix to list.
 
     Raises:
-        ConfigError: The narrower prefix lies outside the integration's.
+        FormError: The narrower prefix lies outside the integration's.
     """
     if narrower is None:
         return prefix
     if not narrower.startswith(prefix):
-        raise ConfigError(
+        raise FormError(
             f"the prefix {narrower!r} lies outside the integration's prefix {prefix!r}.",
             where="the form's field Narrower prefix",
             remedy=f"Begin it with {prefix!r}, or leave it empty.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cloud_sync.numbers import counted
 from cloud_sync_airflow.operators.stage import StageOperator, open_store
 from cloud_sync_airflow.params import RunOptions
 from cloud_sync_airflow.settings import tables_folder
@@ -56,10 +57,10 @@ class PlanOperator(StageOperator):
         write_target(folder, target)
         for row in plan.rows:
             self.log.info(
-                "%s %s objects, %s items: %s (%s)",
+                "%s %s, %s: %s (%s)",
                 row.action,
-                f"{row.objects:,}",
-                f"{row.items:,}",
+                counted(row.objects, "object"),
+                counted(row.items, "item"),
                 row.reason,
                 row.item_type or "other",
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from cloud_sync.numbers import counted
 from cloud_sync_airflow.operators.settle import TargetFolder
 from cloud_sync_airflow.operators.stage import StageOperator, open_store
 
@@ -47,7 +48,7 @@ class SelectOperator(StageOperator):
             self.log.info("Round %s was sent already, at least in part", self.of_round)
             return list(range(index.shards))
         index = self._select(folder, integration)
-        self._wait(integration)
+        self._wait(folder, integration)
         return list(range(index.shards))
 
     def resume(self, context: Context, event: Any = None) -> list[int]:
@@ -75,15 +76,17 @@ class SelectOperator(StageOperator):
         index = self._rebuild(folder, integration, items)
         manifests = chain.from_iterable(one.manifests for one in [read_index(folder), *read_rounds(folder)])
         if aside := set_aside(folder, manifests):
-            self.log.info("Set aside %s records of manifests that an earlier try of this run had", aside)
+            self.log.info(
+                "Set aside %s of manifests that an earlier try of this run had", counted(aside, "record")
+            )
         if index is None:
             folder.write_json(skipped_name(self.of_round), {"why": why_none})
             raise AirflowSkipException(why_none)
         self.log.info(
-            "Round %s: %s items again, in %s manifests",
+            "Round %s: %s again, in %s",
             self.of_round,
-            f"{index.items:,}",
-            f"{len(index.manifests):,}",
+            counted(index.items, "item"),
+            counted(len(index.manifests), "manifest"),
         )
         return index
 
@@ -135,17 +138,20 @@ class SelectOperator(StageOperator):
             jobs_in_flight=integration.upload.jobs_in_flight,
         )
 
-    def _wait(self, integration: Integration) -> None:
-        """Wait, without a worker if it is long."""
-        from cloud_sync.failures.rounds import round_wait_s
+    def _wait(self, folder: RunFolder, integration: Integration) -> None:
+        """Wait, without a worker if it is long. What has passed since the last failure is part of it."""
+        from cloud_sync.failures.rounds import round_wait_s, seconds_since_failure
+        from cloud_sync.failures.sendings import read_sendings
         from cloud_sync.registration.pacing import SharedPace
         from cloud_sync_airflow.hooks.encord import pace_path
         from cloud_sync_airflow.triggers.pause import PauseTrigger
 
+        sendings = (read_sendings(folder) or [])[: self.of_round]
         wait_s = round_wait_s(
             self.of_round,
             first_wait_s=integration.retry.first_wait.total_seconds(),
             longest_wait_s=integration.retry.longest_wait.total_seconds(),
+            failed_s_ago=seconds_since_failure(sendings, now=time.time()),
             retry_after_s=SharedPace(pace_path(integration.target.connection_id)).wait_s(),
         )
         self.log.info("Sending after %.0f s", wait_s)

@@ -27,25 +27,6 @@ FROZEN_NAME = "integration.json"
 URLS_NAME = "urls.json"
 
 
-def chosen_integration(integrations: Mapping[str, Mapping[str, Any]], name: str) -> Integration:
-    """Return the integration that a person chose in a form.
-
-    Raises:
-        ConfigError: There is none of this name.
-    """
-    from cloud_sync.errors import ConfigError
-    from cloud_sync.integration import Integration
-
-    if name not in integrations:
-        known = ", ".join(sorted(integrations))
-        raise ConfigError(
-            f"there is no integration {name!r}." if name else "no integration is chosen.",
-            where="the form's field Integration",
-            remedy=f"Choose one of {known}." if known else "Write an integration file first.",
-        )
-    return Integration.model_validate(integrations[name])
-
-
 def open_store(integration: Integration) -> ObjectStore:
     """Open the integration's storage, to read some of its objects."""
     from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
@@ -118,15 +99,67 @@ class StageOperator(BaseOperator):
 class FormOperator(StageOperator):
     """Base of the first stage of a DAG in whose form the integration is chosen.
 
+    What is wrong with what a person gave, be it a field or the file that a field names, is a `FormError`.
+
     Args:
         integrations: Those to choose from, by name, as `Integration.model_dump(mode="json")`.
+        broken: What is wrong with the file of each of the others, by name.
     """
 
-    def __init__(self, *, integrations: Mapping[str, Mapping[str, Any]], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        integrations: Mapping[str, Mapping[str, Any]],
+        broken: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.integrations = integrations
+        self.broken = broken or {}
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return a reference to the summary of what is to be registered.
+
+        Raises:
+            FormError: Something that the person gave is wrong; says what.
+        """
+        from cloud_sync.errors import FormError, ManifestError
+
+        try:
+            return self.take(context)
+        except ManifestError as error:  # this stage reads no manifest but the given one
+            raise FormError(error.message, where=error.where, remedy=error.remedy) from error
+
+    def take(self, context: Context) -> dict[str, Any]:
+        """Read what the person gave, and return a reference to the summary of what is to be registered."""
+        raise NotImplementedError
+
+    def chosen_integration(self, name: str) -> Integration:
+        """Return the integration that a person chose in the form.
+
+        Raises:
+            FormError: There is none of this name, or its file is wrong.
+        """
+        from cloud_sync.errors import FormError
+        from cloud_sync.integration import Integration
+
+        if name in self.integrations:
+            return Integration.model_validate(self.integrations[name])
+        where = "the form's field Integration"
+        if name in self.broken:
+            raise FormError(
+                f"the file of the integration {name!r} is wrong: {self.broken[name]}",
+                where=where,
+                remedy="Nothing was sent. Correct the file, then trigger a new run.",
+            )
+        known = ", ".join(sorted(self.integrations))
+        raise FormError(
+            f"there is no integration {name!r}." if name else "no integration is chosen.",
+            where=where,
+            remedy=f"Choose one of {known}." if known else "Write an integration file first.",
+        )
 
     def integration_of_run(self, context: Context) -> Integration | None:
         """Return the integration that was chosen in the form, if there is such a one."""
         name = context["params"]["integration"]
-        return chosen_integration(self.integrations, name) if name in self.integrations else None
+        return self.chosen_integration(name) if name in self.integrations else None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from cloud_sync.errors import CloudSyncError
+from cloud_sync.numbers import counted
 
 if TYPE_CHECKING:
     from cloud_sync.registration.client import EncordClient
@@ -110,7 +111,7 @@ class UploadJobTrigger(BaseTrigger):
                 yield self._event(UploadJobEvent.FINISHED, state.status)
                 return
             self.was_pending = True
-            self.log.info("Upload job %s: %s units left", self.job_id, state.pending)
+            self.log.info("Upload job %s: %s left", self.job_id, counted(state.pending, "unit"))
 
     async def on_kill(self) -> None:
         """Cancel the job: a person cleared or marked the waiting task. Not called when a triggerer ends.
@@ -139,7 +140,7 @@ class UploadJobTrigger(BaseTrigger):
             self.log.info("Upload job %s is still waited for", self.job_id)
             return
         cancelled = self._client.cancel_upload_job(self.folder_uuid, self.job_id)
-        self.log.info("Upload job %s cancelled, %s units were left", self.job_id, cancelled)
+        self.log.info("Upload job %s cancelled, %s left", self.job_id, counted(cancelled, "unit"))
 
     def _count_waiting(self) -> int:
         """Ask Airflow how many tries wait for this job: 1 or 0."""

@@ -113,7 +113,7 @@ class TestConvert:
         options = ["--allow-loss", EXAMPLES / "videos.json", tmp_path / "out.csv"]
         result = cloud_sync("manifest", "convert", *options)
         assert result.exit_code == 0
-        assert "Lost 1 times: its clientMetadata" in result.stderr
+        assert "Lost 1 time: its clientMetadata" in result.stderr
 
     def test_no_file_is_overwritten_without_force(self, tmp_path):
         out = tmp_path / "out.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from cloud_sync.cli.output import Column, counted, printable, say, show_table
+from cloud_sync.cli.output import Column, printable, say, show_table
 from tests.unit.cli.shell import Terminal, terminal_of
 
 COLUMNS = (
@@ -122,7 +122,3 @@ def test_lines_are_as_long_as_they_are(capsys):
 )
 def test_printable(text, shown):
     assert printable(text) == shown
-
-
-def test_counted():
-    assert (counted(1, "item"), counted(2000, "item")) == ("1 item", "2,000 items")

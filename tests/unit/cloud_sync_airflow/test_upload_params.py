@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk import Param
 from airflow.sdk.exceptions import ParamValidationError
 
-from cloud_sync.errors import ConfigError
+from cloud_sync.errors import FormError
 from cloud_sync_airflow.upload_params import LONGEST_TEXT, UploadOptions, upload_params
 from tests.unit.tables import an_integration
 
@@ -119,7 +119,7 @@ class TestOptions:
         ],
     )
     def test_one_manifest_it_must_be(self, path, text, said):
-        with pytest.raises(ConfigError) as caught:
+        with pytest.raises(FormError) as caught:
             options(manifest_path=path, manifest_text=text)
         assert str(caught.value) == (
             f"the form's fields Manifest file and Manifest text: {said} Fill in one of them."

@@ -7,7 +7,9 @@ import time
 import pytest
 from pydantic import TypeAdapter
 
-from cloud_sync.dataset_service.faults import FaultRule, FaultsMiddleware
+from cloud_sync.dataset_service.faults import FaultRule, FaultsMiddleware, FaultyReader
+from cloud_sync.dataset_service.reader import FetchError
+from tests.unit.dataset_service.memory import JPEG, MemoryReader
 
 
 class Service:
@@ -89,3 +91,37 @@ async def test_a_delay_comes_before_the_answer_and_joins_other_faults(service):
     assert status(await request(app)) == 500
     assert time.monotonic() - started >= 0.05
     assert status(await request(app, "/y")) == 200
+
+
+class TestFailedFetches:
+    def reader(self, *urls: str, **rule) -> FaultyReader:
+        rule = TypeAdapter(FaultRule).validate_python({"fault": "fail_fetch", **rule})
+        return FaultyReader(MemoryReader(dict.fromkeys(urls, JPEG)), [rule])
+
+    def failures(self, reader: FaultyReader, url: str, fetches: int) -> list[str]:
+        failed = []
+        for _ in range(fetches):
+            try:
+                assert reader.size(url) == len(JPEG)
+            except FetchError as error:
+                failed.append(str(error))
+        return failed
+
+    def test_each_matching_object_fails_as_often_as_it_says_and_no_other(self):
+        reader = self.reader("s3://b/a.jpg", "s3://b/c.jpg", "s3://b/d.png", url=r"\.jpg$", times=2)
+        for url in ("s3://b/a.jpg", "s3://b/c.jpg"):
+            assert self.failures(reader, url, 4) == [f"The object store could not be reached: {url}"] * 2
+        assert self.failures(reader, "s3://b/d.png", 2) == []
+        assert reader.read("s3://b/a.jpg", 0, 4) == JPEG[:4]
+
+    def test_an_object_that_is_not_there_is_told_by_its_own_reason_afterwards(self):
+        reader = self.reader(url="gone")
+        said = self.failures(reader, "s3://b/gone.jpg", 2)
+        assert [one.partition(":")[0] for one in said] == [
+            "The object store could not be reached",
+            "The object does not exist",
+        ]
+
+    def test_what_the_reader_may_do_stays_as_it_is(self):
+        reader = FaultyReader(MemoryReader(storage_location="s3Compatible", writable=False), [])
+        assert (reader.storage_location, reader.writable) == ("s3Compatible", False)

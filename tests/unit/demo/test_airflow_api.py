@@ -11,7 +11,7 @@ import pytest
 
 from demo.airflow_api import AirflowApi, AirflowApiError, DagRun, TaskInstance
 
-RUN = {"dag_id": "d", "dag_run_id": "r", "state": "running"}
+RUN = {"dag_id": "d", "dag_run_id": "r", "state": "running", "start_date": None, "end_date": None}
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
@@ -57,6 +57,22 @@ def test_a_run_is_triggered_with_its_params() -> None:
     assert body == {"logical_date": None, "conf": {"mode": "plan"}, "dag_run_id": "r"}
 
 
+def test_a_run_and_its_tasks_say_when_they_began_and_ended() -> None:
+    times = {"start_date": "2026-11-24T02:00:00Z", "end_date": "2026-11-24T02:00:09Z"}
+    task = {
+        "task_id": "plan",
+        "map_index": -1,
+        "state": "success",
+        "try_number": 1,
+        "duration": 9.0,
+        "id": "0",
+    }
+    pages = {"task_instances": [task | times], "total_entries": 1}
+    client = api(FakeAirflow({"dags/d/dagRuns/r": RUN | times, "dags/d/dagRuns/r/taskInstances": pages}))
+    for one in (run := client.run("d", "r"), *client.task_instances(run)):
+        assert (one.started_at, one.ended_at) == tuple(times.values())
+
+
 def test_a_pool_is_made_once_and_counts_tasks_that_wait() -> None:
     airflow = FakeAirflow({"pools": {}})
     api(airflow).make_pool("p", 3, "why")
@@ -85,6 +101,7 @@ def test_every_page_of_task_instances_is_read() -> None:
             "try_number": 1,
             "duration": 0.5,
             "start_date": None,
+            "end_date": None,
             "id": f"{i:032x}",
         }
         for i in range(250)
@@ -166,6 +183,7 @@ def test_waiting_too_long_says_where_the_tasks_are() -> None:
         "try_number": 1,
         "duration": None,
         "start_date": None,
+        "end_date": None,
         "id": "0",
     }
     airflow = FakeAirflow(

@@ -41,6 +41,7 @@ def report_data() -> dict[str, Any]:
         "registered": 69,
         "already_registered": 0,
         "failed": 1,
+        "retry_rounds": [{"number": 1, "sent": 2, "registered": 1}],
         "failures_by_cause": [
             {
                 "failure_class": "wrong_type",
@@ -79,6 +80,7 @@ def test_what_is_read_is_shown(tmp_path: Path) -> None:
             "69",
             "ok_with_quarantine",
         ),
+        *("retry round 1", "items that failed for a passing reason, sent again: 1 registered"),
         *("wrong_type", "Expected a video", "Rename it.", "incoming/clips/notes.mp4"),
     ):
         assert expected in text

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cloud_sync.failures.settle import RoundTally
 from cloud_sync.planning.model import PlanRow
 from demo.content import BucketContent, Item, Medium
 from demo.dataset import DatasetItem
@@ -36,13 +37,11 @@ def as_registered(item: Item, **changes: Any) -> DatasetItem:
 SINGLE, GROUP = map(as_registered, CONTENT.good)
 
 
-def report(
-    folder: Path, *, listed: int = 7, registered: int = 2, manifests: int = 1, known: int = 0, held: int = 2
-) -> RunReport:
+def report(folder: Path, *, manifests: int = 1, held: int = 2, late: int = 1, **counts: int) -> RunReport:
     (folder / "failures.csv").write_text(f"object_url\r\n{BASE}incoming/bad.mp4\r\n")
     return RunReport(
         verdict="ok_with_quarantine",
-        listed_objects=listed,
+        listed_objects=counts.get("listed", 7),
         listed_bytes=1,
         planned=(
             PlanRow("register", "image", "new", 4, 1, (), 3),
@@ -51,9 +50,10 @@ def report(
         ),
         manifests=manifests,
         jobs={"done": manifests},
-        registered=registered,
-        already_registered=known,
+        registered=counts.get("registered", 2),
+        already_registered=counts.get("known", 0),
         failed=1,
+        retry_rounds=(RoundTally(1, 1, late),),
         causes=(),
         folder=folder,
     )
@@ -69,13 +69,13 @@ def test_a_key_is_read_from_its_url() -> None:
 
 def test_all_is_as_expected(tmp_path: Path) -> None:
     findings = check_first_run(CONTENT, report(tmp_path), [SINGLE, GROUP])
-    assert len(findings) == 7
+    assert len(findings) == 8
     assert faults_of(findings) == []
 
 
 def test_each_difference_is_found_and_named(tmp_path: Path) -> None:
     items = [SINGLE, SINGLE, as_registered(CONTENT.held[0])]
-    findings = check_first_run(CONTENT, report(tmp_path, listed=8, registered=3, held=0), items)
+    findings = check_first_run(CONTENT, report(tmp_path, listed=8, registered=3, held=0, late=0), items)
     assert faults_of(findings) == [
         "expected 7, found 8",
         "expected 2, found 0",
@@ -83,6 +83,7 @@ def test_each_difference_is_found_and_named(tmp_path: Path) -> None:
         "more than once: image of incoming/a b.jpg",
         "not expected: image_group of incoming/h/1.jpg, incoming/h/2.jpg",
         "expected 2, found 3",
+        "expected 1, found 0",
     ]
 
 

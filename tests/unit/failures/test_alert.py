@@ -45,6 +45,8 @@ def a_report(**changes: Any) -> dict[str, Any]:
         "failed": 9,
         "failed_files": 9,
         "waiting": 0,
+        "quarantined_files": 12,
+        "newly_quarantined": 7,
         "failures_by_cause": [CORRUPT, TRANSIENT],
         "files": {"failures_csv": "/state/failures.csv"},
         **changes,
@@ -64,7 +66,14 @@ class TestRun:
         assert alert.place == PLACE
         assert alert.headline == "sync__cameras failed: all 9 items that were sent failed."
         assert alert.remedy == "See /state/failures.csv for the reason and the remedy of each."
-        assert alert.counts == {"registered": 0, "already_registered": 3, "failed": 9, "waiting": 0}
+        assert alert.counts == {
+            "registered": 0,
+            "already_registered": 3,
+            "failed": 9,
+            "waiting": 0,
+            "quarantined": 12,
+            "newly_quarantined": 7,
+        }
         assert [(cause.failure_class, cause.count) for cause in alert.causes] == [
             ("corrupt", 7),
             ("transient", 2),
@@ -79,15 +88,15 @@ class TestRun:
         assert alert.failures_csv is None
 
     def test_a_refused_job_is_a_cause_of_its_own(self):
-        alert = alert_of(why="1 upload jobs were refused, 0 cancelled.")
+        alert = alert_of(why="1 upload job was refused, 0 cancelled.")
         assert FAILED_TASKS not in alert.keys
-        assert "1 upload jobs were refused" in alert.headline
+        assert "1 upload job was refused" in alert.headline
 
     def test_a_good_run_with_new_quarantined_files_names_these_only(self):
         alert = alert_of(verdict="ok_with_quarantine")
         assert alert.event == "quarantine"
         assert [cause.failure_class for cause in alert.causes] == ["corrupt"]
-        assert alert.headline == ("sync__cameras: Files failed and are quarantined until they change: 7.")
+        assert alert.headline == ("sync__cameras: 7 files failed and are quarantined until they change.")
 
     @pytest.mark.parametrize(
         "changes",
@@ -103,7 +112,16 @@ class TestRun:
 
     def test_of_an_upload_every_failed_file_counts_since_nothing_tries_it_again(self):
         alert = alert_of(mode="upload", given={}, verdict="ok_with_quarantine", failures_by_cause=[TRANSIENT])
-        assert alert.why == "Files failed: 2."
+        assert alert.why == "2 files failed."
+
+    def test_an_upload_has_no_quarantine_to_count(self):
+        alert = alert_of(mode="upload", given={}, quarantined_files=None)
+        assert list(alert.counts) == ["registered", "already_registered", "failed", "waiting"]
+
+    def test_one_file_is_not_spoken_of_as_many(self):
+        one = {**CORRUPT, "count": 1}
+        alert = alert_of(verdict="ok_with_quarantine", failures_by_cause=[one])
+        assert alert.why == "1 file failed and is quarantined until it changes."
 
 
 class TestTask:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_sync.failures.failure_csv import COLUMNS, FORMULA_STARTS, defuse, write_failures
-from cloud_sync.failures.model import Failure, FailureClass
+from cloud_sync.failures.model import Failure, FailureClass, NextStep
 from cloud_sync.run_folder import RunFolder
 
 
@@ -39,16 +39,19 @@ def failure(**changes) -> Failure:
         "integration": "cameras",
         "dataset": "Cameras",
         "run_id": "night 1",
+        "key": "a.jpg",
+        "next_step": NextStep.QUARANTINED,
     }
     return Failure(**{**values, **changes})
 
 
 HEADINGS = (
     "object_url,item_type,title,failure_class,reason,remedy,attempts,first_failed_at,last_failed_at,"
-    "upload_job_id,unit_id,manifest,integration,dataset,run_id\r\n"
+    "upload_job_id,unit_id,manifest,integration,dataset,run_id,key,next_step\r\n"
 )
+NEXT = "Quarantined: no sync sends it until it changes or is released."
 WHEN = "2026-01-02T00:00:05+00:00"
-REST = f"1,{WHEN},{WHEN},job 1,unit 1,manifests/0000-abc.json,cameras,Cameras,night 1\r\n"
+REST = f"1,{WHEN},{WHEN},job 1,unit 1,manifests/0000-abc.json,cameras,Cameras,night 1,a.jpg,{NEXT}\r\n"
 
 
 def test_the_bytes(folder):

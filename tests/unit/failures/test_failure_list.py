@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -43,6 +44,14 @@ def test_our_own_failure_csv_is_read_back(tmp_path):
         2,
     )
     assert (second.title, second.item_type, second.line) == ('says "hi"\nthere', rows[1].item_type, 3)
+
+
+def test_a_failure_csv_of_an_earlier_version_is_read_as_well(tmp_path):
+    write_failures(RunFolder(tmp_path), [failure(), failure(object_url=URL, failure_class="transient")])
+    table = pd.read_csv(tmp_path / CSV_NAME, keep_default_na=False).drop(columns=["key", "next_step"])
+    now = read_failure_list(tmp_path / CSV_NAME, file="x")
+    assert read(tmp_path, table.to_csv(index=False)) == now
+    assert (now[1].object_url, now[1].failure_class, now[1].run_id) == (URL, "transient", "night 1")
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])

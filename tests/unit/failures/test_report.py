@@ -79,6 +79,7 @@ def settlement() -> Settlement:
         already_registered=1,
         by_type={"image": Tally(6, 6), "image_group": Tally(2, 2400)},
         failed=2,
+        quarantined_files=9,
         rounds=[RoundTally(1, 5, 3)],
         failures=[failure(object_url=f"https://b/{n}.jpg") for n in range(7)]
         + [failure(object_url="https://b/x.jpg", reason="Gone.", failure_class="missing", remedy="Nothing.")],
@@ -97,7 +98,7 @@ def test_the_report_says_it_all(folder):
         "started_at": "2026-01-02T00:00:00+00:00",
         "finished_at": "2026-01-02T00:01:00+00:00",
         "verdict": "ok_with_quarantine",
-        "why": "2 items failed, and 1 are quarantined since earlier runs.",
+        "why": "2 items failed, and 1 is quarantined since earlier runs.",
         "remedy": f"See {folder.path('failures.csv')}; cloud-sync quarantine list shows what is quarantined.",
         "planned": [
             {
@@ -141,6 +142,7 @@ def test_the_report_says_it_all(folder):
         "failed_files": 8,
         "quarantined": 1,
         "newly_quarantined": 8,
+        "quarantined_files": 9,
         "waiting": 0,
         "causes": 2,
         "failures_by_cause": failures_by_cause(settlement().failures),
@@ -198,19 +200,20 @@ def test_the_summary_in_the_log(folder):
             "  plan: skip                  2 objects, other: its extension stands under no type",
             "  manifests                   1",
             "  registered                  7 items",
-            "  already registered          1 items",
+            "  already registered          1 item",
             "  sent, registered            6 items of 6 files, image",
             "  sent, registered            2 items of 2,400 files, image_group",
             "  retry round 1               5 items sent again, 3 registered",
             "  failed                      2 items",
             "  quarantined now             8 files until they change or are released",
+            "  in quarantine               9 files in all",
             "  7 x corrupt: The object is empty. Upload it again, or delete it.",
             *[f"      https://b/{n}.jpg" for n in range(5)],
             "  1 x missing: Gone. Nothing.",
             "      https://b/x.jpg",
             f"  all failures: {folder.path('failures.csv')}",
             f"  all of this: {folder.path('report.json')}",
-            "ok_with_quarantine: 2 items failed, and 0 are quarantined since earlier runs. "
+            "ok_with_quarantine: 2 items failed. "
             f"See {folder.path('failures.csv')}; cloud-sync quarantine list shows what is quarantined.",
         ]
     )
@@ -218,7 +221,7 @@ def test_the_summary_in_the_log(folder):
 
 def test_what_is_quarantined_is_counted_each_night(folder):
     text = summary(make_report(folder, facts(plan=(QUARANTINED,)), Settlement()))
-    assert "  quarantined before          1 items, which were not sent" in text
+    assert "  quarantined before          1 item, which was not sent" in text
     assert "quarantined before" not in summary(make_report(folder, facts(), Settlement()))
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import random
+from datetime import datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_sync.errors import ConfigError
-from cloud_sync.failures.rounds import items_to_retry, round_wait_s, why_not_at_once
+from cloud_sync.failures.rounds import (
+    items_to_retry,
+    round_wait_s,
+    seconds_since_failure,
+    why_not_at_once,
+)
 from cloud_sync.failures.sendings import read_sendings
 from tests.unit.failures.fakes import MP4
 from tests.unit.failures.test_settle import error, held, parse_url
@@ -209,3 +215,26 @@ class TestWait:
         assert min(waits) < 1
         assert max(waits) > 59
         assert sum(waits) / len(waits) == pytest.approx(30, abs=2)
+
+    @pytest.mark.parametrize(("failed_s_ago", "asked_s", "left_s"), [(8, 0, 22), (8, 25, 25), (40, 0, 0)])
+    def test_what_has_passed_since_the_failure_is_part_of_it(self, failed_s_ago, asked_s, left_s):
+        wait_s = round_wait_s(
+            1,
+            first_wait_s=30,
+            longest_wait_s=900,
+            failed_s_ago=failed_s_ago,
+            retry_after_s=asked_s,
+            draw=lambda _, most: most,
+        )
+        assert wait_s == left_s
+
+    @pytest.mark.parametrize(("now", "ago_s"), [("03:00:09", 9), ("02:00:00", 0)])
+    def test_it_counts_from_the_last_upload_job_with_a_failure(self, tmp_path, now, ago_s):
+        run = RunWithRounds(tmp_path, KEYS, ["odd.jpg"])
+        run.outcome(0, done=111, failed=1, finished_at="2026-11-24T03:00:00+00:00")
+        run.outcome(1, finished_at="2026-11-24T03:00:05+00:00")
+        moment = datetime.fromisoformat(f"2026-11-24T{now}+00:00").timestamp()
+        assert seconds_since_failure(read_sendings(run.folder), now=moment) == ago_s
+
+    def test_without_a_failure_nothing_has_passed(self):
+        assert seconds_since_failure([], now=1e9) == 0

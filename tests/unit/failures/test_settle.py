@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cloud_sync.errors import ConfigError
+from cloud_sync.failures.model import NextStep
 from cloud_sync.failures.settle import SettleContext, Settlement, settle
 from cloud_sync.failures.verdict import Verdict, judge
 from cloud_sync.integration import Failures
@@ -155,6 +156,9 @@ def test_unit_errors_name_the_failed(tmp_path):
         "manifests/0000-abc.json",
     )
     assert (healthy.integration, healthy.dataset, healthy.run_id) == ("cameras", "Cameras", "night 1")
+    assert (empty.key, empty.next_step) == ("b.jpg", NextStep.QUARANTINED)
+    assert (healthy.key, healthy.next_step) == ("c.jpg", NextStep.RETRIED)
+    assert result.quarantined_files == 1
 
 
 def test_skipped_duplicates_are_found_in_the_folder_and_linked(tmp_path):
@@ -275,6 +279,17 @@ def test_nothing_built_or_nothing_ended_writes_no_ledger(tmp_path):
     assert counts(result) == (0, 0, 0, 0)
 
 
+def test_what_is_quarantined_is_counted_also_where_nothing_failed(tmp_path):
+    run = Run(tmp_path, ["a.jpg", "b.jpg"])
+    run.store.objects |= {"a.jpg": b"", "b.jpg": b""}
+    run.outcome(0, done=0, failed=2, unit_errors=(error("a.jpg"), error("b.jpg")))
+    assert run.settle().quarantined_files == 2
+    run = Run(tmp_path, ["c.jpg"], run_id="night 2")
+    assert run.settle().quarantined_files == 2
+    run.outcome(0)
+    assert run.settle().quarantined_files == 2
+
+
 @pytest.mark.parametrize("named", [(), ("https://elsewhere/x.jpg",), (url("not-sent.jpg"),)])
 def test_an_error_that_names_no_file_of_the_manifest_leaves_the_folder_to_decide(tmp_path, named):
     """Otherwise the file that really failed would pass as registered."""
@@ -284,6 +299,8 @@ def test_an_error_that_names_no_file_of_the_manifest_leaves_the_folder_to_decide
     result = run.settle()
     assert run.states() == {"a.jpg": "registered", "b.jpg": "failed"}
     assert {row.object_url for row in result.failures} == {url("b.jpg"), *named}
+    steps = {row.object_url: row.next_step for row in result.failures}
+    assert steps == {url("b.jpg"): NextStep.RETRIED} | dict.fromkeys(named, NextStep.NONE)
     assert (result.registered, result.already_registered) == (1, 0)
 
 
@@ -404,6 +421,8 @@ class TestWithoutALedger:
                 ("transient", 1),
                 ("corrupt", 1),
             ]
+            assert {row.next_step for row in result.failures} == {NextStep.NONE}
+            assert result.quarantined_files is None
         assert not (tmp_path / "ledger").exists()
 
     def test_remedies_can_be_others(self, tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_sync.failures.accounting import Tally
+from cloud_sync.failures.model import NextStep
 from tests.unit.failures.fakes import JPEG, MP4
 from tests.unit.failures.test_settle import Run, counts, error, held, keys_of, url
 from tests.unit.tables import Group, an_object
@@ -78,10 +79,12 @@ def test_the_worst_file_decides_and_each_file_at_fault_has_its_own_class(tmp_pat
     run = Run(tmp_path, [GROUP])
     run.store.objects |= {"g/1.jpg": "forbidden", "g/2.jpg": b""}
     run.outcome(0, done=0, failed=1, unit_errors=(error(*FRAMES),))
-    assert {row.object_url: row.failure_class for row in run.settle().failures} == {
+    failures = run.settle().failures
+    assert {row.object_url: row.failure_class for row in failures} == {
         url("g/1.jpg"): "forbidden",
         url("g/2.jpg"): "corrupt",
     }
+    assert {row.next_step for row in failures} == {NextStep.QUARANTINED}
     rows = pq.read_table(run.ledger.current().path).to_pylist()
     assert {row["key"]: (row["state"], row["failure_class"], row["item_key"]) for row in rows} == {
         "g/1.jpg": ("quarantined", "forbidden", "g/"),

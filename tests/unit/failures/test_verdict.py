@@ -40,32 +40,32 @@ def of_sent(failed: int, registered: int = 0, already_registered: int = 0, befor
 @pytest.mark.parametrize(
     ("plan", "settlement", "verdict", "why"),
     [
-        ([], Settlement(), Verdict.OK, "nothing failed, and nothing is quarantined."),
-        ([NEW], of_sent(0, 10), Verdict.OK, "nothing failed, and nothing is quarantined."),
-        ([NEW], of_sent(0, 0, 10), Verdict.OK, "nothing failed, and nothing is quarantined."),
+        ([], Settlement(), Verdict.OK, "nothing failed, and nothing that was listed is quarantined."),
+        ([NEW], of_sent(0, 10), Verdict.OK, "nothing failed, and nothing that was listed is quarantined."),
+        ([NEW], of_sent(0, 0, 10), Verdict.OK, "nothing failed, and nothing that was listed is quarantined."),
         (
             [NEW],
             of_sent(1, 9),
             Verdict.OK_WITH_QUARANTINE,
-            "1 items failed, and 0 are quarantined since earlier runs.",
+            "1 item failed.",
         ),
         (
             [NEW],
             of_sent(1, before=1),
             Verdict.OK_WITH_QUARANTINE,
-            "1 items failed, all of them as in earlier runs, and 0 are quarantined since earlier runs.",
+            "1 item failed, as in earlier runs.",
         ),
         (
             [NEW],
             of_sent(1001, 1, before=1000),
             Verdict.OK_WITH_QUARANTINE,
-            "1,001 items failed, 1,000 of them as in earlier runs, and 0 are quarantined since earlier runs.",
+            "1,001 items failed, 1,000 of them as in earlier runs.",
         ),
         (
             [QUARANTINED],
             Settlement(),
             Verdict.OK_WITH_QUARANTINE,
-            "0 items failed, and 1 are quarantined since earlier runs.",
+            "nothing failed, but 1 item is quarantined since earlier runs.",
         ),
     ],
 )
@@ -150,7 +150,7 @@ def test_what_a_person_asked_for_counts_also_if_it_failed_before():
         Verdict.FAILED,
         "5 of 10 items that were sent failed; failures.fail_at_share is 50%.",
     )
-    assert judged([], of_sent(4, 5, before=4), asked_for=True).why.startswith("4 items failed, and")
+    assert judged([], of_sent(4, 5, before=4), asked_for=True).why == "4 items failed."
 
 
 @pytest.mark.parametrize(
@@ -160,21 +160,22 @@ def test_what_a_person_asked_for_counts_also_if_it_failed_before():
             [],
             {"quarantined": 2},
             Verdict.OK_WITH_QUARANTINE,
-            "nothing was sent: 2 files are quarantined, and the form does not release them.",
+            "nothing was sent: 2 files are quarantined and not released by the form.",
         ),
         (
             [],
             {"quarantined": 2, "registered": 1000, "class_not_chosen": 1},
             Verdict.OK_WITH_QUARANTINE,
-            "nothing was sent: 2 files are quarantined, and the form does not release them; "
+            "nothing was sent: 2 files are quarantined and not released by the form; "
             "1,001 files were left out for other reasons.",
         ),
+        ([], {"registered": 1}, Verdict.OK, "nothing was sent: 1 file was left out."),
         ([], {"registered": 3}, Verdict.OK, "nothing was sent: 3 files were left out."),
         (
             [NEW],
             {"quarantined": 1},
             Verdict.OK_WITH_QUARANTINE,
-            "nothing that was sent failed; 1 files are quarantined, and the form does not release them.",
+            "nothing that was sent failed; 1 file is quarantined and not released by the form.",
         ),
     ],
 )
@@ -185,16 +186,52 @@ def test_what_a_failure_list_held_and_was_not_sent_is_no_all_clear(plan, left_ou
     assert judgement.remedy == "The log of choose says which and why."
 
 
+@pytest.mark.parametrize(
+    ("plan", "why"),
+    [([], "nothing was sent: the failure list has no rows."), ([NEW], "nothing that was sent failed.")],
+)
+def test_a_retry_says_nothing_of_files_that_its_list_does_not_name(plan, why):
+    judgement = judged(plan, of_sent(0, 10) if plan else Settlement(), asked_for=True, left_out={})
+    assert (judgement.verdict, judgement.why, judgement.remedy) == (Verdict.OK, why, "")
+
+
+def test_an_upload_says_nothing_of_a_quarantine_that_it_has_not():
+    assert judged([NEW], of_sent(0, 10), runs_again=False).why == "nothing failed."
+
+
+def test_all_thresholds_that_are_reached_are_named():
+    judgement = judged([NEW], of_sent(6, 4), fail_at_count=5, fail_at_share="20%")
+    assert judgement.why == (
+        "6 of 10 items that were sent failed; failures.fail_at_count is 5 and failures.fail_at_share is 20%."
+    )
+
+
+def test_one_item_is_not_spoken_of_as_many():
+    whys = [
+        judged([NEW], settlement).why
+        for settlement in (
+            of_sent(1),
+            Settlement(ended=[ended()], waiting=[ended(items=1)[0]], registered=10),
+            Settlement(ended=[ended("failed")], registered=5),
+        )
+    ]
+    assert whys == [
+        "the only item that was sent failed.",
+        "1 item was never answered for.",
+        "1 upload job was refused, 0 cancelled.",
+    ]
+
+
 def test_what_failed_hides_nothing_that_was_left_out_as_quarantined():
     judgement = judged([NEW], of_sent(1, 9), asked_for=True, left_out={"quarantined": 2})
-    assert judgement.why == ("1 items failed; 2 files are quarantined, and the form does not release them.")
+    assert judgement.why == "1 item failed; 2 files are quarantined and not released by the form."
 
 
 def test_nobody_waits_for_a_next_run_that_does_not_come():
     judgement = judged([NEW], Settlement(ended=[ended("failed")], registered=5), runs_again=False)
     assert judgement.remedy == "See failures.csv; upload once more what can pass."
     judgement = judged([NEW], of_sent(1, 9), runs_again=False)
-    assert (judgement.why, judgement.remedy) == ("1 items failed.", SEE)
+    assert (judgement.why, judgement.remedy) == ("1 item failed.", SEE)
 
 
 def test_a_failed_run_ends_as_failed_and_is_not_tried_again():

@@ -41,9 +41,7 @@ class TestConvert:
 
     def test_a_manifest_with_errors_is_not_converted(self):
         manifest = read('{"images":[{"objectUrl":"a"},{"titel":"b"},{}]}')
-        with pytest.raises(
-            ManifestError, match=r"m, line 1, column 30, .*\[unreadable-value\] 1 more errors"
-        ):
+        with pytest.raises(ManifestError, match=r"m, line 1, column 30, .*\[unreadable-value\] 1 more error"):
             convert_manifest(manifest, to="json")
 
 

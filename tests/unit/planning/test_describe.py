@@ -244,6 +244,7 @@ class TestHeld:
             "objects": 3,
             "to_register": 0,
             "items": 0,
+            "registered": 0,
         }
         in_group = ("hold", "sidecar_missing", "looked for x.metadata.json")
         assert bucket.decisions() == {

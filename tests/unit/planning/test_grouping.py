@@ -290,9 +290,9 @@ ALL_QUARANTINED = dict.fromkeys(ALL_FAILED, "quarantined")
 KNOWN = [
     (as_group(1, 2, 3), {}, frames(1, 2, 3), False, ("skip", "registered", None)),
     (as_group(1, 2, 3), {}, frames(1, 2, 3), True, ("register", "full_pass", None)),
-    (as_group(1, 2), {}, frames(1, 2, 3), False, ("report", "grown", "1 files more than the 2 registered")),
-    (as_group(1, 2), {}, frames(1, 2, 3), True, ("report", "grown", "1 files more than the 2 registered")),
-    (as_group(1, 2), {}, frames(1, 3), False, ("report", "grown", "1 files more than the 1 registered")),
+    (as_group(1, 2), {}, frames(1, 2, 3), False, ("report", "grown", "1 file more than the 2 registered")),
+    (as_group(1, 2), {}, frames(1, 2, 3), True, ("report", "grown", "1 file more than the 2 registered")),
+    (as_group(1, 2), {}, frames(1, 3), False, ("report", "grown", "1 file more than the 1 registered")),
     (as_group(1, 2, 3), {}, frames(1, 2), False, ("report", "file_missing", "1 of 3 files")),
     (as_group(1, 2, 3), {}, frames(1, 2), True, ("report", "file_missing", "1 of 3 files")),
     (
@@ -423,7 +423,7 @@ def test_the_summary_counts_objects_and_items_and_shows_each_item_once(folder):
     ]
     held = plan.rows[0]
     assert held.examples == tuple(f"{name}_0.jpg (has 3 of 4 files)" for name in "bcd")
-    assert plan.ref.counts == {"objects": 18, "to_register": 5, "items": 2}
+    assert plan.ref.counts == {"objects": 18, "to_register": 5, "items": 2, "registered": 0}
     assert read_plan_rows(folder) == plan.rows
 
 

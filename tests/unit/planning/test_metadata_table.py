@@ -78,7 +78,7 @@ class TestCsv:
             ("key,x\n,1\n", "has a row without key. Give every row a key."),
             ("key,x,x\na,1,2\n", "has the column 'x' twice. Give each column a name of its own."),
             ("key,x\na,1,2\n", "has 3 cells in line 2, but 2 columns. Write a cell for each column"),
-            ("key,x\na,1\nb\n", "has 1 cells in line 3, but 2 columns."),
+            ("key,x\na,1\nb\n", "has 1 cell in line 3, but 2 columns."),
             ('key,x\na,"1\n', "is no table: unexpected end of data."),
             (b"key,x\na,\xff\n", "is no table: 'utf-8' codec can't decode"),
         ],

@@ -191,10 +191,10 @@ def test_an_object_of_exactly_the_maximum_size_is_taken(folder):
 
 
 def test_an_empty_listing(folder, known):
-    for ledger in (None, known):
+    for ledger, before in ((None, 0), (known, 1)):
         plan = plan_of(folder, ledger=ledger)
         assert plan.rows == ()
-        assert plan.ref.counts == {"objects": 0, "to_register": 0, "items": 0}
+        assert plan.ref.counts == {"objects": 0, "to_register": 0, "items": 0, "registered": before}
         assert registered(folder) == []
         assert read_plan_rows(folder) == ()
 
@@ -252,7 +252,7 @@ def test_the_summary_counts_and_shows_a_few(folder):
         ("skip", None, "unknown_type", 1, 10),
     ]
     assert plan.rows[0].examples == ("1.jpg", "2.jpg", "3.jpg")
-    assert plan.ref.counts == {"objects": 11, "to_register": 10, "items": 10}
+    assert plan.ref.counts == {"objects": 11, "to_register": 10, "items": 10, "registered": 0}
     assert [row.items for row in plan.rows] == [9, 1, 0]
     assert read_plan_rows(folder) == plan.rows
 

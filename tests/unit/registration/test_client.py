@@ -9,11 +9,9 @@ from uuid import UUID
 
 import pytest
 import requests
-from requests.adapters import HTTPAdapter
 
 from cloud_sync.errors import CloudSyncError, ConfigError, EncordError, ManifestError
 from cloud_sync.registration import client as client_module
-from cloud_sync.registration import transport
 from cloud_sync.registration.client import EncordClient
 from cloud_sync.registration.connection import Timeouts
 from cloud_sync.registration.errors import EncordRefusedError, ManifestRefusedError
@@ -24,8 +22,9 @@ from tests.unit.registration.wire import (
     CREDENTIAL,
     DATASET,
     FOLDER,
+    FOLDER_PATH,
     JOB,
-    Wire,
+    JOBS_PATH,
     dataset,
     folder,
     item,
@@ -33,18 +32,7 @@ from tests.unit.registration.wire import (
 )
 
 KEY = ed25519_key()
-FOLDER_PATH = f"/v2/public/storage/folders/{FOLDER}"
-JOBS_PATH = f"{FOLDER_PATH}/data-upload-jobs"
 JOB_PATH = f"{JOBS_PATH}/{JOB}"
-
-
-@pytest.fixture
-def wire(monkeypatch):
-    wire = Wire()
-    wire.on("GET", FOLDER_PATH, folder())
-    monkeypatch.setattr(HTTPAdapter, "send", wire.send)
-    monkeypatch.setattr(transport, "time", wire.clock)
-    return wire
 
 
 @pytest.fixture

@@ -12,31 +12,28 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from cloud_sync.errors import CloudSyncError, EncordError
 from cloud_sync.registration import client as client_module
-from cloud_sync.registration import transport
 from cloud_sync.registration.client import EncordClient
 from cloud_sync.registration.errors import EncordRefusedError
 from cloud_sync.registration.pacing import SharedPace
 from tests.unit.registration.keys import ed25519_key
-from tests.unit.registration.wire import CREDENTIAL, DATASET, FOLDER, JOB, Wire, folder, item, job_state
+from tests.unit.registration.wire import (
+    CREDENTIAL,
+    DATASET,
+    FOLDER,
+    FOLDER_PATH,
+    JOB,
+    JOBS_PATH,
+    item,
+    job_state,
+)
 
 KEY = ed25519_key()
-FOLDER_PATH = f"/v2/public/storage/folders/{FOLDER}"
-JOBS_PATH = f"{FOLDER_PATH}/data-upload-jobs"
 LOST = requests.exceptions.ConnectionError("dropped")
 LATE = requests.exceptions.ReadTimeout("late")
 HALF = (200, b'{"result": [')
 REFUSED = requests.exceptions.ConnectionError(
     MaxRetryError(None, "/", NewConnectionError(None, "connection refused"))
 )
-
-
-@pytest.fixture
-def wire(monkeypatch):
-    wire = Wire()
-    wire.on("GET", FOLDER_PATH, folder())
-    monkeypatch.setattr(HTTPAdapter, "send", wire.send)
-    monkeypatch.setattr(transport, "time", wire.clock)
-    return wire
 
 
 @pytest.fixture

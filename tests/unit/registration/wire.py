@@ -18,6 +18,8 @@ FOLDER = str(UUID(int=1))
 DATASET = str(UUID(int=2))
 CREDENTIAL = str(UUID(int=3))
 JOB = str(UUID(int=4))
+FOLDER_PATH = f"/v2/public/storage/folders/{FOLDER}"
+JOBS_PATH = f"{FOLDER_PATH}/data-upload-jobs"
 
 
 @dataclass

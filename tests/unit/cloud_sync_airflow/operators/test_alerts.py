@@ -20,13 +20,14 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.log import mask_secret
 
-from cloud_sync.errors import StorageError
+from cloud_sync.errors import EncordError, StorageError
 from cloud_sync.failures.alert import Alert
 from cloud_sync.failures.verdict import RunFailed
 from cloud_sync.integration import Integration, LoadedIntegrations
 from cloud_sync_airflow.factory import sync_dag
 from cloud_sync_airflow.notifiers import dispatch
 from cloud_sync_airflow.notifiers.callbacks import alert_on_failure, alert_on_success, run_url
+from cloud_sync_airflow.operators import check, choose
 from cloud_sync_airflow.operators.settle import SettleOperator
 from cloud_sync_airflow.retry_failures import retry_dag
 from cloud_sync_airflow.settings import state_folder
@@ -85,6 +86,18 @@ def run_task(monkeypatch) -> Callable[..., str]:
     return run
 
 
+@pytest.fixture
+def run_form(house, run_task) -> Callable[..., str]:
+    """Runs the first stage of a DAG with a form in which the house's integration is chosen."""
+
+    def run(make: Callable[..., DAG], task_id: str, form: dict[str, Any]) -> str:
+        loaded = LoadedIntegrations(((Path("cameras.yaml"), integration_of(house)),), ())
+        state: str = run_task(make(loaded, None), task_id, conf={"integration": "cameras", **form})
+        return state
+
+    return run
+
+
 class TestTasks:
     def test_a_task_that_failed_for_good_is_told_to_every_channel_once(self, house, told, run_task):
         house.bucket.refusal = StorageError("refused access.", where="bucket b", remedy="Allow it.")
@@ -124,20 +137,49 @@ class TestTasks:
         assert told[0][1].why.startswith("ValueError: xxx")
         assert "canary" not in repr(told)
 
-    def test_an_upload_is_told_to_those_of_the_chosen_integration(self, house, told, run_task):
-        loaded = LoadedIntegrations(((Path("cameras.yaml"), integration_of(house)),), ())
-        conf = {"integration": "cameras", "manifest_text": "{"}
-        assert run_task(upload_dag(loaded, None), "check", conf=conf) == "failed"
-        assert kinds(told) == ["email", "slack"]
-        assert told[0][1].headline.startswith("upload_manifest, task check failed: the pasted text")
+    @pytest.mark.parametrize(
+        "form",
+        [
+            (upload_dag, "check", {"manifest_text": '{"images": [{"objectUrl": "s3://b/in/1.jpg"}]}'}),
+            (retry_dag, "choose", {"run_id": "night 1"}),
+        ],
+    )
+    def test_a_run_by_form_is_told_to_those_of_the_chosen_integration(
+        self, house, told, run_form, monkeypatch, form
+    ):
+        def refuse(integration: Integration) -> None:
+            raise EncordError("refused the key.", where="encord_cameras")
 
-    def test_a_retry_is_told_to_those_of_the_chosen_integration(self, house, told, run_task):
-        loaded = LoadedIntegrations(((Path("cameras.yaml"), integration_of(house)),), ())
-        conf = {"integration": "cameras", "run_id": "night 9"}
-        assert run_task(retry_dag(loaded, None), "choose", conf=conf) == "failed"
+        house.run("night 1")
+        told.clear()
+        for stage in (check, choose):
+            monkeypatch.setattr(stage, "resolve", refuse)
+        assert run_form(*form) == "failed"
         assert kinds(told) == ["email", "slack"]
-        assert told[0][1].headline.startswith("retry_failures, task choose failed: ")
-        assert "there is no run 'night 9'" in told[0][1].why
+        assert told[0][1].headline.endswith(f", task {form[1]} failed: encord_cameras: refused the key.")
+
+    @pytest.mark.parametrize(
+        "form",
+        [
+            (upload_dag, "check", {"manifest_text": "{"}),
+            (upload_dag, "check", {"manifest_text": "{}", "manifest_path": "a.json"}),
+            (upload_dag, "check", {"manifest_path": "/etc/passwd"}),
+            (retry_dag, "choose", {"run_id": "night 9"}),
+            (retry_dag, "choose", {}),
+            (retry_dag, "choose", {"failures_path": "../list.csv"}),
+        ],
+    )
+    def test_what_is_wrong_in_a_form_is_seen_by_who_filled_it_in_and_told_to_nobody(
+        self, told, run_form, monkeypatch, tmp_path, form
+    ):
+        monkeypatch.setenv("AIRFLOW__CLOUD_SYNC__MANIFESTS_FOLDER", str(tmp_path))
+        assert run_form(*form) == "failed"
+        assert told == []
+
+    def test_a_narrower_prefix_that_is_none_is_told_to_nobody(self, house, told, run_task):
+        dag = sync_dag(integration_of(house), Path("cameras.yaml"))
+        assert run_task(dag, "list", conf={"prefix": "out/"}) == "failed"
+        assert told == []
 
     def test_a_mapped_task_that_failed_before_it_began_is_told_by_its_index(self, house, told):
         """So does the DAG processor call it for a task whose process was lost: without an error."""
@@ -169,7 +211,7 @@ class TestRuns:
         alert_on_failure(self.settled(house, "night 1", exception=caught.value))
         assert kinds(told) == ["email", "slack"]
         _, alert = told[0]
-        assert alert.headline == "sync__cameras failed: all 1 items that were sent failed."
+        assert alert.headline == "sync__cameras failed: the only item that was sent failed."
         assert [(cause.failure_class, cause.count) for cause in alert.causes] == [("corrupt", 1)]
         assert alert.causes[0].examples[0].endswith("/in/bad.jpg")
 
@@ -177,7 +219,7 @@ class TestRuns:
         house.run("night 1")
         alert_on_success(self.settled(house, "night 1"))
         assert kinds(told) == ["slack"]
-        assert told[0][1].why == "Files failed and are quarantined until they change: 1."
+        assert told[0][1].why == "1 file failed and is quarantined until it changes."
 
     def test_quarantined_files_are_told_once_and_not_every_night(self, house, told):
         house.run("night 1")

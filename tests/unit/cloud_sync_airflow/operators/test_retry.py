@@ -295,10 +295,12 @@ class TestWait:
         night.up_to_register()
         asked: list[Any] = []
         monkeypatch.setattr(rounds, "round_wait_s", lambda *args, **kw: asked.append((args, kw)) or 0)
+        monkeypatch.setattr(retry, "time", SimpleNamespace(sleep=time.sleep, time=lambda: time.time() + 100))
         night.select()
         [(args, waits)] = asked
         assert args == (1,)
         assert (waits["first_wait_s"], waits["longest_wait_s"]) == (120, 3600)
+        assert 100 <= waits["failed_s_ago"] < 160, "since the upload job ended, not since now"
 
 
 def test_the_label_says_round_and_shard():

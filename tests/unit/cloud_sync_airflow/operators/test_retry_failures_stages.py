@@ -14,7 +14,7 @@ import pytest
 from airflow.sdk import AssetAlias
 from airflow.sdk.exceptions import AirflowSkipException
 
-from cloud_sync.errors import ConfigError, ManifestError
+from cloud_sync.errors import ConfigError, FormError
 from cloud_sync.failures.verdict import RunFailed
 from cloud_sync.ledger import Ledger
 from cloud_sync.objects.errors import ObjectStoreError
@@ -118,7 +118,7 @@ def sent_last(house: House) -> Any:
 def test_the_failures_of_a_run_are_registered_and_the_next_night_knows(night, said):
     retry = Retry(night, "manual 1", run_id="night 1")
     result = retry.run()
-    assert "failures.csv of run night 1: 2 rows; 1 items are sent again" in said
+    assert "failures.csv of run night 1: 2 rows; 1 item is sent again" in said
     assert (result["verdict"], result["registered"], result["failed"]) == ("ok", 1, 0)
     assert sent_last(night) == [{"objectUrl": f"{B}in/1.jpg", "title": "Picture 1"}]
     assert states()["1.jpg"] == ("registered", 2)
@@ -146,7 +146,7 @@ def test_quarantined_files_are_left_out_unless_they_are_released(night):
     form = {"run_id": "night 1", "failure_classes": ["corrupt"]}
     first = Retry(night, **form)
     assert first.run()["verdict"] == "ok_with_quarantine"
-    assert first.json("report.json")["why"].startswith("nothing was sent: 1 files are quarantined")
+    assert first.json("report.json")["why"].startswith("nothing was sent: 1 file is quarantined")
     assert first.json("retried.json")["left_out"] == {
         "quarantined": {"files": 1, "examples": ["in/bad.jpg"]},
         "class_not_chosen": {"files": 1, "examples": ["in/1.jpg"]},
@@ -154,7 +154,7 @@ def test_quarantined_files_are_left_out_unless_they_are_released(night):
     assert len(night.encord.sent) == 1
     night.bucket = Bucket({**night.bucket.contents.objects, "in/bad.jpg": JPEG})
     second = Retry(night, "manual 2", **form, release_quarantine=True)
-    with pytest.raises(RunFailed, match="all 1 items that were sent failed"):
+    with pytest.raises(RunFailed, match="the only item that was sent failed"):
         second.run()  # this Encord refuses whatever is called bad
     [row] = [json.loads(line) for line in (second.folder / "failures.jsonl").read_text().splitlines()]
     assert (row["failure_class"], row["run_id"]) == ("transient", "manual 2")
@@ -333,7 +333,7 @@ def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(night, said):
     assert len(night.encord.sent) == 1
     report = retry.json("report.json")
     assert (report["mode"], report["retried"]["items"]) == ("plan", 1)
-    assert said[:2] == ["failures.csv of run night 1: 2 rows; 1 items would be sent again", "      in/1.jpg"]
+    assert said[:2] == ["failures.csv of run night 1: 2 rows; 1 item would be sent again", "      in/1.jpg"]
 
 
 def test_nothing_chosen_is_a_good_run(night):
@@ -344,21 +344,17 @@ def test_nothing_chosen_is_a_good_run(night):
 class TestRefused:
     def test_urls_of_another_bucket(self, night, listed):
         path = listed(f"url\n{B}in/1.jpg\nhttps://other.s3.eu-central-1.amazonaws.com/x.jpg\n")
-        with pytest.raises(
-            ManifestError, match=r"list\.csv: holds object URLs that are none of .* \(line 3\)"
-        ):
+        with pytest.raises(FormError, match=r"list\.csv: holds object URLs that are none of .* \(line 3\)"):
             Retry(night, failures_path=path).run()
         assert len(night.encord.sent) == 1
 
     def test_a_run_that_is_not_there(self, night):
-        with pytest.raises(ManifestError, match=r"there is no run 'night 9' of the integration cameras"):
+        with pytest.raises(FormError, match=r"there is no run 'night 9' of the integration cameras"):
             Retry(night, run_id="night 9").run()
 
     def test_a_path_outside_of_the_folder(self, night, listed):
         listed("")
-        with pytest.raises(
-            ManifestError, match=r"^failure list '\.\./secret\.csv': leads out of the folder of"
-        ):
+        with pytest.raises(FormError, match=r"^failure list '\.\./secret\.csv': leads out of the folder of"):
             Retry(night, failures_path="../secret.csv").run()
 
     @pytest.mark.parametrize(
@@ -371,8 +367,24 @@ class TestRefused:
         ],
     )
     def test_a_form_that_does_not_say_what_to_do(self, night, form, message):
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(FormError, match=message):
             Retry(night, **form).run()
+
+    def test_an_integration_whose_file_was_spoilt_meanwhile_is_told_by_what_is_wrong_with_it(self, night):
+        broken = {"streets": "streets.yaml, line 3: is not valid YAML."}
+        choose = ChooseOperator(task_id="choose", integrations={}, broken=broken)
+        retry = Retry(night, run_id="night 1", integration="streets")
+        with pytest.raises(FormError) as caught:
+            choose.execute(retry.context)
+        assert str(caught.value) == (
+            "the form's field Integration: the file of the integration 'streets' is wrong: streets.yaml, "
+            "line 3: is not valid YAML. Nothing was sent. Correct the file, then trigger a new run."
+        )
+
+    def test_a_list_without_rows_says_that_it_has_none(self, night, listed):
+        retry = Retry(night, failures_path=listed("object_url\n"))
+        assert retry.run()["verdict"] == "ok"
+        assert retry.json("report.json")["why"] == "nothing was sent: the failure list has no rows."
 
     def test_urls_that_begin_otherwise_than_the_registered_ones(self, night, monkeypatch):
         monkeypatch.setattr(ObjectStoreHook, "urls", lambda _: ObjectUrls("s3", "b", UrlStyle.S3))

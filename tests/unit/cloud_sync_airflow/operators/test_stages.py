@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from cloud_sync.errors import CloudSyncError, ConfigError, EncordError, StorageError
+from cloud_sync.errors import CloudSyncError, ConfigError, EncordError, FormError, StorageError
 from cloud_sync.failures.alert import run_alert
 from cloud_sync.failures.sendings import account
 from cloud_sync.failures.verdict import RunFailed
@@ -70,7 +70,7 @@ def test_a_quiet_night_in_which_only_an_old_failure_fails_again_is_good(house):
     assert (result["verdict"], result["failed"]) == ("ok_with_quarantine", 1)
     [path] = (state_folder() / "runs" / "cameras").glob("night_2*/report.json")
     report = json.loads(path.read_bytes())
-    assert report["why"].startswith("1 items failed, all of them as in earlier runs, and ")
+    assert report["why"].startswith("1 item failed, as in earlier runs, and 1 is quarantined")
     assert run_alert(report, "https://airflow") is None
 
 
@@ -228,7 +228,7 @@ def test_a_listing_that_changed_meanwhile_is_refused(house):
 
 def test_when_everything_fails_the_run_fails_after_its_report_is_written(house):
     house.bucket = Bucket({"in/bad.jpg": b""})
-    with pytest.raises(RunFailed, match="all 1 items that were sent failed"):
+    with pytest.raises(RunFailed, match="the only item that was sent failed"):
         house.run("night 1")
     [folder] = (state_folder() / "runs" / "cameras").iterdir()
     assert json.loads((folder / "report.json").read_bytes())["verdict"] == "failed"
@@ -319,7 +319,7 @@ class TestPrefix:
 
     @pytest.mark.parametrize("narrower", ["out/", "i", "IN/a", "/in/"])
     def test_outside(self, house, narrower):
-        with pytest.raises(ConfigError) as caught:
+        with pytest.raises(FormError) as caught:
             house.run("manual 1", prefix=narrower)
         assert str(caught.value) == (
             f"the form's field Narrower prefix: the prefix {narrower!r} lies outside the integration's "

@@ -15,7 +15,7 @@ import pytest
 from airflow.sdk import AssetAlias
 from airflow.sdk.exceptions import AirflowSkipException
 
-from cloud_sync.errors import CloudSyncError, ConfigError, EncordError, ManifestError
+from cloud_sync.errors import CloudSyncError, ConfigError, EncordError, FormError
 from cloud_sync.failures.verdict import RunFailed
 from cloud_sync_airflow.assets import dataset_asset
 from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
@@ -244,10 +244,10 @@ class TestErrors:
         )
         run = Upload(house, manifest_text=text)
         error = self.failed(run)
-        assert isinstance(error, ManifestError)
+        assert isinstance(error, FormError)
         assert str(error) == (
             "the pasted text, line 6, column 1, images[1]: contains whitespace in its object URL. "
-            "[url-whitespace] 1 more errors. Nothing was sent; all findings are above and in "
+            "[url-whitespace] 1 more error. Nothing was sent; all findings are above and in "
             f"{run.folder}/findings.json. Correct the manifest and trigger it again. "
             f"Write it as {B}in/a%20b.jpg"
         )
@@ -289,12 +289,12 @@ class TestErrors:
     )
     def test_a_wrong_form(self, house, form, said):
         error = self.failed(upload(house, "in/1.jpg", **form))
-        assert isinstance(error, ConfigError)
+        assert isinstance(error, FormError)
         assert str(error) == f"the form's field{said}"
 
     def test_without_integrations(self, house):
         run = Upload(house, integration=None, manifest_text="{}")
-        with pytest.raises(ConfigError, match=r"is chosen\. Write an integration file first\."):
+        with pytest.raises(FormError, match=r"is chosen\. Write an integration file first\."):
             CheckOperator(task_id="check", integrations={}).execute(run.context)
 
     def test_encord_that_does_not_answer_is_asked_again(self, house, monkeypatch):
@@ -322,7 +322,7 @@ class TestDryRun:
         assert run.events == {}
 
     def test_errors_are_errors(self, house):
-        with pytest.raises(ManifestError, match="url-whitespace"):
+        with pytest.raises(FormError, match="url-whitespace"):
             upload(house, "in/a b.jpg", dry_run=True).run()
 
 
@@ -380,7 +380,7 @@ class TestFailures:
 
     def test_when_everything_fails_the_run_fails(self, house):
         run = upload(house, "in/bad.jpg")
-        with pytest.raises(RunFailed, match="all 1 items that were sent failed"):
+        with pytest.raises(RunFailed, match="the only item that was sent failed"):
             run.run()
         assert run.json("report.json")["verdict"] == "failed"
 

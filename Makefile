@@ -61,9 +61,8 @@ types: $(INSTALLED) ## Check types (mypy --strict on the core)
 imports: $(INSTALLED) ## Check who imports whom (import-linter)
 	PYTHONPATH=. $(BIN)/lint-imports
 
-# Killing Airflow's own processes takes two minutes, mostly of waiting until it is noticed: see faults.
 test: $(INSTALLED) azurite ## Run all tests: unit, integration, faults, end to end
-	$(BIN)/pytest $(SIDE_BY_SIDE) --deselect tests/e2e/test_kills.py $(SUITES)
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(SUITES)
 
 unit: $(INSTALLED) ## Run the unit tests
 	$(BIN)/pytest tests/unit

@@ -51,11 +51,20 @@ def _settings() -> dict[str, Any]:
         "description": "Encord Cloud Sync.",
         "options": {
             "state_folder": {
-                "description": "Folder of run folders and ledgers, on a disk that all workers share. "
-                "Left empty: `cloud_sync` in AIRFLOW_HOME.",
+                "description": "Folder of run folders and ledgers: on a disk that all workers share, or in a "
+                "bucket (s3://bucket/prefix, gs://bucket/prefix, az://container/prefix). Left empty: "
+                "`cloud_sync` in AIRFLOW_HOME.",
                 "version_added": "0.1.0",
                 "type": "string",
                 "example": "/opt/airflow/state",
+                "default": "",
+            },
+            "state_connection_id": {
+                "description": "Airflow connection for the bucket of the state folder, of type aws, "
+                "google_cloud_platform or wasb. Not needed for a folder on a disk.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "aws_state",
                 "default": "",
             },
             "integrations_folder": {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from airflow.sdk import Param
@@ -79,7 +78,7 @@ class UploadOptions:
 
 
 def upload_params(
-    integrations: Mapping[str, Mapping[str, Any]], folder: Path, broken: Iterable[str] = ()
+    integrations: Mapping[str, Mapping[str, Any]], folder: str, broken: Iterable[str] = ()
 ) -> dict[str, Param]:
     """Return the form of `upload_manifest`, in the order in which it is shown.
 

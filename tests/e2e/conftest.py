@@ -21,21 +21,27 @@ from demo.airflow import Sources
 from demo.airflow_api import DagRun, TaskInstance
 from demo.content import BUCKET
 from demo.report import RunReport
-from demo.servers import s3_url
+from demo.servers import base_environment, s3_url
 from demo.settings import Settings
 from demo.stack import Stack, running_stack
+from tests.fault_rounds import SEEDS, once_a_seed
 from tests.servers import DatasetService, S3Server, running_dataset_service
 
 PROJECT = Path(__file__).parents[2]
 DEMO_FILE = PROJECT / "include" / "integrations" / "demo.yaml"
+POLICY = Path(__file__).parent / "policy"
+"""Holds the cluster policy of the tests' Airflow."""
 RUN_TIMEOUT_S = 240
 REFUSED_SECRET = "not-the-secret-of-this-store"
 BROKEN_FILE = "name: broken\nstorage:\n  provider: s3\n  conection_id: demo_s3\n"
 
 
-def killed_dag(dataset: str) -> str:
-    """Return the name of the integration whose processes are killed while it fills a dataset."""
-    return f"killed-{dataset.lower().replace(' ', '-')}"
+pytest_generate_tests = once_a_seed
+
+
+def killed_name(seed: int) -> str:
+    """Return the name of the integration, and of the dataset, of a run whose processes are killed."""
+    return f"killed-{seed}"
 
 
 # What differs from demo.yaml in each integration: section -> field -> value.
@@ -81,21 +87,33 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "upload": {"items_per_manifest": 4000, "jobs_in_flight": 1},
     },
 }
-KILL_ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))
-KILLED_DATASETS = [f"{what} {number}" for what in ("Parts", "Worker") for number in range(KILL_ROUNDS)]
+# Many small jobs at once, what they make is linked, and a bad file costs a manifest, which comes again in a
+# retry round: so a kill can hit each step of a run.
 VARIANTS |= {
-    killed_dag(dataset): {
-        **VARIANTS["killed"],
-        "target": {**VARIANTS["killed"]["target"], "dataset": dataset},
+    killed_name(seed): {
+        "storage": {"prefix": "kills/"},
+        "target": {
+            "connection_id": "e2e_slow_encord",
+            "dataset": killed_name(seed),
+            "encord_integration": None,
+        },
+        "upload": {"items_per_manifest": 1000, "jobs_in_flight": 2, "ignore_errors": False},
+        "retry": {"rounds": 1, "first_wait": "1s", "items_per_manifest": 100},
     }
-    for dataset in KILLED_DATASETS
+    for seed in SEEDS
 }
 # So that the death of a scheduler, triggerer or worker is noticed while a test waits.
 SOON_NOTICED = {
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
-    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
-    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "12",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "3",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+    # While the API server starts, tasks ask for it often and are patient.
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "15",
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "2",
 }
 
 
@@ -126,9 +144,9 @@ class Bench:
         self.stack.api.unpause("retry_failures")
         return self.end(run)
 
-    def end(self, run: DagRun) -> DagRun:
+    def end(self, run: DagRun, timeout_s: float = RUN_TIMEOUT_S) -> DagRun:
         """Wait for a run's end and return it."""
-        return self.stack.api.wait_for_run(run, RUN_TIMEOUT_S, each_poll=lambda _: self.stack.check())
+        return self.stack.api.wait_for_run(run, timeout_s, each_poll=lambda _: self.stack.check())
 
     def run(self, name: str, conf: dict[str, Any] | None = None) -> DagRun:
         """Trigger `sync__<name>`, wait for its end and return it."""
@@ -177,6 +195,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             "AIRFLOW_CONN_E2E_REFUSED_S3": aws(settings, secrets.s3_access_key_id, REFUSED_SECRET),
             "AIRFLOW_CONN_E2E_RSA_ENCORD": encord(slow, rsa_key),
             "AIRFLOW_CONN_E2E_SLOW_ENCORD": encord(slow, slow.private_key),
+            "PYTHONPATH": os.pathsep.join([base_environment()["PYTHONPATH"], str(POLICY)]),
             **SOON_NOTICED,
         }
         sources = Sources(integrations=integrations)
@@ -237,8 +256,12 @@ def encord(service: DatasetService, key: str) -> str:
 @pytest.fixture(scope="session")
 def bulk_keys(bench: Bench) -> list[str]:
     """Put many small images under bulk/, and return their keys."""
+    return put_images(bench, [f"bulk/{number // 500:02d}/frame {number:05d}.png" for number in range(4000)])
+
+
+def put_images(bench: Bench, keys: list[str]) -> list[str]:
+    """Put a small image under each key, and return the keys."""
     body = tiny_png()
-    keys = [f"bulk/{number // 500:02d}/frame {number:05d}.png" for number in range(4000)]
     local = threading.local()
 
     def put(key: str) -> None:

@@ -1,98 +1,103 @@
-"""SIGKILL of Airflow's own processes while an upload job runs: the run ends well, and nothing is sent twice.
-
-FAULT_ROUNDS says how often, each time with a run and a dataset of its own.
-"""
+"""SIGKILL of every process at random moments: a run ends well, nothing is lost, nothing is there twice."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
+import random
+from collections import Counter
+from datetime import datetime
+from typing import Any
 
-import psutil
 import pytest
 from encord.orm.dataset import StorageLocation
 
-from demo.airflow import part_commands
+from cloud_sync.run_folder import FileRef, RunFolder
 from demo.airflow_api import DagRun
-from tests.e2e.conftest import KILL_ROUNDS, Bench, killed_dag
-from tests.e2e.test_sync import submitted_job, task_process, urls_in, wait_for
+from demo.content import BUCKET
+from tests.e2e.conftest import Bench, killed_name, put_images
+from tests.e2e.kills import PARTS, Killer
+from tests.e2e.test_sync import csv_rows, wait_for
+from tests.faults.sync import job_statuses
+from tests.registered import Registered
 
-pytestmark = pytest.mark.timeout(600)
-KILLED_PARTS = ("triggerer", "api-server", "scheduler")
-"""One after the other; the executor's processes are the scheduler's."""
-
-
-@pytest.fixture(scope="module", params=range(KILL_ROUNDS), ids=lambda number: f"round-{number + 1}")
-def number(request: pytest.FixtureRequest) -> int:
-    """The round."""
-    return int(request.param)
+pytestmark = pytest.mark.timeout(900)
+KILLED_RUN_TIMEOUT_S = 480
+"""After the last kill; each task that died comes again only when Airflow has noticed."""
+BAD = "kills/9999.png"
+"""Stands in the last manifest, the small one, of which the rest comes again in the retry round."""
 
 
 @pytest.fixture(scope="module")
-def without_worker(bench: Bench, bulk_keys: list[str], number: int) -> tuple[DagRun, str]:
-    """A run whose register task was killed together with the executor's process above it, and its job.
-
-    It takes a minute until that is noticed and the task tried again, so the other test runs meanwhile.
-    """
-    return kill_worker(bench, start(bench, f"Worker {number}"))
+def kill_keys(bench: Bench) -> list[str]:
+    """Put images and a bad file under kills/, and return the keys of the images."""
+    bench.stack.s3().put_object(Bucket=BUCKET, Key=BAD, Body=b"I am no picture.")
+    return put_images(bench, [f"kills/{number:04}.png" for number in range(2199)])
 
 
-def start(bench: Bench, dataset: str) -> DagRun:
-    """Make a dataset and start a run that fills it."""
-    bench.slow_service.client().create_dataset(dataset, StorageLocation.AWS, create_backing_folder=True)
-    return bench.start(killed_dag(dataset))
-
-
-def kill_worker(bench: Bench, run: DagRun) -> tuple[DagRun, str]:
-    """Kill the worker of a run's register task when Encord has begun, and return the upload job as well."""
-    job_id = wait_for(lambda: submitted_job(bench.run_folder(run)))
-    task = wait_for(lambda: task_process(bench, run, "register"))
-    for process in (task.parent(), task):  # the worker first, so that it cannot tell of its task's end
-        assert isinstance(process, psutil.Process)
-        process.kill()
-    return run, job_id
-
-
-def test_a_run_outlives_its_triggerer_api_server_and_scheduler(
-    bench: Bench, bulk_keys: list[str], without_worker: tuple[DagRun, str], number: int
+def test_a_run_outlives_the_kill_of_every_process(
+    bench: Bench, kill_keys: list[str], seed: int, record_property: Any
 ) -> None:
-    run = start(bench, f"Parts {number}")
-    wait_for(lambda: is_deferred(bench, run) or None)
-    commands = {
-        command.name: command for command in part_commands(bench.stack.environment, bench.stack.places)
-    }
-    supervisor = bench.stack.supervisor
-    for part in KILLED_PARTS:
-        supervisor.kill(part)
-    for part in KILLED_PARTS:
-        supervisor.start(commands[part])
+    name = killed_name(seed)
+    bench.slow_service.client().create_dataset(name, StorageLocation.AWS, create_backing_folder=False)
+    run = bench.start(name)
+    kills = Killer(bench, run, random.Random(seed)).kill_each_part()
     wait_for(lambda: bench.stack.api.health() or None)
-    check(bench, run, f"Parts {number}", bulk_keys)
+    ended = bench.end(run, KILLED_RUN_TIMEOUT_S)
+    for kill in kills:
+        record_property("killed", str(kill))
+    assert ended.state == "success"
+    assert ended.ended_at is not None
+    assert {kill.part for kill in kills if kill.at < datetime.fromisoformat(ended.ended_at)} == set(PARTS)
+    check_registered(bench, run, kill_keys)
+    check_submissions(bench, run, sum(kill.while_sending for kill in kills))
+    check_results(bench, run)
 
 
-def test_a_run_outlives_the_worker_of_its_register_task(
-    bench: Bench, bulk_keys: list[str], without_worker: tuple[DagRun, str], number: int
-) -> None:
-    run, job_id = without_worker
-    check(bench, run, f"Worker {number}", bulk_keys)
-    assert submitted_job(bench.run_folder(run)) == job_id
-    (task,) = bench.tasks(run)["register"]
-    assert task.try_number > 1
+def check_registered(bench: Bench, run: DagRun, keys: list[str]) -> None:
+    """Check that everything is registered once and linked once, and that what is bad is said to be."""
+    report = bench.report(run)
+    assert (report.verdict, report.failed) == ("ok_with_quarantine", 1)
+    assert report.registered + report.already_registered == len(keys)  # known again if it was sent twice
+    [row] = csv_rows(bench.run_folder(run))
+    assert (row["object_url"], row["failure_class"]) == (bench.url(BAD), "wrong_type")
+    found = Registered.of(RunFolder(bench.run_folder(run)), bench.slow_service)
+    assert found.items == Counter((bench.url(key),) for key in keys)
+    assert found.rows == len(keys)
 
 
-def is_deferred(bench: Bench, run: DagRun) -> bool:
-    """Tell whether the register task waits for Encord in the triggerer."""
-    return any(task.state == "deferred" for task in bench.tasks(run).get("register", ()))
+def check_submissions(bench: Bench, run: DagRun, while_sending: int) -> None:
+    """Check that a manifest was sent again only where a kill came between the request and its answer."""
+    folder = RunFolder(bench.run_folder(run))
+    statuses = job_statuses(folder)
+    assert len(statuses) == len(folder.names("manifests/0*.json"))
+    jobs = Registered.of(folder, bench.slow_service).jobs
+    assert len(statuses) <= jobs <= sum(submissions for _, submissions in statuses.values())
+    assert jobs - len(statuses) <= while_sending
 
 
-def check(bench: Bench, run: DagRun, dataset: str, keys: list[str]) -> None:
-    """Check that a run ends with a verdict, everything registered once, and one upload job."""
-    assert bench.end(run).state == "success"
-    assert bench.report(run).verdict == "ok"
-    assert urls_in(bench.slow_service.client(), dataset) == sorted(bench.url(key) for key in keys)
-    target = json.loads((bench.run_folder(run) / "target.json").read_text())
-    database = bench.slow_service.config.parent / "dataset-service.sqlite"
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        folder = target["folder_uuid"].replace("-", "")
-        [(jobs,)] = connection.execute("SELECT count(*) FROM jobs WHERE folder_uuid = ?", [folder])
-    assert jobs == 1
+def check_results(bench: Bench, run: DagRun) -> None:
+    """Check that each task handed on what it does undisturbed, whichever try of it came to the end."""
+    assert [result(bench, run, "register", shard) for shard in range(2)] == [
+        {"manifests": 2, "done": 1, "failed": 1, "cancelled": 0},
+        {"manifests": 1, "done": 1, "failed": 0, "cancelled": 0},
+    ]
+    assert [result(bench, run, "retry_1.register", shard) for shard in range(2)] == [
+        {"manifests": 1, "done": 1, "failed": 0, "cancelled": 0},
+        {"manifests": 1, "done": 1, "failed": 0, "cancelled": 0},
+    ]
+    assert result(bench, run, "build") == result(bench, run, "retry_1.select") == [0, 1]
+    folder = RunFolder(bench.run_folder(run))
+    for stage in ("list", "plan"):
+        folder.verified(FileRef.from_json(result(bench, run, stage)))
+    report = bench.report(run)
+    assert result(bench, run, "settle") == {
+        "verdict": report.verdict,
+        "registered": report.registered,
+        "already_registered": report.already_registered,
+        "failed": report.failed,
+        "waiting": 0,
+    }
+
+
+def result(bench: Bench, run: DagRun, task_id: str, map_index: int = -1) -> Any:
+    """Return what a task handed on."""
+    return bench.stack.api.xcom(run, task_id, map_index=map_index)

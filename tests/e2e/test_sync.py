@@ -213,6 +213,8 @@ def test_a_killed_task_is_tried_again_and_registers_nothing_twice(bench: Bench, 
     (task,) = bench.tasks(run)["register"]
     assert (task.state, task.try_number) == ("success", 2)
     assert submitted_job(bench.run_folder(run)) == job_id, "the manifest was sent again"
+    handed_on = bench.stack.api.xcom(run, "register", map_index=0)
+    assert handed_on == {"manifests": 1, "done": 1, "failed": 0, "cancelled": 0}
     assert urls_in(bench.slow_service.client(), "Killed") == sorted(bench.url(key) for key in bulk_keys)
 
 

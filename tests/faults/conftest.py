@@ -1,14 +1,11 @@
 """A store with good and bad objects, a dataset service, and for each test a sync with a dataset of its own.
 
-FAULT_ROUNDS says how often each test is run, each time with another seed; FAULT_SEED is the first seed. A
-test's name ends with its seed: run it again with FAULT_SEED=<seed> FAULT_ROUNDS=1.
+Each test that takes a seed is run once for each round (`tests.fault_rounds`).
 """
 
 from __future__ import annotations
 
 import io
-import os
-import sqlite3
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -19,24 +16,19 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.fault_rounds import once_a_seed
 from tests.faults.proxy import FaultProxy, running_proxy
 from tests.faults.sync import Sync, job_statuses
+from tests.registered import Registered
 from tests.servers import DatasetService, S3Server, running_dataset_service, running_s3
 
 BUCKET = "faults"
-ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))
-FIRST_SEED = int(os.environ.get("FAULT_SEED", "1"))
 GOOD = [f"camera-{number % 4}/{number:02}.jpg" for number in range(14)]
 GOOD_GROUPS = [(f"rig/pair-{pair}/left.jpg", f"rig/pair-{pair}/right.jpg") for pair in range(2)]
 BAD = ["bad/empty.jpg", "bad/text.jpg"]
 BAD_GROUP = ("bad/pair-9/left.jpg", "bad/pair-9/right.jpg")
 
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that takes a seed once for each round."""
-    if "seed" in metafunc.fixturenames:
-        seeds = range(FIRST_SEED, FIRST_SEED + ROUNDS)
-        metafunc.parametrize("seed", seeds, ids=[f"seed={seed}" for seed in seeds])
+pytest_generate_tests = once_a_seed
 
 
 def jpeg() -> bytes:
@@ -69,45 +61,6 @@ def service(tmp_path_factory: pytest.TempPathFactory, s3: S3Server) -> Iterator[
     """A dataset service that reads from the store."""
     with running_dataset_service(tmp_path_factory.mktemp("service"), s3, [BUCKET]) as service:
         yield service
-
-
-@dataclass(frozen=True)
-class Registered:
-    """What the dataset service holds of one folder, read from its database.
-
-    Attributes:
-        items: How often each item is there, by the URLs of its files in order.
-        rows: How many rows of the dataset there are.
-        jobs: How many upload jobs there were.
-    """
-
-    items: Counter[tuple[str, ...]]
-    rows: int
-    jobs: int
-
-    @classmethod
-    def of(cls, sync: Sync, service: DatasetService) -> Registered:
-        target = sync.folder.read_json("target.json")
-        folder = target["folder_uuid"].replace("-", "")
-        dataset = target["dataset_uuid"].replace("-", "")
-        path = service.config.parent / "dataset-service.sqlite"
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
-            found = database.execute(
-                "SELECT coalesce(parent_item_uuid, uuid), url FROM items "
-                "WHERE folder_uuid = ? AND url IS NOT NULL ORDER BY position",
-                [folder],
-            )
-            files: dict[str, list[str]] = {}
-            for uuid, url in found:
-                files.setdefault(uuid, []).append(url)
-            counted = [
-                database.execute(f"SELECT count(*) FROM {table} WHERE {column} = ?", [key]).fetchone()[0]
-                for table, column, key in (
-                    ("data_rows", "dataset_uuid", dataset),
-                    ("jobs", "folder_uuid", folder),
-                )
-            ]
-        return cls(Counter(map(tuple, files.values())), *counted)
 
 
 @dataclass(frozen=True)
@@ -145,7 +98,7 @@ class Bench:
 
     def check(self, sync: Sync) -> Registered:
         """Check that a sync that has settled lost nothing, registered nothing twice and has a verdict."""
-        found = Registered.of(sync, self.service)
+        found = Registered.of(sync.folder, self.service)
         good = [*((key,) for key in GOOD), *GOOD_GROUPS]
         assert found.items == Counter(tuple(map(sync.urls.build, keys)) for keys in good)
         assert found.rows == len(good)

@@ -7,9 +7,10 @@ import random
 import pytest
 
 from cloud_sync.run_folder import sha256_of
-from tests.faults.conftest import BUCKET, Bench, Registered
+from tests.faults.conftest import BUCKET, Bench
 from tests.faults.processes import StageProcess
 from tests.faults.sync import STAGES, Sync, job_statuses
+from tests.registered import Registered
 from tests.servers import running_dataset_service
 
 KILLS = 2

@@ -57,7 +57,7 @@ ALLOWED = [
     ("cloud_sync.ledger_sql", "duckdb"),
     ("cloud_sync.patterns", "duckdb"),
     ("cloud_sync.objects.planted_good", "obstore.store"),
-    ("cloud_sync.run_folder", "obstore"),
+    ("cloud_sync.run_folder.bucket", "obstore"),
     ("cloud_sync.registration.client", "encord"),
     ("cloud_sync.media.planted_good", "PIL.Image"),
     ("cloud_sync.dataset_service.planted_good", "av"),

@@ -194,13 +194,13 @@ class Output:
 
         _, index = build_manifests(
             run.folder,
-            register_path=run.folder.path(REGISTER_NAME),
+            register_path=run.folder.local(REGISTER_NAME),
             build_urls=run.storage.urls.build_many,
             items_per_manifest=integration.upload.items_per_manifest,
             jobs_in_flight=integration.upload.jobs_in_flight,
             skip_duplicate_urls=integration.upload.skip_duplicate_urls,
         )
-        built = [run.folder.path(entry.name) for entry in index.manifests]
+        built = [run.folder.local(entry.name) for entry in index.manifests]
         if self.format == "csv":
             for path in built:
                 path.write_bytes(_as_csv(path, allow_loss=allow_loss))

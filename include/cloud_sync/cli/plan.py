@@ -103,7 +103,7 @@ def _document(integration: Integration, ledger: Ledger | None, plan: Plan) -> di
 
     return {
         "integration": integration.name,
-        "ledger": str(ledger.files.root) if ledger else None,
+        "ledger": ledger.files.address() if ledger else None,
         "to_register": {"objects": plan.to_register, "items": plan.items},
         "rows": [{**asdict(row), "reason_text": REASONS[row.reason]} for row in plan.rows],
     }

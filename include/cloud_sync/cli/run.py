@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cloud_sync.planning.model import PlanRow
     from cloud_sync.planning.plan import Plan
     from cloud_sync.run_folder import RunFolder
+    from cloud_sync.run_folder.files import Files
 
 ACTIONS: Final = ("register", "retry", "unlink", "hold", "report", "skip")
 """As a person asks for them: what is sent, what leaves the dataset, what waits, what needs a look, what is left out."""
@@ -125,13 +126,13 @@ def _say_nothing_there(storage: Storage) -> None:
     say(f"{where}. Check {check}, and {access}.", style="yellow")
 
 
-def _cache_folder(folder: RunFolder, ledger: Ledger | None) -> Path:
+def _cache_folder(folder: RunFolder, ledger: Ledger | None) -> Files:
     """Return a folder with what is known of DICOM files; a copy, because planning writes what it learns."""
     from cloud_sync.planning.series import HEADERS_NAME
 
     if ledger is not None and ledger.files.exists(HEADERS_NAME):
         folder.write(HEADERS_NAME, ledger.files.read(HEADERS_NAME))
-    return folder.root
+    return folder.files
 
 
 def in_order(rows: Iterable[PlanRow]) -> list[PlanRow]:

@@ -103,7 +103,7 @@ def make_report(
         report["approval"] = {**asdict(answer), "told": answer.told}
     del report["plan"]
     files = {**FILES, "plan": PLAN_NAME} if facts.given is None else {**FILES, "findings": FINDINGS_NAME}
-    report["files"] = {name: str(folder.path(file)) for name, file in files.items()}
+    report["files"] = {name: folder.address(file) for name, file in files.items()}
     for name in ("given", "retried"):
         if report[name] is None:
             del report[name]
@@ -124,7 +124,7 @@ def _judgement(
         facts.plan,
         settlement,
         limits,
-        failures_csv=str(folder.path(CSV_NAME)),
+        failures_csv=folder.address(CSV_NAME),
         stopped=tripped(folder),
         runs_again=facts.given is None,
         missing_round=missing_round(folder, settlement, rounds=rounds),

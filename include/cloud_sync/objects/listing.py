@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import shutil
 import tempfile
 import threading
 import time
@@ -23,7 +22,7 @@ from cloud_sync.objects.rows import without_folder_markers
 from cloud_sync.objects.spans import Known, find_units
 from cloud_sync.objects.tally import Tally
 from cloud_sync.pace import Pace
-from cloud_sync.run_folder import FileRef, sha256_of
+from cloud_sync.run_folder import FileRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -96,7 +95,7 @@ def list_objects(
     except OSError as error:
         raise StorageError(
             f"the listing cannot be written: {error.strerror or type(error).__name__}.",
-            where=str(folder.path(FOLDER)),
+            where=folder.address(FOLDER),
             remedy="Check the disk and the permissions of the state folder.",
             transient=True,
         ) from error
@@ -273,22 +272,18 @@ def _system_memory() -> Iterator[None]:
 
 def _remove_old_files(folder: RunFolder) -> None:
     """Remove what an earlier try left, the index first, so that no index names a missing part."""
-    folder.path(INDEX).unlink(missing_ok=True)
-    if folder.path(FOLDER).exists():
-        shutil.rmtree(folder.path(FOLDER))
+    folder.remove(INDEX)
+    folder.remove_folder(FOLDER)
 
 
 def _spill_folder(folder: RunFolder) -> tempfile.TemporaryDirectory[str]:
-    folder.path(FOLDER).mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(prefix=".waiting-", dir=folder.path(FOLDER))
+    return tempfile.TemporaryDirectory(prefix=".waiting-", dir=folder.scratch(FOLDER))
 
 
 def _indexed(
     folder: RunFolder, prefix: str, writer: PartsWriter, tally: Tally, *, listed_at: datetime, seconds: float
 ) -> Listing:
-    parts = [
-        {"path": name, "rows": rows, "sha256": sha256_of(folder.path(name))} for name, rows in writer.parts
-    ]
+    parts = [{"path": name, "rows": rows, "sha256": folder.digest(name)} for name, rows in writer.parts]
     objects = sum(rows for _, rows in writer.parts)
     index: dict[str, Any] = {
         "prefix": prefix,

@@ -163,15 +163,14 @@ def test_health_is_told_for_each_part() -> None:
 
 
 def test_waiting_ends_with_the_run_and_looks_each_time() -> None:
-    states = iter(["queued", "running", "success"])
-    airflow = FakeAirflow(
-        {"dags/d/dagRuns/r": lambda request: httpx.Response(200, json=RUN | {"state": next(states)})}
-    )
+    end = {"state": "success", "end_date": "2026-11-22T02:01:00Z"}
+    answers = iter([{"state": "queued"}, {"state": "running"}, end])
+    airflow = FakeAirflow({"dags/d/dagRuns/r": lambda request: httpx.Response(200, json=RUN | next(answers))})
     seen: list[str] = []
     ended = api(airflow).wait_for_run(
         DagRun("d", "r", "queued"), 5, each_poll=lambda run: seen.append(run.state), interval_s=0
     )
-    assert ended.state == "success"
+    assert ended == DagRun("d", "r", "success", "2026-11-22T02:01:00Z")
     assert seen == ["queued", "running", "success"]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from cloud_sync import run_folder
+from cloud_sync.run_folder import local
 from cloud_sync.errors import EncordError, StorageError
 from cloud_sync.failures.accounting import refused_items
 from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry
@@ -168,7 +168,7 @@ TABLE = [(name, at, moment) for name, seen in MOMENTS.items() for at, moment in 
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr(run_folder, "_fsync", lambda path: None)
+    monkeypatch.setattr(local, "_fsync", lambda path: None)
 
 
 @pytest.fixture(params=TARGETS)

@@ -23,9 +23,8 @@ from cloud_sync_airflow.operators.build_given import BuildGivenOperator
 from cloud_sync_airflow.operators.check import SHOWN_FINDINGS, CheckOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.settle_given import REMEDIES_OF_UPLOADS, SettleGivenOperator
-from cloud_sync_airflow.settings import state_folder
 from cloud_sync_airflow.upload_params import upload_params
-from tests.unit.cloud_sync_airflow.operators.house import CANARIES, House
+from tests.unit.cloud_sync_airflow.operators.house import CANARIES, House, state_folder
 from tests.unit.failures.fakes import JPEG
 from tests.unit.manifest.samples import B
 

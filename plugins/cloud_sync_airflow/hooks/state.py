@@ -1,0 +1,81 @@
+"""From the setting `state_folder` to a folder, on a disk or in a bucket behind an Airflow connection."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+
+from cloud_sync.errors import ConfigError
+from cloud_sync_airflow.hooks.connections import checked_connection
+
+if TYPE_CHECKING:
+    from cloud_sync.run_folder import RunFolder
+    from cloud_sync.run_folder.address import BucketAddress
+
+WHERE = "setting state_folder, section cloud_sync"
+SETTING = "the setting state_connection_id"
+CONNECTION_TYPE = {"s3": "aws"}
+
+
+@cache
+def open_bucket_folder(url: str, connection_id: str, where: str = WHERE) -> RunFolder:
+    """Return a part of a bucket as a folder, the same one each time; makes no request to it.
+
+    Args:
+        url: Its URL.
+        connection_id: The Airflow connection that lets in.
+        where: The setting that names it.
+
+    Raises:
+        ConfigError: The URL is wrong, or the connection does not exist or is of another type.
+        StorageError: It yields no credentials.
+    """
+    from cloud_sync.run_folder.address import parse_address
+    from cloud_sync.run_folder.stores import bucket_folder
+
+    address = parse_address(url, where)
+    if not connection_id:
+        raise ConfigError(
+            f"no connection is named that lets into {address}.",
+            where=where,
+            remedy="Name an Airflow connection in the setting state_connection_id of the section cloud_sync.",
+        )
+    if address.provider not in CONNECTION_TYPE:
+        raise ConfigError(
+            f"a folder at {address.scheme}:// is not known yet.", where=where, remedy="Use s3:// or a path."
+        )
+    checked_connection(
+        BaseHook.get_connection,
+        connection_id,
+        CONNECTION_TYPE[address.provider],
+        setting=SETTING,
+        user=f"The folder {address}",
+    )
+    return bucket_folder(_s3_store(address, connection_id), address)
+
+
+def _s3_store(address: BucketAddress, connection_id: str) -> Any:
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from cloud_sync.objects.errors import from_botocore
+    from cloud_sync.run_folder.stores import s3_store
+
+    hook = S3Hook(aws_conn_id=connection_id)
+    region = hook.conn_config.region_name
+    config = hook.conn_config.botocore_config
+    style = (getattr(config, "s3", None) or {}).get("addressing_style") if config else None
+    try:
+        session = hook.get_session(region_name=region)
+    except (BotoCoreError, ClientError) as error:
+        raise from_botocore(error, f"connection {connection_id}") from None
+    return s3_store(
+        address.bucket,
+        session=session,
+        endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),
+        region=region,
+        virtual_hosted=style == "virtual",
+        verify=hook.verify,
+    )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cloud_sync.run_folder.files import Files
 
 ACTIONS: Final = ("register", "retry", "unlink", "hold", "report", "skip")
-"""As a person asks for them: what is sent, what leaves the dataset, what waits, what needs a look, what is left out."""
+"""As a person asks for them: what is sent, leaves the dataset, waits, needs a look, is left out."""
 
 PLAN_COLUMNS = (
     Column("action / type"),

@@ -26,8 +26,9 @@ def data_hashes(uid: object) -> list[UUID]:
     Raises:
         InvalidRequest: It names none, or something else.
     """
+    named = uid if isinstance(uid, list) else [uid]
     try:
-        return [UUID(one) for one in ([uid] if isinstance(uid, str) else uid)]  # type: ignore[union-attr]
+        return [UUID(one) for one in named]
     except (TypeError, ValueError, AttributeError) as error:
         raise InvalidRequest("The call names no data hashes.") from error
 

@@ -37,9 +37,7 @@ Payload = TypeVar("Payload", bound=BaseModel)
 class Call:
     """One legacy call: who, on which dataset, with what."""
 
-    def __init__(
-        self, service: Service, user: str, headers: Mapping[str, str], values: LegacyValues
-    ) -> None:
+    def __init__(self, service: Service, user: str, headers: Mapping[str, str], values: LegacyValues) -> None:
         self.service = service
         self.user = user
         self.uid = values.uid

@@ -83,7 +83,8 @@ MOVES: Final = f"""
             item_type, files, content, count(*) AS items, min(item_key) AS item_key, min(key) AS key
         FROM here GROUP BY item_type, files, content
     ), contents_gone AS (
-        SELECT item_type, files, content, count(*) AS items FROM left_behind GROUP BY item_type, files, content
+        SELECT item_type, files, content, count(*) AS items
+        FROM left_behind GROUP BY item_type, files, content
     )
     SELECT
         item_type, left_behind.item_key AS old_item, left_behind.key AS old_key,
@@ -118,6 +119,8 @@ PLAN_WITH_MOVES: Final = f"""
         ON planned.{ARRIVALS} AND arrival.item_type = planned.item_type
         AND arrival.new_item = planned.item_key
 """
+
+IS_UNLINKED: Final = "SELECT count(*) > 0 FROM {plan} WHERE action = 'unlink'"
 
 UNLINK: Final = """
     SELECT gone.item_type, gone.item_key, gone.position, gone.key, gone.url

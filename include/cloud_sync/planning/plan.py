@@ -209,12 +209,15 @@ def _load_selected(
 
 def _tell_moves(engine: duckdb.DuckDBPyConnection, folder: RunFolder, *, is_gone: bool) -> None:
     """Tell what has moved from what is gone and new, and write what is to leave the dataset."""
-    plan = parquet([folder.path(PLAN_NAME)])
-    if is_gone and departures.find_moves(engine, plan):
+    folder.remove(UNLINK_NAME)  # of an earlier try with other settings
+    if not is_gone:
+        return
+    plan = parquet([folder.local(PLAN_NAME)])
+    if departures.find_moves(engine, plan):
         _write(engine, folder, PLAN_NAME, departures.PLAN_WITH_MOVES.format(plan=plan))
-    folder.path(UNLINK_NAME).unlink(missing_ok=True)  # of an earlier try with other settings
-    query = f"SELECT count(*) > 0 FROM {plan} WHERE action = 'unlink'"  # noqa: S608 (a quoted path)
-    if is_gone and engine.execute(query).fetchall()[0][0]:
+        plan = parquet([folder.local(PLAN_NAME)])
+    [(is_unlinked,)] = engine.execute(departures.IS_UNLINKED.format(plan=plan)).fetchall()
+    if is_unlinked:
         _write(engine, folder, UNLINK_NAME, departures.UNLINK.format(plan=plan))
 
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Protocol
 
 import pyarrow.dataset as ds
 
 from cloud_sync.manifest.items import GROUPED_TYPES
 from cloud_sync.manifest.model import reading_table
 from cloud_sync.registration.folder import FRAME_TYPES
-from cloud_sync.registration.model import FolderItem, Target
+from cloud_sync.registration.model import UNLINKED_NAME, FolderItem, Target, Unlinked
 from cloud_sync.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
-
-UNLINKED_NAME: Final = "unlinked.json"
 
 # What an item is known by here: its URL, or of a group its type and the URLs of its files, in whatever order.
 Identity = tuple[str, ...]
@@ -44,30 +42,6 @@ class UnlinkClient(Protocol):
 
     def move_items(self, folder_uuid: str, new_folder_uuid: str, uuids: Iterable[str]) -> int:
         """Move items from one folder to another."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unlinked:
-    """What became of the items that were to leave the dataset: `unlinked.json`.
-
-    Attributes:
-        items: How many there were.
-        absent: How many of them were in the dataset no more.
-        folder: The storage folder that holds the others now; empty if they are where they were.
-        list_sha256: Of the list that this answers.
-        at: When, ISO 8601 in UTC.
-    """
-
-    items: int
-    absent: int
-    folder: str
-    list_sha256: str
-    at: str
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Inverse of `dataclasses.asdict` after a round trip through JSON."""
-        return cls(**data)
 
 
 def removed_folder_name(integration_name: str) -> str:
@@ -109,14 +83,6 @@ def unlink(
     )
     folder.write_json(UNLINKED_NAME, asdict(done))
     return done
-
-
-def read_unlinked(folder: RunFolder, list_name: str) -> Unlinked | None:
-    """Return what became of the items of a list; None if there is no list, or nothing is known of it."""
-    if not (folder.exists(list_name) and folder.exists(UNLINKED_NAME)):
-        return None
-    done = Unlinked.from_json(folder.read_json(UNLINKED_NAME))
-    return done if done.list_sha256 == folder.ref(list_name).sha256 else None
 
 
 def _wanted(path: Path) -> dict[Identity, int]:

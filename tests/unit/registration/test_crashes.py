@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from cloud_sync.run_folder import local
 from cloud_sync.errors import EncordError, StorageError
 from cloud_sync.failures.accounting import refused_items
 from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry
@@ -25,7 +24,7 @@ from cloud_sync.registration.folder import find_items
 from cloud_sync.registration.jobs import JobStatus, open_record
 from cloud_sync.registration.model import Outcome, Target, read_outcome
 from cloud_sync.registration.register import Registrar
-from cloud_sync.run_folder import RunFolder
+from cloud_sync.run_folder import RunFolder, local
 from tests.unit.registration.fakes import FakeEncord, write_manifest
 
 BACKING = Target("dataset-1", "Dataset", "folder-1", True, "credential-1", "Credential")

@@ -8,7 +8,7 @@ Encord skips single files and unchanged groups; a group that has grown or change
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -366,6 +366,37 @@ class Ledger:
             pointer = {**self.files.read_json(POINTER_NAME), "counts": counts}
             self._publish(pointer, draft.ref, version.releases, seen)
             return removed
+
+    def replace(
+        self,
+        *,
+        number: int,
+        run_id: str,
+        url_base: str,
+        releases: FileRef | None,
+        write: Callable[[Path], dict[str, int]],
+    ) -> LedgerVersion:
+        """Put a version in force that was not made from the one before. The caller holds the lock.
+
+        Args:
+            number: Its number.
+            run_id: Who writes it.
+            url_base: How its object URLs begin.
+            releases: Which objects were released lately.
+            write: Writes the Parquet file, and returns its objects by state.
+        """
+        found = self.files.read_tagged_json(POINTER_NAME)
+        with self._new_version(number) as draft:
+            counts = write(draft.path)
+        pointer = {
+            "number": number,
+            "previous": None,
+            "previous_file": None,
+            "run_id": run_id,
+            "url_base": url_base,
+            "counts": counts,
+        }
+        return self._publish(pointer, draft.ref, releases, found[1] if found else None)
 
     def _new_version(self, number: int) -> AbstractContextManager[Draft]:
         """Give a draft of a version. Its name comes from its content: a file in force is never touched."""

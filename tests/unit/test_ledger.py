@@ -344,7 +344,7 @@ class TestDamage:
 
     def test_a_pointer_that_lacks_a_field(self, ledger):
         pointer = ledger.files.read_json("current.json")
-        for name in pointer:
+        for name in pointer.keys() - {"format"}:
             ledger.files.write_json("current.json", {key: pointer[key] for key in pointer if key != name})
             self.check(ledger, "current.json is not a pointer")
 

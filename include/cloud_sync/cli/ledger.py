@@ -44,6 +44,17 @@ def ledgers_folder(integration: Integration, state_folder: Path) -> Path:
     return state_folder / "ledgers" / integration.name
 
 
+def checked_state_folder(folder: Path) -> Path:
+    """Return a state folder that is there.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not folder.is_dir():
+        raise ConfigError("is not a folder.", where=str(folder), remedy="Correct --state-folder.")
+    return folder
+
+
 def airflow_state_folder() -> Path:
     """Return Airflow's state folder on this machine, where nothing else says it.
 

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cloud_sync.cli.exits import ExitCode
-from cloud_sync.cli.ledger import DatasetHashOption, airflow_state_folder, find_ledger, ledgers_folder
+from cloud_sync.cli.ledger import (
+    DatasetHashOption,
+    airflow_state_folder,
+    checked_state_folder,
+    find_ledger,
+    ledgers_folder,
+)
 from cloud_sync.cli.options import OutputOption, option
 from cloud_sync.cli.output import Cell, Column, say, show_json, show_table
 from cloud_sync.errors import ConfigError
@@ -147,9 +153,7 @@ def _integration(file: Path) -> Integration:
 
 
 def _ledger(integration: Integration, state_folder: Path | None, dataset_hash: str | None) -> Ledger | None:
-    folder = state_folder or airflow_state_folder()
-    if not folder.is_dir():
-        raise ConfigError("is not a folder.", where=str(folder), remedy="Correct --state-folder.")
+    folder = checked_state_folder(state_folder or airflow_state_folder())
     ledger = find_ledger(integration, folder, dataset_hash)
     if ledger is None:
         say(f"There is no ledger in {ledgers_folder(integration, folder)} yet.", style="yellow")

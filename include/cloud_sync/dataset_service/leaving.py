@@ -28,7 +28,7 @@ def data_hashes(uid: object) -> list[UUID]:
     """
     named = uid if isinstance(uid, list) else [uid]
     try:
-        return [UUID(one) for one in named]
+        return [UUID(str(one)) for one in named]
     except (TypeError, ValueError, AttributeError) as error:
         raise InvalidRequest("The call names no data hashes.") from error
 

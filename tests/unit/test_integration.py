@@ -718,6 +718,19 @@ def test_a_bucket_is_a_name_alone(tmp_path, bucket):
     assert "storage.bucket: write the bucket's name alone, without s3:// and without the prefix" in error
 
 
+@pytest.mark.parametrize("approval", ["", "approval: {new_count: 5}\n"])
+def test_nothing_leaves_the_dataset_without_a_limit(tmp_path, approval):
+    error = error_of(write(tmp_path, f"{MINIMAL}changes: {{removed: unlink}}\n{approval}"))
+    assert "changes.removed: unlink takes labels out of projects" in error
+    assert "approval.removed_count, such as 0" in error
+
+
+@pytest.mark.parametrize("limit", ["removed_count: 0", "removed_share: 1%"])
+def test_with_a_limit_it_may(tmp_path, limit):
+    path = write(tmp_path, f"{MINIMAL}changes: {{removed: unlink}}\napproval: {{{limit}}}\n")
+    assert load_integration(path).changes.removed == "unlink"
+
+
 @pytest.mark.parametrize(
     ("section", "problem"),
     [

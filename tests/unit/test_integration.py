@@ -86,6 +86,8 @@ def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
         "groups": (),
         "metadata": {"constants": {}, "from_key": None, "table": None, "sidecar": False},
         "title": None,
+        "approval": None,
+        "changes": {"removed": "report", "moved": "report"},
         "upload": {
             "items_per_manifest": 1000,
             "ignore_errors": True,

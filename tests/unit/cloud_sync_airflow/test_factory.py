@@ -172,9 +172,10 @@ class TestPolicy:
         sections = {"changes": {"removed": "unlink"}, "approval": {"removed_count": 0}}
         dag = sync_dag(an_integration(**sections), Path("cameras.yaml"))
         assert dag.get_task("approve").downstream_task_ids == {"build", "unlink"}
-        assert dag.get_task("unlink").downstream_task_ids == {"settle"}
+        unlink = dag.get_task("unlink")
+        assert (unlink.downstream_task_ids, unlink.retries) == ({"settle"}, 4)
+        assert unlink.execution_timeout == timedelta(hours=12)
         check_settle(dag, setup="plan")
-        check_task_policy(dag, owner="data-team")
 
     @pytest.mark.parametrize("rounds", [0, 5])
     def test_there_are_as_many_retry_rounds_as_the_integration_says(self, rounds):

@@ -67,7 +67,7 @@ def list_plan_build(endpoint_url: str, folder: str, ledger: str | None = None) -
 
 
 def write_known_ledger(endpoint_url: str, folder: str, ledger: str, new: int) -> None:
-    """Write a ledger of the bucket as it was before: without some that are new, with as many that are gone."""
+    """Write a ledger of the bucket as it was: without some that are new, with as many that are gone."""
     from cloud_sync.ledger import Ledger
     from cloud_sync.ledger_sql import copy_version, parquet, sql_engine
     from cloud_sync.objects.listing import list_objects
@@ -86,7 +86,7 @@ def write_known_ledger(endpoint_url: str, folder: str, ledger: str, new: int) ->
             NULL::TIMESTAMPTZ AS last_failed_at, TIMESTAMPTZ '{now.isoformat()}' AS registered_at,
             NULL::INTEGER AS failed_runs
         FROM ({{objects}})
-    """  # noqa: S608 (of this file)
+    """
     listed = f"FROM {parquet(written.parts)}"
     gone = f"SELECT * REPLACE (key || '.gone' AS key, etag || '-gone' AS etag) {listed} LIMIT {new}"
     version = row.format(objects=f"{listed} OFFSET {new}") + " UNION ALL " + row.format(objects=gone)

@@ -178,7 +178,8 @@ class Ledger:
                 f"object URLs would begin with {url_base}, but this dataset holds objects registered under "
                 f"{version.url_base}, and Encord would register all of them a second time.",
                 where=self.files.address(),
-                remedy="Restore bucket, endpoint, region and url_style, or give the integration a new name.",
+                remedy="Restore bucket, endpoint, region, account and url_style, or give the integration a "
+                "new name.",
             )
 
     def histories(self, run_id: str, items_path: Path, urls: Iterable[str]) -> dict[str, FailureHistory]:

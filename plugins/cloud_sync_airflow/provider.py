@@ -61,7 +61,8 @@ def _settings() -> dict[str, Any]:
             },
             "state_connection_id": {
                 "description": "Airflow connection for the bucket of the state folder, of type aws, "
-                "google_cloud_platform or wasb. Not needed for a folder on a disk.",
+                "google_cloud_platform or wasb; also for folders of tables and manifests that are URLs. "
+                "Not needed for folders on a disk.",
                 "version_added": "0.1.0",
                 "type": "string",
                 "example": "aws_state",
@@ -77,8 +78,8 @@ def _settings() -> dict[str, Any]:
             },
             "manifests_folder": {
                 "description": "Folder of manifests that the form of upload_manifest may name, on a disk "
-                "that all workers share. Nothing outside of it is read. Left empty: `manifests` in the state "
-                "folder.",
+                "that all workers share, or the URL of one. Nothing outside of it is read. Left empty: "
+                "`manifests` in the state folder.",
                 "version_added": "0.1.0",
                 "type": "string",
                 "example": "/opt/airflow/manifests",
@@ -86,7 +87,7 @@ def _settings() -> dict[str, Any]:
             },
             "tables_folder": {
                 "description": "Folder of the tables that metadata.table of integration files may name, on a "
-                "disk that all workers share. Left empty: `tables` in the state folder.",
+                "disk that all workers share, or the URL of one. Left empty: `tables` in the state folder.",
                 "version_added": "0.1.0",
                 "type": "string",
                 "example": "/opt/airflow/tables",

@@ -399,7 +399,7 @@ def test_other_object_urls_stop_the_run_with_an_explanation(ledger):
         f"{ledger.files.address()}: object URLs would begin with s3://recordings/, "
         f"but this dataset holds objects registered under {URL_BASE}, "
         "and Encord would register all of them a second time. "
-        "Restore bucket, endpoint, region and url_style, or give the integration a new name."
+        "Restore bucket, endpoint, region, account and url_style, or give the integration a new name."
     )
 
 

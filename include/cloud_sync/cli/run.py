@@ -57,7 +57,7 @@ def planned_run(
     access: Access,
     *,
     ledger: Ledger | None = None,
-    tables_folder: Path | None = None,
+    tables_folder: RunFolder | None = None,
 ) -> Iterator[LocalRun]:
     """List an integration's bucket and plan; remove the run folder at the end.
 
@@ -73,7 +73,10 @@ def planned_run(
     """
     from cloud_sync.run_folder import RunFolder
 
-    with tempfile.TemporaryDirectory(prefix="cloud-sync-") as root, local_remedies():
+    with (
+        tempfile.TemporaryDirectory(prefix="cloud-sync-") as root,
+        local_remedies(integration.storage.provider),
+    ):
         folder = RunFolder(root)
         storage = open_storage(integration.storage, access)
         if ledger is not None:
@@ -87,7 +90,7 @@ def _list_and_plan(
     integration: Integration,
     storage: OpenStorage,
     ledger: Ledger | None,
-    tables_folder: Path | None,
+    tables_folder: RunFolder | None,
 ) -> Plan:
     from cloud_sync.planning.model import Sources
     from cloud_sync.planning.plan import make_plan
@@ -102,7 +105,7 @@ def _list_and_plan(
         sources=Sources(
             lambda: storage.store,
             _cache_folder(folder, ledger),
-            tables_folder or Path(),
+            tables_folder.files if tables_folder else Path(),
         ),
     )
 

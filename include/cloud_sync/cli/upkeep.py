@@ -16,16 +16,12 @@ import typer
 from cloud_sync.cli import encord
 from cloud_sync.cli.encord import DomainOption, EncordAccess, KeyFileOption
 from cloud_sync.cli.exits import ExitCode
-from cloud_sync.cli.ledger import (
-    DatasetHashOption,
-    airflow_state_folder,
-    checked_state_folder,
-    find_ledger,
-    ledgers_folder,
-)
+from cloud_sync.cli.ledger import DatasetHashOption, find_ledger, ledgers_folder
 from cloud_sync.cli.options import Access, EndpointOption, OutputOption, ProfileOption, RegionOption, option
 from cloud_sync.cli.output import counting, printable, say, show_json
+from cloud_sync.cli.quarantine import FileArgument, StateFolderOption
 from cloud_sync.cli.run import list_bucket
+from cloud_sync.cli.state import airflow_state_folder, open_folder, state_remedies
 from cloud_sync.cli.store import local_remedies, open_storage
 from cloud_sync.errors import ConfigError
 from cloud_sync.numbers import counted
@@ -35,6 +31,7 @@ if TYPE_CHECKING:
     from cloud_sync.ledger import Ledger
     from cloud_sync.ledger_upkeep import Compared
     from cloud_sync.registration.contents import Contents
+    from cloud_sync.run_folder import RunFolder
 
 app = typer.Typer(
     help="The ledger, which knows what is registered: writing it anew, comparing it, removing old versions.",
@@ -49,17 +46,6 @@ MARKS: Final = {
     "*": "not the same",
     "!": "not to be compared",
 }
-
-FileArgument = Annotated[
-    Path, typer.Argument(metavar="INTEGRATION", help="Integration file.", show_default=False)
-]
-StateFolderOption = Annotated[
-    Path | None,
-    option(
-        "Airflow's state folder. Left out: AIRFLOW__CLOUD_SYNC__STATE_FOLDER, else `cloud_sync` in "
-        "AIRFLOW_HOME."
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +152,7 @@ def verify(
 
 
 @app.command(epilog="Example:\n\ncloud-sync ledger prune cameras.yaml --keep 5 --older-than 30d")
+@state_remedies()
 def prune(
     *,
     file: FileArgument,
@@ -189,7 +176,7 @@ def prune(
     folder = _state_folder(state_folder)
     ledger = find_ledger(integration, folder, dataset_hash)
     if ledger is None:
-        say(f"There is no ledger in {ledgers_folder(integration, folder)} yet.", style="yellow")
+        say(f"There is no ledger in {ledgers_folder(integration, folder).address()} yet.", style="yellow")
         raise typer.Exit(ExitCode.FINDINGS)
     names = prune_versions(ledger, keep=keep, older_than=age, dry_run=dry_run)
     for name in names:
@@ -202,7 +189,7 @@ def prune(
 @contextmanager
 def _sides(
     integration: Integration,
-    state_folder: Path | None,
+    state_folder: str | None,
     encord_access: EncordAccess,
     access: Access,
     *,
@@ -226,7 +213,10 @@ def _sides(
             where=f"dataset {dataset.title!r}",
             remedy="Run the sync first, or correct target.folder.",
         )
-    with tempfile.TemporaryDirectory(prefix="cloud-sync-") as root, local_remedies():
+    with (
+        tempfile.TemporaryDirectory(prefix="cloud-sync-") as root,
+        local_remedies(integration.storage.provider),
+    ):
         storage = open_storage(integration.storage, access)
         path = Path(root) / CONTENTS_NAME
         with counting(f"Reading the dataset {dataset.title}") as count:
@@ -237,7 +227,7 @@ def _sides(
             say(f"{files} of it have URLs of no object of {integration.storage.bucket}.", style="yellow")
         listed = list_bucket(RunFolder(root), integration, storage) if with_listing else None
         yield Sides(
-            ledger=Ledger(ledgers_folder(integration, state) / dataset.uuid),
+            ledger=Ledger(ledgers_folder(integration, state).below(dataset.uuid).files),
             contents_path=path,
             contents=contents,
             listing_parts=list(listed.parts) if listed else None,
@@ -246,8 +236,11 @@ def _sides(
         )
 
 
-def _state_folder(given: Path | None) -> Path:
-    return checked_state_folder(given or airflow_state_folder())
+def _state_folder(given: str | None) -> RunFolder:
+    folder = open_folder(given) if given else airflow_state_folder()
+    if folder.is_on_disk and not folder.root.is_dir():
+        raise ConfigError("is not a folder.", where=folder.address(), remedy="Correct --state-folder.")
+    return folder
 
 
 def _shown(found: Iterator[Compared], counts: Counter[str], *, everything: bool) -> Iterator[Compared]:

@@ -27,8 +27,8 @@ from cloud_sync.run_folder import FileRef
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from cloud_sync.objects.model import ObjectStore
     from cloud_sync.objects.spans import Unit
-    from cloud_sync.objects.stores import ObjectStore
     from cloud_sync.run_folder import RunFolder
 
 FOLDER = "listing"

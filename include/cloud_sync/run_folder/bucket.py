@@ -306,7 +306,9 @@ class Bucket:
 
 
 def as_state_error(error: ObjectStoreError) -> ObjectStoreError:
-    """Return the error of a store with a remedy that speaks of the state folder."""
+    """Return the error of a store in words that speak of the state folder."""
+    if error.reason == "missing":  # of an object it is no error here, so it is what the objects are in
+        error.reason, error.message = "no_bucket", "the bucket does not exist."
     error.remedy = REMEDIES.get(error.reason, error.remedy)
     return error
 

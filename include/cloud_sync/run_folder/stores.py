@@ -89,16 +89,17 @@ def gcs_store(bucket: str, *, credentials: Any, endpoint_url: str | None = None)
     return GCSStore(bucket, credential_provider=provider, **options, **_transport(endpoint_url))
 
 
-def azure_store(container: str, *, account_url: str, credential: Any) -> Any:
+def azure_store(container: str, *, client: Any) -> Any:
     """Open a container of Azure Blob Storage. Makes no request.
 
     Args:
         container: The container's name.
-        account_url: The URL of the storage account.
-        credential: A TokenCredential, AzureNamedKeyCredential or AzureSasCredential of azure-core.
+        client: The BlobServiceClient of azure-storage-blob of the account, made with a key, a SAS token or a
+            credential that fetches tokens.
     """
     from obstore.store import AzureStore
 
+    account_url, _, sas_token = client.url.partition("?")
     parts = urlsplit(account_url)
     # An emulator has the account in the path.
     account = parts.path.strip("/") or (parts.hostname or "").partition(".")[0]
@@ -106,7 +107,7 @@ def azure_store(container: str, *, account_url: str, credential: Any) -> Any:
         container,
         account_name=account,
         endpoint=account_url.rstrip("/"),
-        credential_provider=_azure_credentials(credential),
+        credential_provider=_azure_credentials(client.credential, sas_token),
         **_transport(account_url),
     )
 
@@ -155,12 +156,12 @@ def _google_credentials(credentials: Any) -> Callable[[], dict[str, Any]]:
     return provide
 
 
-def _azure_credentials(credential: Any) -> Callable[[], dict[str, Any]]:
+def _azure_credentials(credential: Any, sas_token: str) -> Callable[[], dict[str, Any]]:
     def provide() -> dict[str, Any]:
-        if hasattr(credential, "named_key"):
-            return {"access_key": credential.named_key.key, "expires_at": None}
-        if hasattr(credential, "signature"):
-            return {"sas_token": credential.signature, "expires_at": None}
+        if hasattr(credential, "account_key"):
+            return {"access_key": credential.account_key, "expires_at": None}
+        if sas_token:
+            return {"sas_token": sas_token, "expires_at": None}
         token = credential.get_token(AZURE_SCOPE)
         return {"token": token.token, "expires_at": datetime.fromtimestamp(token.expires_on, UTC)}
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cloud_sync.run_folder.address import parse_address
-from cloud_sync.run_folder.stores import azure_store, bucket_folder, s3_store
+from cloud_sync.run_folder.stores import azure_store, bucket_folder, gcs_store, s3_store
+from tests.integration.run_folder.gcs_xml import running_gcs_xml
 from tests.servers import AzureServer, S3Server, running_azurite, running_s3
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from cloud_sync.run_folder import RunFolder
 
 BUCKET = "state"
-KINDS = ["s3", "az"]
+KINDS = ["s3", "gs", "az"]
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +35,13 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def google() -> Iterator[str]:
+    """Google Cloud Storage, by the API that obstore speaks."""
+    with running_gcs_xml() as address:
+        yield address
+
+
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest) -> dict[str, Any]:
     """How another process finds a store: as keywords of `open_folder`."""
@@ -41,6 +49,14 @@ def place(request: pytest.FixtureRequest) -> dict[str, Any]:
         server: S3Server = request.getfixturevalue("seaweedfs")
         keys = {"access_key_id": server.access_key_id, "secret_access_key": server.secret_access_key}
         return {"url": f"s3://{BUCKET}", "endpoint_url": server.endpoint_url, **keys}
+    if request.param == "gs":
+        address: str = request.getfixturevalue("google")
+        return {
+            "url": f"gs://{BUCKET}",
+            "endpoint_url": address,
+            "access_key_id": "",
+            "secret_access_key": "token",
+        }
     azure: AzureServer = request.getfixturevalue("azurite")
     return {
         "url": f"az://{BUCKET}",
@@ -60,11 +76,17 @@ def open_folder(*, url: str, endpoint_url: str, access_key_id: str, secret_acces
     """Open a store; in whatever process."""
     address = parse_address(url, "the test")
     if address.scheme == "az":
-        from azure.core.credentials import AzureNamedKeyCredential
+        from azure.storage.blob import BlobServiceClient
 
-        credential = AzureNamedKeyCredential(access_key_id, secret_access_key)
+        credential = {"account_name": access_key_id, "account_key": secret_access_key}
+        client = BlobServiceClient(endpoint_url, credential=credential)
+        return bucket_folder(azure_store(address.bucket, client=client), address)
+    if address.scheme == "gs":
+        from google.oauth2.credentials import Credentials
+
+        credentials = Credentials(secret_access_key)  # type: ignore[no-untyped-call]
         return bucket_folder(
-            azure_store(address.bucket, account_url=endpoint_url, credential=credential), address
+            gcs_store(address.bucket, credentials=credentials, endpoint_url=endpoint_url), address
         )
     import boto3
 

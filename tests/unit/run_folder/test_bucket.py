@@ -167,6 +167,17 @@ class TestLostAnswers:
             assert caught.value.transient
 
 
+def test_a_bucket_that_is_not_there_is_named_as_such(folder, monkeypatch):
+    def missing(*_, **__):
+        raise FileNotFoundError("Server returned non-2xx status code: 404 Not Found")
+
+    monkeypatch.setattr(obstore, "put", missing)
+    monkeypatch.setattr(obstore, "list_with_delimiter", missing)
+    for call in (folder.files.check, folder.folders, lambda: folder.write("a", b"")):
+        with pytest.raises(StorageError, match=r"the bucket does not exist\. Check the setting state_folder"):
+            call()
+
+
 class TestUnfitStores:
     """A store without conditional writes: two workers would overwrite each other."""
 

@@ -30,7 +30,7 @@ from tests.unit.cloud_sync_airflow.operators.house import Bucket, House, state_f
 from tests.unit.cloud_sync_airflow.operators.test_upload_stages import Told, Upload
 from tests.unit.failures.fakes import JPEG
 
-FORM = {name: param.value for name, param in retry_params({}, Path()).items()}
+FORM = {name: param.value for name, param in retry_params({}, "").items()}
 ALIAS = AssetAlias("datasets")
 RUNS = "_retries"
 B = "https://b.s3.eu-central-1.amazonaws.com/"

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 from obstore.store import MemoryStore
 
-from cloud_sync.errors import ConfigError, ManifestError
+from cloud_sync.errors import CloudSyncError, ConfigError
 from cloud_sync.failures.alert import run_alert
 from cloud_sync.ledger import Ledger
 from cloud_sync.registration.errors import EncordRefusedError
@@ -126,7 +126,7 @@ class TestGivenFiles:
     )
     def test_no_manifest(self, house, in_bucket, path, message):
         house.run("night 1")
-        with pytest.raises(ManifestError, match=message):
+        with pytest.raises(CloudSyncError, match=message):
             Upload(house, manifest_path=path).run()
 
     def plan(self, house: House) -> None:

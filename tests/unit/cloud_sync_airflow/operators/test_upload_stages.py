@@ -28,7 +28,7 @@ from tests.unit.cloud_sync_airflow.operators.house import CANARIES, House, state
 from tests.unit.failures.fakes import JPEG
 from tests.unit.manifest.samples import B
 
-FORM = {name: param.value for name, param in upload_params({}, Path()).items()}
+FORM = {name: param.value for name, param in upload_params({}, "").items()}
 ALIAS = AssetAlias("datasets")
 
 

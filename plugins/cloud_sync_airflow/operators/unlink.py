@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from cloud_sync_airflow.operators.build import check_answer
 from cloud_sync_airflow.operators.stage import StageOperator
 from cloud_sync_airflow.params import sends_nothing
 
@@ -37,6 +38,7 @@ class UnlinkOperator(StageOperator):
         if sends_nothing(context):
             raise AirflowSkipException("Plan only: the dataset is as it was.")
         folder = self.run_folder(context)
+        check_answer(folder)
         folder.verified(FileRef.from_json(self.plan))
         if not folder.exists(UNLINK_NAME):
             raise AirflowSkipException("No item has lost its objects.")

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from cloud_sync.errors import EncordError
+from cloud_sync.errors import ConfigError, EncordError
 from cloud_sync.failures.verdict import RunFailed
+from cloud_sync.planning.model import Answer, Decision, write_answer
 from cloud_sync_airflow.operators.unlink import UnlinkOperator
 from cloud_sync_airflow.settings import state_folder
 from tests.unit.cloud_sync_airflow.operators.house import Bucket, House
@@ -112,3 +113,21 @@ def test_without_anything_gone_the_task_is_skipped(house):
     task = UnlinkOperator(task_id="unlink", plan=plans[-1], **house.settings)
     with pytest.raises(AirflowSkipException, match="No item has lost its objects"):
         task.execute(house.context("night-2"))
+
+
+def test_a_plan_that_was_refused_is_not_carried_out_whatever_airflow_says(house):
+    take_away(house, "in/0.jpg")
+    house.unlink = lambda context, plan: None  # type: ignore[method-assign]
+    with pytest.raises(RunFailed):
+        house.run("night-2")
+    plan = next(
+        one for one in reversed(house.xcoms) if isinstance(one, dict) and one.get("path") == "plan.json"
+    )
+    folder = state_folder().below("runs/cameras/night-2")
+    write_answer(
+        folder, Answer(Decision.REFUSED, ("removed items: 1",), "admin", "2026-11-24T02:00:00+00:00")
+    )
+    task = UnlinkOperator(task_id="unlink", plan=plan, **house.settings)
+    with pytest.raises(ConfigError, match="the plan was refused by admin"):
+        task.execute(house.context("night-2"))
+    assert house.encord.moved == {}

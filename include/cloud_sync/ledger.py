@@ -8,7 +8,7 @@ Encord skips single files and unchanged groups; a group that has grown or change
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +28,12 @@ LOCK_NAME = "commit.lock"
 
 VERSIONS_KEPT = 30
 
+REBUILD = "cloud-sync ledger rebuild <integration file>"
+
+FORMAT = 2
+"""What this release writes. Pointers without a number are of format 1, which knew no removed objects."""
+FORMATS_READ = frozenset({1, 2})
+
 ROWS_AT_ONCE = 1000
 
 
@@ -37,6 +43,7 @@ class LedgerState(StrEnum):
     REGISTERED = "registered"
     FAILED = "failed"  # for a passing reason: a later run tries again
     QUARANTINED = "quarantined"  # not sent again until the object changes or a person asks
+    REMOVED = "removed"  # gone from the storage, and taken out of the dataset; if it comes back, it is new
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,7 @@ class Ledger:
                 raise self._damaged(f"the pointer {POINTER_NAME} is missing beside {later[-1]}")
             return None, None
         pointer, tag = found
+        self._check_format(pointer)
         try:
             path = self.files.verified(FileRef(pointer["file"], pointer["sha256"], {}))
             return self._version(pointer, path), tag
@@ -330,6 +338,67 @@ class Ledger:
         self._publish({**pointer, "counts": counts}, draft.ref, remembered.ref, seen)
         return count
 
+    def mark_removed(self, list_path: Path, *, at: datetime) -> int:
+        """Note that registered objects are gone and their items have left the dataset.
+
+        As with a release the version in force is replaced by one of the same number and run. What was
+        registered after that moment stays: it has come back.
+
+        Args:
+            list_path: Parquet with `key`.
+            at: When their items left the dataset.
+
+        Returns:
+            How many objects of the list are removed, now or before.
+        """
+        with self.files.locked(LOCK_NAME):
+            version, seen = self._current()
+            if version is None:
+                return 0
+            with (
+                sql.sql_engine(self.files.scratch()) as engine,
+                self._new_version(version.number) as draft,
+            ):
+                sql.view_known(engine, version.path)
+                sql.view(engine, "going", list_path)
+                engine.execute("SET VARIABLE left_at = $1::TIMESTAMPTZ", [at])
+                counts = sql.copy_version(engine, sql.VERSION_WITH_REMOVED, draft.path)
+                removed = int(engine.execute(sql.REMOVED_OF_LIST).fetchall()[0][0])
+            pointer = {**self.files.read_json(POINTER_NAME), "counts": counts}
+            self._publish(pointer, draft.ref, version.releases, seen)
+            return removed
+
+    def replace(
+        self,
+        *,
+        number: int,
+        run_id: str,
+        url_base: str,
+        releases: FileRef | None,
+        write: Callable[[Path], dict[str, int]],
+    ) -> LedgerVersion:
+        """Put a version in force that was not made from the one before. The caller holds the lock.
+
+        Args:
+            number: Its number.
+            run_id: Who writes it.
+            url_base: How its object URLs begin.
+            releases: Which objects were released lately.
+            write: Writes the Parquet file, and returns its objects by state.
+        """
+        found = self.files.read_tagged_json(POINTER_NAME)
+        with self._new_version(number) as draft:
+            counts = write(draft.path)
+        pointer = {
+            "number": number,
+            "previous": None,
+            "previous_file": None,
+            "run_id": run_id,
+            "url_base": url_base,
+            "counts": counts,
+        }
+        return self._publish(pointer, draft.ref, releases, found[1] if found else None)
+
     def _new_version(self, number: int) -> AbstractContextManager[Draft]:
         """Give a draft of a version. Its name comes from its content: a file in force is never touched."""
         return self.files.writing_by_content(f"v{number:06d}", ".parquet")
@@ -339,7 +408,7 @@ class Ledger:
     ) -> LedgerVersion:
         """Put the version that was written in force, if the one that it was made from still is."""
         assert version is not None  # noqa: S101 (it was written)
-        pointer = {**pointer, "file": version.path, "sha256": version.sha256}
+        pointer = {**pointer, "format": FORMAT, "file": version.path, "sha256": version.sha256}
         if released is not None:
             pointer["released"] = {"file": released.path, "sha256": released.sha256}
         if not self.files.swap_json(POINTER_NAME, pointer, seen):
@@ -370,6 +439,15 @@ class Ledger:
             releases=FileRef(released["file"], released["sha256"], {}) if released else None,
         )
 
+    def _check_format(self, pointer: Any) -> None:
+        if not isinstance(pointer, Mapping) or (number := pointer.get("format", 1)) in FORMATS_READ:
+            return  # what is no pointer at all is found out by its reader
+        raise StorageError(
+            f"the ledger is of format {number!r}, and this release reads {min(FORMATS_READ)} to {FORMAT}.",
+            where=self.files.address(POINTER_NAME),
+            remedy=f"Install the release that wrote it, or write it anew from the dataset: {REBUILD}.",
+        )
+
     def _damage(self, error: StorageError) -> StorageError:
         """Return what an error of the ledger's files means: one of access stays what it is."""
         if not isinstance(error, DamagedFileError):
@@ -380,5 +458,6 @@ class Ledger:
         return StorageError(
             f"the ledger is damaged: {what}.",
             where=self.files.address(),
-            remedy="Move this folder away; the next run sends all, and Encord skips what has not changed.",
+            remedy=f"Write it anew from the dataset: {REBUILD}. Or move this folder away; the next run sends "
+            "all, and Encord skips what has not changed.",
         )

@@ -109,7 +109,7 @@ EARLIER = """
             known.last_failed_at, known.manifest, known.upload_job_id
         FROM known JOIN items ON items.key = known.key
             AND items.size_bytes = known.size_bytes AND items.etag IS NOT DISTINCT FROM known.etag
-        WHERE known.state <> 'registered'
+        WHERE known.state NOT IN ('registered', 'removed')
     )
 """
 
@@ -154,7 +154,8 @@ NEXT_VERSION = f"""
             CASE WHEN item.state = 'registered' THEN known.last_failed_at
                  ELSE ended.finished_at END AS last_failed_at,
             CASE WHEN item.state = 'registered'
-                 THEN coalesce(known.registered_at, ended.finished_at) END AS registered_at,
+                 THEN coalesce(CASE WHEN known.state = 'registered' THEN known.registered_at END,
+                               ended.finished_at) END AS registered_at,
             CASE WHEN item.state = 'registered' THEN known.failed_runs
                  ELSE coalesce(earlier.failed_runs, 0) + getvariable('run_counts') END::INTEGER AS failed_runs
         FROM judged AS item
@@ -177,6 +178,18 @@ NEXT_VERSION = f"""
     SELECT * FROM sent
 """  # noqa: S608 (built from constants of this file)
 
+
+# What was registered after its item had left is there again.
+_HAS_LEFT = """
+    known.state = 'removed' OR known.state = 'registered' AND known.registered_at < getvariable('left_at')
+"""
+VERSION_WITH_REMOVED = f"""
+    SELECT known.* REPLACE (
+        CASE WHEN going.key IS NOT NULL AND ({_HAS_LEFT}) THEN 'removed' ELSE known.state END AS state
+    )
+    FROM known LEFT JOIN going USING (key)
+"""  # noqa: S608 (built from constants of this file)
+REMOVED_OF_LIST = f"SELECT count(*) FROM known SEMI JOIN going USING (key) WHERE {_HAS_LEFT}"  # noqa: S608
 
 # What was sent again is little: the large table is read once, past a small one.
 SENT_AGAIN = """

@@ -1,4 +1,4 @@
-"""From an integration to its DAG: list, plan, build, register, retry rounds, settle."""
+"""From an integration to its DAG: list, plan, build, register, retry rounds, unlink, settle."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.retry import SelectOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
+from cloud_sync_airflow.operators.unlink import UnlinkOperator
 from cloud_sync_airflow.params import sync_params
 from cloud_sync_airflow.retry import CloudSyncRetryPolicy
 from cloud_sync_airflow.settings import register_pool
@@ -87,14 +88,20 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
         listing = ListOperator(task_id="list", **timed)
         plan = PlanOperator(task_id="plan", listing=listing.output, **timed).as_setup()
         build = BuildOperator(task_id="build", plan=plan.output, **timed)
+        agreed: Any = plan
         if integration.approval is not None:
-            plan >> _approve(integration.approval, plan.output, settings) >> build
+            agreed = _approve(integration.approval, plan.output, settings)
+            plan >> agreed >> build
         register = RegisterOperator.partial(
             task_id="register", map_index_template="{{ task.label }}", pool=register_pool(), **settings
         ).expand(shard=build.output)
         sending = [register]
         for number in range(1, integration.retry.rounds + 1):
             sending.append(_retry_round(number, sending[-1], settings))
+        if integration.changes.removed == "unlink":
+            unlink = UnlinkOperator(task_id="unlink", plan=plan.output, **timed)
+            agreed >> unlink
+            sending.append(unlink)
         settle = SettleOperator(
             task_id="settle",
             rounds=integration.retry.rounds,

@@ -72,6 +72,12 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "target": {"dataset": "Unanswered"},
         "approval": {"new_count": 1, "wait": "1m"},
     },
+    "leaving": {
+        "storage": {"prefix": "leaving/"},
+        "target": {"dataset": "Leaving"},
+        "approval": {"removed_count": 1},
+        "changes": {"removed": "unlink", "moved": "register"},
+    },
     "bulk": {
         "storage": {"prefix": "bulk/"},
         "target": {"connection_id": "e2e_slow_encord", "dataset": "Bulk", "encord_integration": None},
@@ -223,7 +229,7 @@ def prepare_datasets(stack: Stack, slow: DatasetService) -> None:
     from encord.orm.dataset import StorageLocation
 
     stack.encord().create_dataset("Without a folder", StorageLocation.AWS, create_backing_folder=False)
-    for title in ("Cleared", "Uploads", "Strict", "Approved", "Unanswered"):
+    for title in ("Cleared", "Uploads", "Strict", "Approved", "Unanswered", "Leaving"):
         stack.encord().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)
     for title in ("Bulk", "Killed", "Ended"):
         slow.client().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)

@@ -196,7 +196,7 @@ def test_a_ledger_without_its_pointer_is_an_error_that_says_how_to_go_on(tmp_pat
     with pytest.raises(StorageError, match="the ledger is damaged") as caught:
         third.run()
     assert (caught.value.transient, len(world.encord.sent)) == (False, sent)
-    assert "Move this folder away" in caught.value.remedy
+    assert "move this folder away" in caught.value.remedy
     ledger.files.root.rename(tmp_path / "moved away")
     before = dict(world.encord.items)
     third.run()

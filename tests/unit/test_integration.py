@@ -88,6 +88,8 @@ def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
         "groups": (),
         "metadata": {"constants": {}, "from_key": None, "table": None, "sidecar": False},
         "title": None,
+        "approval": None,
+        "changes": {"removed": "report", "moved": "report"},
         "upload": {
             "items_per_manifest": 1000,
             "ignore_errors": True,
@@ -99,7 +101,6 @@ def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
         "alerts": (),
         "retry": {"rounds": 2, "first_wait": "30s", "longest_wait": "900s", "items_per_manifest": 100},
         "failures": {"fail_at_count": None, "fail_at_share": 0.5, "diagnosis_requests": 20_000},
-        "approval": None,
     }
 
 
@@ -814,6 +815,19 @@ def test_a_bucket_is_a_name_alone(tmp_path, bucket):
         "storage.bucket: write the bucket's name alone, without s3:// or gs:// and without the prefix"
         in error
     )
+
+
+@pytest.mark.parametrize("approval", ["", "approval: {new_count: 5}\n"])
+def test_nothing_leaves_the_dataset_without_a_limit(tmp_path, approval):
+    error = error_of(write(tmp_path, f"{MINIMAL}changes: {{removed: unlink}}\n{approval}"))
+    assert "changes.removed: unlink takes labels out of projects" in error
+    assert "approval.removed_count, such as 0" in error
+
+
+@pytest.mark.parametrize("limit", ["removed_count: 0", "removed_share: 1%"])
+def test_with_a_limit_it_may(tmp_path, limit):
+    path = write(tmp_path, f"{MINIMAL}changes: {{removed: unlink}}\napproval: {{{limit}}}\n")
+    assert load_integration(path).changes.removed == "unlink"
 
 
 @pytest.mark.parametrize(

@@ -312,7 +312,10 @@ class TestCrash:
         assert ledger.files.names("*") == ["commit.lock", "current.json", before.file]
 
 
-REMEDY = "Move this folder away; the next run sends all, and Encord skips what has not changed."
+REMEDY = (
+    "Write it anew from the dataset: cloud-sync ledger rebuild <integration file>. Or move this folder away; "
+    "the next run sends all, and Encord skips what has not changed."
+)
 
 
 class TestDamage:
@@ -341,7 +344,7 @@ class TestDamage:
 
     def test_a_pointer_that_lacks_a_field(self, ledger):
         pointer = ledger.files.read_json("current.json")
-        for name in pointer:
+        for name in pointer.keys() - {"format"}:
             ledger.files.write_json("current.json", {key: pointer[key] for key in pointer if key != name})
             self.check(ledger, "current.json is not a pointer")
 
@@ -598,3 +601,59 @@ def test_a_store_that_refuses_is_no_damage(ledger, monkeypatch):
     with pytest.raises(StorageError) as caught:
         ledger.current()
     assert str(caught.value) == "the store refused access."
+
+
+class TestRemoved:
+    def remove(self, ledger: Ledger, *keys: str, day: int) -> int:
+        path = write_items(items_of(ledger, 0), [keys])
+        return ledger.mark_removed(path, at=LONG_AGO + day * NIGHT)
+
+    def test_what_has_left_the_dataset_is_removed_and_the_rest_stays(self, ledger):
+        night(ledger, 1, ["a.jpg", "b.jpg", "bad.jpg"], bad=("bad.jpg",))
+        assert self.remove(ledger, "a.jpg", "bad.jpg", "never.jpg", day=2) == 1
+        version = ledger.current()
+        assert version.counts == {"removed": 1, "registered": 1, "quarantined": 1}
+        assert (version.number, version.run_id) == (1, "night 1")
+        assert rows(version)["a.jpg"]["state"] == "removed"
+        assert self.remove(ledger, "a.jpg", day=2) == 1
+
+    def test_what_was_registered_after_that_has_come_back(self, ledger):
+        night(ledger, 1, ["a.jpg"])
+        self.remove(ledger, "a.jpg", day=2)
+        version = night(ledger, 3, ["a.jpg"])
+        assert times(rows(version)["a.jpg"]) == ("registered", 1, None, None, 3)
+        assert self.remove(ledger, "a.jpg", day=2) == 0
+        assert ledger.current().counts == {"registered": 1}
+
+    def test_a_failure_after_that_is_the_first_one(self, ledger):
+        night(ledger, 1, ["a.jpg"], failed=("a.jpg",))
+        night(ledger, 2, ["a.jpg"])
+        self.remove(ledger, "a.jpg", day=3)
+        version = night(ledger, 4, ["a.jpg"], failed=("a.jpg",))
+        assert times(rows(version)["a.jpg"]) == ("failed", 1, 4, 4, None)
+
+    def test_without_a_ledger_there_is_nothing_to_note(self, ledger):
+        assert self.remove(ledger, "a.jpg", day=1) == 0
+
+
+class TestFormat:
+    def change(self, ledger: Ledger, **fields: Any) -> None:
+        pointer = ledger.files.read_json("current.json")
+        ledger.files.write_json("current.json", {**pointer, **fields})
+
+    def test_the_pointer_says_its_format_and_one_without_is_read(self, ledger):
+        night(ledger, 1, ["a.jpg"])
+        pointer = ledger.files.read_json("current.json")
+        assert pointer.pop("format") == 2
+        ledger.files.write_json("current.json", pointer)
+        assert ledger.current().counts == {"registered": 1}
+
+    @pytest.mark.parametrize("number", [0, 3, "x", None])
+    def test_a_format_that_is_not_known_is_refused_by_name(self, ledger, number):
+        night(ledger, 1, ["a.jpg"])
+        self.change(ledger, format=number)
+        with pytest.raises(StorageError) as caught:
+            ledger.current()
+        assert f"the ledger is of format {number!r}, and this release reads 1 to 2" in str(caught.value)
+        assert "cloud-sync ledger rebuild" in str(caught.value)
+        assert not caught.value.transient

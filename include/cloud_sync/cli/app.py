@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cloud_sync.cli import build, dataset_service, integration, manifest, plan, quarantine
+from cloud_sync.cli import build, dataset_service, integration, manifest, plan, quarantine, upkeep
 from cloud_sync.cli.exits import Commands
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.add_typer(manifest.app, name="manifest")
 manifest.app.command(name="build", epilog=build.EPILOG)(build.build)
 app.add_typer(integration.app, name="integration")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(upkeep.app, name="ledger")
 app.command(name="plan", epilog=plan.EPILOG)(plan.plan)
 app.command(
     name="dataset-service",

@@ -32,6 +32,7 @@ STYLES: Final = {
     "changed": "yellow",
     "register": "green",
     "retry": "green",
+    "unlink": "red",
     "hold": "yellow",
     "report": "yellow",
 }

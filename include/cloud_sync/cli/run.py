@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from cloud_sync.cli.store import OpenStorage
     from cloud_sync.integration import Integration, Storage
     from cloud_sync.ledger import Ledger
+    from cloud_sync.objects.model import WrittenListing
     from cloud_sync.planning.model import PlanRow
     from cloud_sync.planning.plan import Plan
     from cloud_sync.run_folder import RunFolder
     from cloud_sync.run_folder.files import Files
 
-ACTIONS: Final = ("register", "retry", "hold", "report", "skip")
-"""As a person asks for them: what is sent, what waits, what needs a look, what is left out."""
+ACTIONS: Final = ("register", "retry", "unlink", "hold", "report", "skip")
+"""As a person asks for them: what is sent, leaves the dataset, waits, needs a look, is left out."""
 
 PLAN_COLUMNS = (
     Column("action / type"),
@@ -91,20 +92,10 @@ def _list_and_plan(
     ledger: Ledger | None,
     tables_folder: RunFolder | None,
 ) -> Plan:
-    from cloud_sync.objects.listing import list_objects
-    from cloud_sync.objects.model import read_listing
     from cloud_sync.planning.model import Sources
     from cloud_sync.planning.plan import make_plan
 
-    prefix = integration.storage.prefix
-    place = f"{integration.storage.bucket}/{prefix}"
-    storage.store.check_access(prefix)
-    with counting(f"Listing {place}") as count:
-        listing = list_objects(storage.store, prefix, folder, on_objects=count)
-    say(f"Listed {counted(listing.objects, 'object')} under {place} in {listing.seconds:.1f} s.")
-    if not listing.objects:
-        _say_nothing_there(integration.storage)
-    written = read_listing(folder, listing.index)
+    written = list_bucket(folder, integration, storage)
     return make_plan(
         folder,
         listing_parts=written.parts,
@@ -117,6 +108,22 @@ def _list_and_plan(
             tables_folder.files if tables_folder else Path(),
         ),
     )
+
+
+def list_bucket(folder: RunFolder, integration: Integration, storage: OpenStorage) -> WrittenListing:
+    """List an integration's bucket into a run folder, and say so."""
+    from cloud_sync.objects.listing import list_objects
+    from cloud_sync.objects.model import read_listing
+
+    prefix = integration.storage.prefix
+    place = f"{integration.storage.bucket}/{prefix}"
+    storage.store.check_access(prefix)
+    with counting(f"Listing {place}") as count:
+        listing = list_objects(storage.store, prefix, folder, on_objects=count)
+    say(f"Listed {counted(listing.objects, 'object')} under {place} in {listing.seconds:.1f} s.")
+    if not listing.objects:
+        _say_nothing_there(integration.storage)
+    return read_listing(folder, listing.index)
 
 
 def _say_nothing_there(storage: Storage) -> None:

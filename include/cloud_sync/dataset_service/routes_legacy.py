@@ -11,13 +11,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from cloud_sync.dataset_service import datasets, jobs
+from cloud_sync.dataset_service import datasets, jobs, leaving
 from cloud_sync.dataset_service.auth import legacy_refusal
 from cloud_sync.dataset_service.refusals import InvalidRequest, Refusal
 from cloud_sync.dataset_service.service import Service, service_of, user_of
 from cloud_sync.dataset_service.wire import (
     DataRowFilter,
     LegacyRequest,
+    LegacyValues,
     LinkItems,
     PollDatasetJob,
     StartDatasetJob,
@@ -36,11 +37,12 @@ Payload = TypeVar("Payload", bound=BaseModel)
 class Call:
     """One legacy call: who, on which dataset, with what."""
 
-    def __init__(self, service: Service, user: str, headers: Mapping[str, str], payload: Any) -> None:
+    def __init__(self, service: Service, user: str, headers: Mapping[str, str], values: LegacyValues) -> None:
         self.service = service
         self.user = user
+        self.uid = values.uid
         self._headers = headers
-        self._payload = payload
+        self._payload = values.payload
 
     @property
     def dataset_uuid(self) -> UUID:
@@ -72,7 +74,7 @@ async def legacy(service: TheService, user: User, request: Request) -> JSONRespo
         handler = HANDLERS.get((asked.query_type, asked.query_method))
         if handler is None:
             raise InvalidRequest(f"{asked.query_method} {asked.query_type} is not supported here.")
-        response = await handler(Call(service, user, request.headers, asked.values.payload))
+        response = await handler(Call(service, user, request.headers, asked.values))
     except Refusal as refusal:
         return legacy_refusal(refusal)
     return JSONResponse({"status": 200, "response": response})
@@ -92,6 +94,11 @@ async def _get_data_rows(call: Call) -> Any:
 async def _link_items(call: Call) -> Any:
     asked = call.payload(LinkItems)
     return await run_in_threadpool(_writing, call, partial(datasets.link_items, asked=asked))
+
+
+async def _delete_data_rows(call: Call) -> Any:
+    hashes = leaving.data_hashes(call.uid)
+    return await run_in_threadpool(_writing, call, partial(leaving.delete_data_rows, hashes=hashes))
 
 
 async def _start_job(call: Call) -> Any:
@@ -122,6 +129,8 @@ HANDLERS: Mapping[tuple[str, str], Callable[[Call], Awaitable[Any]]] = {
     ("dataset", "GET"): _get_dataset,
     ("datarows", "GET"): _get_data_rows,
     ("datasetlinkitems", "POST"): _link_items,
+    # The SDK's word for a data row of whatever type.
+    ("video", "DELETE"): _delete_data_rows,
     ("datasetdatalongpolling", "POST"): _start_job,
     ("datasetdatalongpolling", "GET"): _poll_job,
 }

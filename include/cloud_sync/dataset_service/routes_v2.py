@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from cloud_sync.dataset_service import datasets, folders, jobs
+from cloud_sync.dataset_service import datasets, folders, jobs, leaving
 from cloud_sync.dataset_service.access import refuse_organisation_access
 from cloud_sync.dataset_service.refusals import InvalidRequest
 from cloud_sync.dataset_service.service import Service, service_of, user_of
@@ -30,6 +30,7 @@ from cloud_sync.dataset_service.wire import (
     ItemPage,
     JobCancelled,
     JobState,
+    MoveItems,
     StartJob,
 )
 
@@ -122,6 +123,13 @@ def list_child_items(service: TheService, user: User, folder_uuid: UUID, item_uu
     """List the files of a group, sequence or series."""
     with service.database.reading() as session:
         return folders.child_items(session, user, folder_uuid, item_uuid)
+
+
+@router.post("/storage/folders/{folder_uuid}/items/move")
+def move_items(service: TheService, user: User, folder_uuid: UUID, asked: MoveItems) -> None:
+    """Put items of a folder into another one."""
+    with service.database.writing() as session:
+        leaving.move_items(session, user, folder_uuid, asked)
 
 
 @router.post("/storage/items/get-bulk")

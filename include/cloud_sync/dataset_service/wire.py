@@ -80,6 +80,14 @@ class LinkItems(BaseModel):
     duplicates_behavior: Literal["SKIP", "FAIL", "DUPLICATE"] = "SKIP"
 
 
+class MoveItems(Wire):
+    """Put items of a folder into another one; out of a dataset's own folder only with the last field."""
+
+    item_uuids: list[UUID] = Field(max_length=10_000)
+    new_parent_uuid: UUID
+    allow_synced_dataset_move: bool = False
+
+
 class DatasetFilter(Wire):
     """Filters of the dataset list; `*_like` are SQL patterns."""
 

@@ -21,8 +21,17 @@ from cloud_sync.failures.verdict import (
 )
 from cloud_sync.manifest.model import FINDINGS_NAME
 from cloud_sync.numbers import agreeing, counted
-from cloud_sync.planning.model import PLAN_NAME, PLAN_ONLY, REASONS, Decision, PlanRow, read_answer
-from cloud_sync.registration.model import tripped
+from cloud_sync.planning.model import (
+    PLAN_NAME,
+    PLAN_ONLY,
+    REASONS,
+    UNLINK_ACTION,
+    UNLINK_NAME,
+    Decision,
+    PlanRow,
+    read_answer,
+)
+from cloud_sync.registration.model import read_unlinked, tripped
 from cloud_sync.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -101,6 +110,8 @@ def make_report(
         report["stopped"] = str(stopped)
     if answer := read_answer(folder):
         report["approval"] = {**asdict(answer), "told": answer.told}
+    if unlinked := read_unlinked(folder, UNLINK_NAME):
+        report["unlinked"] = asdict(unlinked)
     del report["plan"]
     files = {**FILES, "plan": PLAN_NAME} if facts.given is None else {**FILES, "findings": FINDINGS_NAME}
     report["files"] = {name: folder.address(file) for name, file in files.items()}
@@ -130,7 +141,15 @@ def _judgement(
         missing_round=missing_round(folder, settlement, rounds=rounds),
         asked_for=facts.retried is not None,
         left_out={reason: one["files"] for reason, one in (facts.retried or {}).get("left_out", {}).items()},
+        still_linked=_still_linked(folder, facts),
     )
+
+
+def _still_linked(folder: RunFolder, facts: RunFacts) -> int:
+    """Return how many items were to leave the dataset, if nothing tells that they did."""
+    if facts.mode == PLAN_ONLY or read_unlinked(folder, UNLINK_NAME) is not None:
+        return 0
+    return sum(row.items for row in facts.plan if row.action == UNLINK_ACTION)
 
 
 def failures_by_cause(failures: Sequence[Failure]) -> list[dict[str, Any]]:
@@ -195,6 +214,10 @@ def _sent(report: Mapping[str, Any]) -> Iterator[str]:
         came_of_it = f" sent again, {one['registered']:,} registered"
         yield _line(f"retry round {one['number']}", one["sent"], "item", came_of_it)
     yield _line("failed", report["failed"], "item")
+    if unlinked := report.get("unlinked"):
+        kept = f", kept in the folder {unlinked['folder']}" if unlinked["folder"] else ""
+        left = unlinked["items"] - unlinked["absent"]
+        yield _line("left the dataset", left, "item", f" whose objects are gone{kept}")
 
 
 def _left(report: Mapping[str, Any]) -> Iterator[str]:

@@ -18,7 +18,8 @@ from cloud_sync.failures.model import MAY_PASS, Diagnosis, Failure, NextStep, Su
 from cloud_sync.failures.sendings import Account, Sending, account, read_sendings
 from cloud_sync.ledger import Ledger, LedgerState, SettledFailure, SettledManifest
 from cloud_sync.manifest.model import ManifestEntry, SentItem
-from cloud_sync.registration.model import Outcome, tripped
+from cloud_sync.planning.model import UNLINK_NAME
+from cloud_sync.registration.model import Outcome, read_unlinked, tripped
 from cloud_sync.run_folder import RunFolder
 
 STEPS: Final[Mapping[LedgerState, NextStep]] = {
@@ -142,9 +143,17 @@ def settle(
     """
     result = _settle(folder, context, ledger, open_reader, encord_folder)
     if ledger is not None:
+        _mark_removed(folder, ledger)
         version = ledger.current()
         result.quarantined_files = version.counts.get(LedgerState.QUARANTINED, 0) if version else 0
     return result
+
+
+def _mark_removed(folder: RunFolder, ledger: Ledger) -> None:
+    """Have the ledger know what has left the dataset, or it would be reported as gone for ever."""
+    done = read_unlinked(folder, UNLINK_NAME)
+    if done is not None:
+        ledger.mark_removed(folder.local(UNLINK_NAME), at=datetime.fromisoformat(done.at))
 
 
 def _settle(

@@ -53,12 +53,14 @@ def judge(
     missing_round: int = 0,
     asked_for: bool = False,
     left_out: Mapping[str, int] | None = None,
+    still_linked: int = 0,
 ) -> Judgement:
     """Judge a run.
 
     It has failed if it stopped submitting, the build never finished, a manifest never got an outcome, a retry
-    round that was due did not run, an upload job was refused or cancelled and left items behind, nothing of
-    all that was sent is registered, or a threshold is reached. What failed in an earlier run and fails again
+    round that was due did not run, items that were to leave the dataset did not, an upload job was refused or
+    cancelled and left items behind, nothing of all that was sent is registered, or a threshold is reached.
+    What failed in an earlier run and fails again
     is no news: it does not count for the last two.
 
     Args:
@@ -71,12 +73,14 @@ def judge(
         missing_round: The retry round that was due and did not run; 0 if there is none.
         asked_for: Whether a person asked for what was sent: then what failed before counts as well.
         left_out: How many files of a failure list were not sent, by reason (`cloud_sync.failures.choice`).
+        still_linked: How many items were to leave the dataset and did not.
     """
     again = 0 if asked_for else settlement.failed_before
     for why, remedy in (
         *_stopped(stopped, failures_csv),
         *_unanswered(plan, settlement),
         *_without_round(missing_round),
+        *_without_unlink(still_linked),
         *_bad_jobs(settlement, failures_csv, runs_again),
         *_too_many(settlement, limits, failures_csv, again),
     ):
@@ -187,6 +191,15 @@ def _without_round(missing_round: int) -> Reasons:
         yield (
             f"retry round {missing_round} did not run: see its task.",
             f"Remove what made retry_{missing_round}.select fail, then clear it, or wait for the next run.",
+        )
+
+
+def _without_unlink(still_linked: int) -> Reasons:
+    if still_linked:
+        items = counted(still_linked, "item")
+        yield (
+            f"{items} whose objects are gone should have left the dataset, and did not: see the task unlink.",
+            "Remove what made unlink fail, then clear it, or wait for the next run.",
         )
 
 

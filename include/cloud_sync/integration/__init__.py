@@ -6,6 +6,7 @@ it, and each error names the file, the line and the remedy.
 
 from cloud_sync.integration.alerts import AlertChannel, AlertEvent
 from cloud_sync.integration.approval import Approval
+from cloud_sync.integration.changes import Changes
 from cloud_sync.integration.failures import Failures
 from cloud_sync.integration.files import (
     LoadedIntegrations,
@@ -32,6 +33,7 @@ __all__ = [
     "AlertChannel",
     "AlertEvent",
     "Approval",
+    "Changes",
     "Complete",
     "Failures",
     "GroupRule",

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from cloud_sync.encord_limits import ITEMS_AT_ONE_TIME
 from cloud_sync.integration.alerts import AlertChannel
 from cloud_sync.integration.approval import Approval
+from cloud_sync.integration.changes import Changes
 from cloud_sync.integration.failures import Failures
 from cloud_sync.integration.fields import (
     ConnectionId,
@@ -160,6 +161,7 @@ class Integration(Section):
     groups of metadata.from_key. Left out: Encord takes the file name."""
     approval: Approval | None = None
     """Limits above which a plan waits for a person. Left out: none waits."""
+    changes: Changes = Changes()
     upload: Upload = Upload()
     alerts: tuple[AlertChannel, ...] = ()
     """Who is told when a run or a task fails: by email, in Slack, or by a webhook. Left out: nobody."""
@@ -174,6 +176,18 @@ class Integration(Section):
             return title  # the metadata section is wrong, which is an error of its own
         names = compiled_regex(metadata.from_key).groupindex if metadata.from_key else ()
         return check_template(title, tuple(dict.fromkeys((*KEY_FIELDS, *names))))
+
+    @model_validator(mode="after")
+    def _limits_go_with_unlinking(self) -> Self:
+        limits = self.approval
+        if self.changes.removed == "unlink" and (
+            limits is None or (limits.removed_count is None and limits.removed_share is None)
+        ):
+            raise ValueError(
+                "changes.removed: unlink takes labels out of projects, so say how many items may leave the "
+                "dataset without a person: approval.removed_count, such as 0, or approval.removed_share"
+            )
+        return self
 
     @property
     def dag_id(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from cloud_sync.markdown import code, table
-from cloud_sync.planning.model import REASONS, PlanRow
+from cloud_sync.planning.model import REASONS, SENT_ACTIONS, PlanRow
 
 if TYPE_CHECKING:
     from cloud_sync.integration import Approval
@@ -15,8 +15,10 @@ NEW: Final = frozenset({"new", "full_pass", "changed_since_failure"})
 """Reasons of what would be registered and was not tried before in this form."""
 CHANGED: Final = frozenset({"changed", "grown"})
 """Reasons of what is registered already and is not the same any more."""
-REMOVED: Final = frozenset({"file_missing"})
+REMOVED: Final = frozenset({"file_missing", "removed"})
 """Reasons of what is registered already and is gone."""
+MOVED: Final = "moved"
+"""The reason of what is registered under another key; where the integration registers that, it is new."""
 LONGEST_EXAMPLE: Final = 200
 
 
@@ -37,9 +39,15 @@ def excesses(plan: Sequence[PlanRow], registered: int, limits: Approval) -> list
         sentence
         for name, reasons, count, share in kinds
         for sentence in _of_kind(
-            name, [row for row in plan if row.reason in reasons], registered, count, share
+            name, [row for row in plan if _is_of(row, reasons)], registered, count, share
         )
     ]
+
+
+def _is_of(row: PlanRow, reasons: frozenset[str]) -> bool:
+    if row.reason == MOVED:
+        return reasons is NEW and row.action in SENT_ACTIONS
+    return row.reason in reasons
 
 
 def _of_kind(

@@ -17,6 +17,9 @@ PLAN_NAME = "plan.parquet"
 REGISTER_NAME = "register.parquet"
 SUMMARY_NAME = "plan.json"
 
+# The files of the items that are to leave the dataset, if there are any.
+UNLINK_NAME = "unlink.parquet"
+
 # Title and metadata of each item of `register.parquet`, in its order; only where some item has any. All are
 # texts, metadata as JSON.
 METADATA_NAME = "metadata.parquet"
@@ -29,6 +32,10 @@ SIDECAR_SUFFIX = ".metadata.json"
 PLAN_ONLY = "plan"
 
 SENT_ACTIONS = frozenset({"register", "retry"})
+UNLINK_ACTION = "unlink"
+
+# The reasons of objects that are not there any more.
+GONE_REASONS = frozenset({"removed", "moved_to"})
 
 # The reasons of what a person gave, instead of a plan: a manifest, or a failure list.
 GIVEN = "given"
@@ -59,6 +66,9 @@ REASONS: Mapping[str, str] = {
     "sidecar": "holds the metadata of another object",
     "sidecar_missing": "has no sidecar, which metadata.sidecar requires",
     "bad_metadata": "its metadata cannot be used",
+    "removed": "registered already, and gone from the storage",
+    "moved_to": "registered already, and now under a new key",
+    "moved": "holds what is registered under a key that is gone",
 }
 
 
@@ -89,7 +99,7 @@ class PlanRow:
     """One line of the plan's summary.
 
     Attributes:
-        action: `register`, `retry`, `hold`, `skip` or `report`.
+        action: `register`, `retry`, `unlink`, `hold`, `skip` or `report`.
         item_type: Such as `video`; None if the extension is unknown.
         reason: A key of `REASONS`.
         objects: How many objects.
@@ -110,6 +120,11 @@ class PlanRow:
     def number(self) -> int:
         """What people are told: how many items, or objects where they are no items."""
         return self.items or self.objects
+
+    @property
+    def is_listed(self) -> bool:
+        """False if the objects are not in the storage any more."""
+        return self.reason not in GONE_REASONS
 
     @property
     def unit(self) -> str:

@@ -14,7 +14,7 @@ from cloud_sync.integration import Integration
 from cloud_sync.ledger import LedgerVersion
 from cloud_sync.ledger_sql import EMPTY_VERSION, parquet, sql_engine, sql_text
 from cloud_sync.patterns import patterns_to_regex
-from cloud_sync.planning import decisions
+from cloud_sync.planning import decisions, departures
 from cloud_sync.planning.describe import Describer, describes_single_files
 from cloud_sync.planning.grouping import Grouping, groupings_of
 from cloud_sync.planning.model import (
@@ -24,6 +24,7 @@ from cloud_sync.planning.model import (
     SENT_ACTIONS,
     SIDECAR_SUFFIX,
     SUMMARY_NAME,
+    UNLINK_NAME,
     PlanRow,
     Sources,
 )
@@ -80,6 +81,11 @@ class Request:
         """The place that errors name."""
         return f"integration {self.integration.name}"
 
+    @property
+    def listed_prefix(self) -> str:
+        """What the keys of the listing begin with."""
+        return self.narrowed_to or self.integration.storage.prefix
+
 
 def make_plan(
     folder: RunFolder,
@@ -92,11 +98,13 @@ def make_plan(
     narrowed_to: str | None = None,
     sources: Sources | None = None,
 ) -> Plan:
-    """Give each listed object an action with a reason; all files of an item have the same.
+    """Give each listed object, and each registered one that is gone, an action with a reason.
 
-    Writes `plan.parquet` (every object: key, size_bytes, last_modified, etag, item_type, item_key, position,
-    action, reason, detail), `register.parquet` (those to send, ordered by item_key and position),
-    `metadata.parquet` (a title and metadata for each item, if any has them) and `plan.json` (the summary).
+    All files of an item have the same. Writes `plan.parquet` (every object: key, size_bytes, last_modified,
+    etag, item_type, item_key, position, action, reason, detail), `register.parquet` (those to send, ordered
+    by item_key and position), `metadata.parquet` (a title and metadata for each item, if any has them),
+    `unlink.parquet` (what is to leave the dataset, if anything is: item_type, item_key, position, key, url)
+    and `plan.json` (the summary).
 
     Args:
         folder: The run folder.
@@ -120,14 +128,17 @@ def make_plan(
         groupings = _groupings(engine, request.integration)
         with _decidable(engine, folder, request, groupings):
             query = decisions.plan_sql(has_groups=bool(groupings))
+            if is_gone := departures.load_gone(engine, integration.changes, scope=request.listed_prefix):
+                query = f"{query} UNION ALL BY NAME {departures.GONE_ROWS}"
             _write(engine, folder, PLAN_NAME, query)
+        _tell_moves(engine, folder, is_gone=is_gone)
         _write_register(engine, folder, is_grouped=bool(groupings))
         _describe(engine, folder, request, groupings)
         rows = _summary(engine, parquet([folder.local(PLAN_NAME)]))
         [(registered,)] = engine.execute(decisions.REGISTERED).fetchall()
     folder.write_json(SUMMARY_NAME, [asdict(row) for row in rows])
     counts = {
-        "objects": sum(row.objects for row in rows),
+        "objects": sum(row.objects for row in rows if row.is_listed),
         "to_register": sum(row.objects for row in rows if row.action in SENT_ACTIONS),
         "items": sum(row.items for row in rows if row.action in SENT_ACTIONS),
         "registered": registered,
@@ -196,6 +207,20 @@ def _load_selected(
     engine.execute(f"CREATE TEMP VIEW selected AS {decisions.SELECTED_WITH_SERIES}")
 
 
+def _tell_moves(engine: duckdb.DuckDBPyConnection, folder: RunFolder, *, is_gone: bool) -> None:
+    """Tell what has moved from what is gone and new, and write what is to leave the dataset."""
+    folder.remove(UNLINK_NAME)  # of an earlier try with other settings
+    if not is_gone:
+        return
+    plan = parquet([folder.local(PLAN_NAME)])
+    if departures.find_moves(engine, plan):
+        _write(engine, folder, PLAN_NAME, departures.PLAN_WITH_MOVES.format(plan=plan))
+        plan = parquet([folder.local(PLAN_NAME)])
+    [(is_unlinked,)] = engine.execute(departures.IS_UNLINKED.format(plan=plan)).fetchall()
+    if is_unlinked:
+        _write(engine, folder, UNLINK_NAME, departures.UNLINK.format(plan=plan))
+
+
 def _write_register(engine: duckdb.DuckDBPyConnection, folder: RunFolder, *, is_grouped: bool) -> None:
     plan = parquet([folder.local(PLAN_NAME)])
     query = decisions.REGISTER_SINGLE
@@ -215,8 +240,9 @@ def _describe(
     if not groupings and not describes_single_files(request.integration):
         folder.remove(METADATA_NAME)  # of an earlier try with other settings
         return
-    listed_prefix = request.narrowed_to or request.integration.storage.prefix
-    describer = Describer(request.integration, groupings, request.sources, listed_prefix=listed_prefix)
+    describer = Describer(
+        request.integration, groupings, request.sources, listed_prefix=request.listed_prefix
+    )
     if describer.write(engine, folder):
         query = decisions.HOLD.format(plan=parquet([folder.local(PLAN_NAME)]))
         _write(engine, folder, PLAN_NAME, query)
@@ -234,7 +260,9 @@ def _load_ledger(engine: duckdb.DuckDBPyConnection, ledger: LedgerVersion | None
     if ledger is None:
         engine.execute(EMPTY_VERSION)
     else:
-        engine.execute(f"CREATE TEMP VIEW known AS FROM {parquet([ledger.path])}")
+        # What was removed is forgotten here: if it is there again, it is new.
+        query = f"FROM {parquet([ledger.path])} WHERE state <> 'removed'"
+        engine.execute(f"CREATE TEMP VIEW known AS {query}")
 
 
 def _load_rules(engine: duckdb.DuckDBPyConnection, request: Request) -> None:

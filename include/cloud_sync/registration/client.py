@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from cloud_sync.safe_url import without_secrets
 if TYPE_CHECKING:
     from encord.dataset import Dataset
     from encord.http.v2.api_client import ApiClient
+    from encord.orm.dataset import DataRow
     from encord.orm.storage import DataUploadItems, UploadLongPollingState
     from encord.storage import StorageFolder, StorageItem
     from encord.user_client import EncordUserClient
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 PAGE_ITEMS = 1000  # Encord's longest page
 LINK_BATCH_ITEMS = 1000
-CHILD_READS_IN_FLIGHT = 8  # they wait for Encord, not for this machine
+READS_IN_FLIGHT = 8  # they wait for Encord, not for this machine
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 2.0
 
@@ -235,16 +236,19 @@ class EncordClient:
             answer = self._folder(folder_uuid).add_data_to_folder_job_cancel(UUID(job_id))
             return int(answer.units_cancelled_count)
 
-    def folder_items(self, folder_uuid: str, *, unlinked_only: bool = False) -> Iterator[FolderItem]:
+    def folder_items(
+        self, folder_uuid: str, *, unlinked_only: bool = False, linked_only: bool = False
+    ) -> Iterator[FolderItem]:
         """Stream the items of a storage folder, 1,000 a request.
 
         Args:
             folder_uuid: The folder.
             unlinked_only: Only items that belong to no dataset.
+            linked_only: Only items that belong to one.
         """
         with self._translated(f"storage folder {folder_uuid}"):
             listed = self._folder(folder_uuid).list_items(
-                is_in_dataset=False if unlinked_only else None,
+                is_in_dataset=False if unlinked_only else True if linked_only else None,
                 include_client_metadata=False,
                 page_size=PAGE_ITEMS,
             )
@@ -257,7 +261,7 @@ class EncordClient:
         Args:
             item_uuids: Items of the types that have several files.
         """
-        with ThreadPoolExecutor(CHILD_READS_IN_FLIGHT, thread_name_prefix="children") as pool:
+        with ThreadPoolExecutor(READS_IN_FLIGHT, thread_name_prefix="children") as pool:
             for batch in _batches(item_uuids, PAGE_ITEMS):
                 with self._translated(f"{counted(len(batch), 'item')} from {batch[0]}"):
                     items = self._sdk.get_storage_items(batch)
@@ -279,6 +283,39 @@ class EncordClient:
                 linked = [UUID(uuid) for uuid in batch]
                 with self._transport.repeating():  # what is linked is skipped
                     dataset.link_items(linked, DataLinkDuplicatesBehavior.SKIP)
+                count += len(batch)
+        return count
+
+    def unlink_items(self, dataset_uuid: str, uuids: Iterable[str]) -> int:
+        """Take items out of a dataset that does not mirror a folder; they stay in their folders.
+
+        The labels that projects have of them are lost. Running it twice is harmless.
+
+        Returns:
+            How many items were in the dataset.
+        """
+        count = 0
+        with self._translated(f"dataset {dataset_uuid}"):
+            dataset = self._dataset(dataset_uuid)
+            for batch in _batches(uuids, LINK_BATCH_ITEMS):
+                rows = _data_rows(dataset, self._sdk.get_storage_items(batch))
+                if rows:
+                    dataset.delete_data([row.uid for row in rows])
+                count += len({row.backing_item_uuid for row in rows})
+        return count
+
+    def move_items(self, folder_uuid: str, new_folder_uuid: str, uuids: Iterable[str]) -> int:
+        """Move items from one storage folder to another, and so out of the dataset that mirrors the first.
+
+        Returns:
+            How many items were moved.
+        """
+        count = 0
+        with self._translated(f"storage folder {folder_uuid}"):
+            folder = self._folder(folder_uuid)
+            for batch in _batches(uuids, LINK_BATCH_ITEMS):
+                moved = [UUID(uuid) for uuid in batch]
+                folder.move_items_to_folder(UUID(new_folder_uuid), moved, allow_mirror_dataset_changes=True)
                 count += len(batch)
         return count
 
@@ -425,6 +462,24 @@ def _folder_item(item: StorageItem) -> FolderItem:
 
 def _child_urls(item: StorageItem) -> tuple[str | None, ...]:
     return tuple(child.url for child in item.get_child_items())
+
+
+def _data_rows(dataset: Dataset, items: Iterable[StorageItem]) -> list[DataRow]:
+    """Return a dataset's data rows of these items.
+
+    The list of a dataset has no pages and can only be asked by title. A row is called like its item, unless
+    somebody has renamed one of them since: only then the whole list is asked for.
+    """
+    names = {item.uuid: item.name for item in items if item.backed_data_units_count}
+
+    def rows_of(title: str | None) -> list[DataRow]:
+        return [row for row in dataset.list_data_rows(title_eq=title) if row.backing_item_uuid in names]
+
+    with ThreadPoolExecutor(READS_IN_FLIGHT, thread_name_prefix="rows") as pool:
+        found = list(chain.from_iterable(pool.map(rows_of, sorted(set(names.values())))))
+    if len({row.backing_item_uuid for row in found}) < len(names):
+        return rows_of(None)
+    return found
 
 
 def _batches(values: Iterable[str], size: int) -> Iterator[list[str]]:

@@ -12,6 +12,7 @@ from cloud_sync.run_folder import RunFolder
 
 TARGET_NAME = "target.json"
 BREAKER_NAME = "breaker.json"
+UNLINKED_NAME = "unlinked.json"
 
 # What Encord says of an upload job (encord.orm.dataset.LongPollingStatus).
 PENDING, DONE, ERROR, CANCELLED = "PENDING", "DONE", "ERROR", "CANCELLED"
@@ -249,3 +250,35 @@ def tripped(folder: RunFolder) -> Trip | None:
         return Trip(**folder.read_json(BREAKER_NAME))
     except (StorageError, TypeError):  # damaged; the outcomes say it again
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Unlinked:
+    """What became of the items that were to leave the dataset: `unlinked.json`.
+
+    Attributes:
+        items: How many there were.
+        absent: How many of them were in the dataset no more.
+        folder: The storage folder that holds the others now; empty if they are where they were.
+        list_sha256: Of the list that this answers.
+        at: When, ISO 8601 in UTC.
+    """
+
+    items: int
+    absent: int
+    folder: str
+    list_sha256: str
+    at: str
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of `dataclasses.asdict` after a round trip through JSON."""
+        return cls(**data)
+
+
+def read_unlinked(folder: RunFolder, list_name: str) -> Unlinked | None:
+    """Return what became of the items of a list; None if there is no list, or nothing is known of it."""
+    if not (folder.exists(list_name) and folder.exists(UNLINKED_NAME)):
+        return None
+    done = Unlinked.from_json(folder.read_json(UNLINKED_NAME))
+    return done if done.list_sha256 == folder.ref(list_name).sha256 else None

@@ -9,7 +9,14 @@ from cloud_sync.errors import ConfigError
 from cloud_sync.registration.model import DatasetRef, Target
 
 
-class TargetClient(Protocol):
+class FolderFinder(Protocol):
+    """The call of `EncordClient` that finding a dataset's folder needs."""
+
+    def find_folder(self, name_or_uuid: str) -> str | None:
+        """Return the uuid of a storage folder, or None."""
+
+
+class TargetClient(FolderFinder, Protocol):
     """The calls of `EncordClient` that resolving a target needs."""
 
     def find_dataset(self, title_or_hash: str) -> DatasetRef:
@@ -17,9 +24,6 @@ class TargetClient(Protocol):
 
     def find_encord_integration(self, title_or_uuid: str) -> tuple[str, str]:
         """Return uuid and title of a cloud credential."""
-
-    def find_folder(self, name_or_uuid: str) -> str | None:
-        """Return the uuid of a storage folder, or None."""
 
     def ensure_folder(self, name_or_uuid: str) -> str:
         """Return the uuid of a storage folder, made if need be."""
@@ -63,10 +67,7 @@ def resolve_target(
         )
     found = client.find_dataset(dataset)
     credential_uuid, credential_title = client.find_encord_integration(encord_integration)
-    if folder is None and found.backing_folder_uuid is not None:
-        folder_uuid: str | None = found.backing_folder_uuid
-    else:
-        folder_uuid = client.find_folder(folder or folder_name(integration_name))
+    folder_uuid = folder_of_dataset(client, found, folder=folder, integration_name=integration_name)
     return Target(
         dataset_uuid=found.uuid,
         dataset_title=found.title,
@@ -75,6 +76,15 @@ def resolve_target(
         encord_integration_uuid=credential_uuid,
         encord_integration_title=credential_title,
     )
+
+
+def folder_of_dataset(
+    client: FolderFinder, dataset: DatasetRef, *, folder: str | None, integration_name: str
+) -> str | None:
+    """Return the uuid of the storage folder whose items a dataset has; None if it must still be made."""
+    if folder is None and dataset.backing_folder_uuid is not None:
+        return dataset.backing_folder_uuid
+    return client.find_folder(folder or folder_name(integration_name))
 
 
 def ensure_target_folder(client: TargetClient, target: Target, name: str) -> Target:

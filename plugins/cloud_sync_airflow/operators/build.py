@@ -85,7 +85,7 @@ def check_answer(folder: RunFolder) -> None:
     answer = read_answer(folder)
     if answer is not None and answer.decision is not Decision.APPROVED:
         raise ConfigError(
-            f"the plan was {answer.told}, so nothing is built.",
+            f"the plan was {answer.told}, so it is not carried out.",
             where=f"task {ASKING_TASK}",
             remedy=f"Clear {ASKING_TASK}: it asks again.",
         )

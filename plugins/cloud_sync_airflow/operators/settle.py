@@ -146,8 +146,8 @@ def run_facts(
         mode=PLAN_ONLY if sends_nothing(context) else SYNC,
         dataset=dataset,
         listed={
-            "objects": sum(row.objects for row in plan),
-            "total_bytes": sum(row.total_bytes for row in plan),
+            "objects": sum(row.objects for row in plan if row.is_listed),
+            "total_bytes": sum(row.total_bytes for row in plan if row.is_listed),
         },
         plan=plan,
         started_at=dag_run.start_date.isoformat(timespec="seconds"),

@@ -22,6 +22,6 @@ def test_every_exit_code_is_explained():
 
 def test_every_command_has_an_example():
     commands = re.findall(r"^#{3,4} `(cloud-sync [a-z -]+)`$(.*?)(?=^#|\Z)", PAGE, re.MULTILINE | re.DOTALL)
-    assert len(commands) == 14
+    assert len(commands) == 18
     for command, text in commands:
         assert f"    {command}" in text or "**Commands**" in text, command

@@ -168,6 +168,15 @@ class TestPolicy:
             "settle": [],
         }
 
+    def test_what_is_gone_leaves_the_dataset_once_a_person_has_agreed(self):
+        sections = {"changes": {"removed": "unlink"}, "approval": {"removed_count": 0}}
+        dag = sync_dag(an_integration(**sections), Path("cameras.yaml"))
+        assert dag.get_task("approve").downstream_task_ids == {"build", "unlink"}
+        unlink = dag.get_task("unlink")
+        assert (unlink.downstream_task_ids, unlink.retries) == ({"settle"}, 4)
+        assert unlink.execution_timeout == timedelta(hours=12)
+        check_settle(dag, setup="plan")
+
     @pytest.mark.parametrize("rounds", [0, 5])
     def test_there_are_as_many_retry_rounds_as_the_integration_says(self, rounds):
         dag = sync_dag(an_integration(retry={"rounds": rounds}), Path("cameras.yaml"))

@@ -65,6 +65,16 @@ def test_a_plan_without_changes_is_above_no_limit():
     assert excesses([row("registered", 5), row("failed_before", 5)], 5, limits) == []
 
 
+def test_what_is_gone_is_removed_and_what_has_moved_is_new_where_it_is_registered():
+    def moved(action: str) -> PlanRow:
+        return PlanRow(action, "image", "moved", 2, 10, (), 2)
+
+    limits = Approval(new_count=0, removed_count=0)
+    assert excesses([row("removed", 2)], 9, limits) == ["removed items: 2, and approval.removed_count is 0"]
+    assert excesses([moved("register")], 9, limits) == ["new items: 2, and approval.new_count is 0"]
+    assert excesses([moved("report"), row("moved_to", 2)], 9, limits) == []
+
+
 def test_the_person_sees_limits_and_plan_and_no_key_becomes_markup():
     text = shown([row("new", 2, key="a|b`c.jpg"), row("registered", 1, key="x" * 300)], ["new items: 2"])
     assert "- new items: 2\n" in text

@@ -96,20 +96,19 @@ def test_the_rules_of_the_file(folder, reason, action, stored, full_pass):
 def test_what_the_ledger_knows(folder, known, case):
     reason, action, stored, full_pass = case
     plan = plan_of(folder, stored, ledger=known, full_pass=full_pass)
-    assert decisions(folder) == {stored["key"]: (action, reason)}
+    assert decisions(folder)[stored["key"]] == (action, reason)
     assert plan.to_register == (action in {"register", "retry"}) == len(registered(folder))
 
 
-# Shown by test_grouping, test_series and test_describe.
+# Shown by test_grouping, test_series, test_describe and test_departures.
 OF_GROUPS = {"incomplete", "grown", "file_missing", "registered_otherwise", "unreadable_header"}
 OF_METADATA = {"sidecar", "sidecar_missing", "bad_metadata"}
+OF_DEPARTURES = {"removed", "moved", "moved_to"}
 
 
 def test_every_reason_has_been_shown():
-    assert {reason for reason, *_ in [*ONE_BY_ONE, *KNOWN]} == set(REASONS) - OF_GROUPS - OF_METADATA - {
-        GIVEN,
-        ASKED_FOR,
-    }
+    elsewhere = OF_GROUPS | OF_METADATA | OF_DEPARTURES | {GIVEN, ASKED_FOR}
+    assert {reason for reason, *_ in [*ONE_BY_ONE, *KNOWN]} == set(REASONS) - elsewhere
 
 
 def test_a_single_file_is_an_item_unless_the_rules_pass_it_over(folder):
@@ -192,10 +191,10 @@ def test_an_object_of_exactly_the_maximum_size_is_taken(folder):
 def test_an_empty_listing(folder, known):
     for ledger, before in ((None, 0), (known, 1)):
         plan = plan_of(folder, ledger=ledger)
-        assert plan.rows == ()
+        assert [row.reason for row in plan.rows] == ["removed"] * before
         assert plan.ref.counts == {"objects": 0, "to_register": 0, "items": 0, "registered": before}
         assert registered(folder) == []
-        assert read_plan_rows(folder) == ()
+        assert read_plan_rows(folder) == plan.rows
 
 
 ODD_KEYS = [

@@ -40,7 +40,9 @@ class FakeEncord:
     calls: list[str] = field(default_factory=list)
     jobs: dict[str, JobState] = field(default_factory=dict)
     waits: dict[str, int] = field(default_factory=dict)
+    is_backing_folder: bool = False
     asked: list[str] = field(default_factory=list)
+    moved: dict[str, tuple[str, FolderItem]] = field(default_factory=dict)
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
@@ -105,9 +107,14 @@ class FakeEncord:
         self.jobs[job_id] = JobState(CANCELLED, 0, 0, 0, 3, (), (), ())
         return 3
 
-    def folder_items(self, folder_uuid: str, *, unlinked_only: bool = False) -> Iterator[FolderItem]:
+    def folder_items(
+        self, folder_uuid: str, *, unlinked_only: bool = False, linked_only: bool = False
+    ) -> Iterator[FolderItem]:
         self._called("items")
-        yield from (i for i in self.items.values() if not (unlinked_only and i.uuid in self.linked))
+        for item in self.items.values():
+            is_linked = self.is_backing_folder or item.uuid in self.linked
+            if not ((unlinked_only and item.uuid in self.linked) or (linked_only and not is_linked)):
+                yield item
 
     def child_urls(self, item_uuids: Iterable[str]) -> Iterator[tuple[str, tuple[str | None, ...]]]:
         for uuid in item_uuids:
@@ -119,6 +126,23 @@ class FakeEncord:
         wanted = list(uuids)
         self.linked.update(wanted)
         return len(wanted)
+
+    def ensure_folder(self, name_or_uuid: str) -> str:
+        self._called("folder")
+        return f"folder {name_or_uuid!r}"
+
+    def unlink_items(self, dataset_uuid: str, uuids: Iterable[str]) -> int:
+        self._called("unlink")
+        leaving = self.linked & set(uuids)
+        self.linked -= leaving
+        return len(leaving)
+
+    def move_items(self, folder_uuid: str, new_folder_uuid: str, uuids: Iterable[str]) -> int:
+        self._called("move")
+        for uuid in (moved := list(uuids)):
+            self.moved[uuid] = (new_folder_uuid, self.items.pop(uuid))
+            self.linked.discard(uuid)
+        return len(moved)
 
 
 def items_of(manifest: dict[str, Any]) -> Iterator[SentItem]:

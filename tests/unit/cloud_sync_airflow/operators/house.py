@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.retry import SelectOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
+from cloud_sync_airflow.operators.unlink import UnlinkOperator
 from tests.unit.failures.fakes import FakeStore as Contents
 from tests.unit.objects.fake_store import FakeStore as Listed
 from tests.unit.objects.fake_store import stored
@@ -116,6 +118,8 @@ class House:
             shards = []
         self.register(context, shards)
         self.retry(context)
+        if self.settings["integration"]["changes"]["removed"] == "unlink":
+            self.unlink(context, plan)
         asset = dataset_asset(an_integration())
         settle = SettleOperator(task_id="settle", rounds=self.rounds, outlets=[asset], **self.settings)
         result = self.keep(settle.execute(context))
@@ -138,6 +142,11 @@ class House:
             except AirflowSkipException:
                 return
             self.register(context, shards, of_round)
+
+    def unlink(self, context: Any, plan: Any) -> None:
+        """Take out of the dataset what is gone; nothing if nothing is."""
+        with suppress(AirflowSkipException):
+            self.keep(UnlinkOperator(task_id="unlink", plan=plan, **self.settings).execute(context))
 
     def keep(self, value: Any) -> Any:
         """Remember an XCom, and pass it on as Airflow does: through JSON."""

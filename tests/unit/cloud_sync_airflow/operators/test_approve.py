@@ -150,7 +150,7 @@ def test_a_plan_that_was_not_approved_is_not_built_whatever_airflow_says_of_the_
     for event in (answer("Reject"), TIMED_OUT):
         with pytest.raises(AirflowSkipException):
             night.hear(event)
-        with pytest.raises(ConfigError, match=r"nothing is built\. .*Clear approve"):
+        with pytest.raises(ConfigError, match=r"not carried out\. .*Clear approve"):
             night.build()
     night.hear(answer("Approve"))
     assert night.build() == [0]

@@ -1,0 +1,35 @@
+"""Objects that are gone from the bucket leave the dataset, and come back with their objects."""
+
+from __future__ import annotations
+
+from demo.content import BUCKET
+from tests.e2e.conftest import Bench, tiny_png
+from tests.e2e.test_sync import urls_in
+
+STAYS, GOES, MOVES, MOVED = (f"leaving/{name}.png" for name in ("stays", "goes", "moves", "moved"))
+
+
+def test_what_is_gone_leaves_the_dataset_and_what_moved_is_registered(bench: Bench) -> None:
+    s3 = bench.stack.s3()
+    for number, key in enumerate((STAYS, GOES, MOVES)):
+        s3.put_object(Bucket=BUCKET, Key=key, Body=tiny_png() + bytes([number]))
+    assert bench.report(bench.run("leaving")).registered == 3
+
+    s3.delete_object(Bucket=BUCKET, Key=GOES)
+    s3.copy_object(Bucket=BUCKET, Key=MOVED, CopySource={"Bucket": BUCKET, "Key": MOVES})
+    s3.delete_object(Bucket=BUCKET, Key=MOVES)
+    night = bench.run("leaving")
+    assert {task.state for task in bench.tasks(night)["unlink"]} == {"success"}
+    log = bench.log(night, "settle")
+    assert "left the dataset" in log
+    assert "1 item whose objects are gone, kept in the folder cloud-sync leaving removed" in log
+    # What moved stays until its successor is there.
+    assert urls_in(bench.stack.encord(), "Leaving") == sorted(map(bench.url, (STAYS, MOVES, MOVED)))
+
+    bench.run("leaving")
+    assert urls_in(bench.stack.encord(), "Leaving") == sorted(map(bench.url, (STAYS, MOVED)))
+    s3.put_object(Bucket=BUCKET, Key=GOES, Body=tiny_png() + bytes([1]))
+    assert bench.report(bench.run("leaving")).registered == 1
+    assert urls_in(bench.stack.encord(), "Leaving") == sorted(map(bench.url, (STAYS, GOES, MOVED)))
+    quiet = bench.run("leaving")
+    assert {task.state for task in bench.tasks(quiet)["unlink"]} == {"skipped"}

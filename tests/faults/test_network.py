@@ -140,7 +140,7 @@ def test_an_object_that_trickles_is_given_up_in_time(bench, call, monkeypatch):
         store = bench.sync(store_url=proxy.url).store
         began_s = time.monotonic()
         with pytest.raises(
-            CloudSyncError, match=f"object '{GOOD[0]}': the object did not come in time"
+            CloudSyncError, match=f"object '{GOOD[0]}': the answer did not come in time"
         ) as caught:
             STORE_CALLS[call](store)
         assert time.monotonic() - began_s < 5

@@ -13,7 +13,7 @@ from cloud_sync.errors import ConfigError
 if TYPE_CHECKING:
     from cloud_sync.cli.options import Access
     from cloud_sync.integration import Storage
-    from cloud_sync.objects.stores import ObjectStore
+    from cloud_sync.objects.model import ObjectStore
     from cloud_sync.objects.urls import ObjectUrls
 
 LATER: Final = {"gs": "Google Cloud Storage", "az": "Azure Blob Storage", "obs": "Open Telekom Cloud OBS"}

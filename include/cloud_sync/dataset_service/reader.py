@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from cloud_sync.errors import ConfigError
 from cloud_sync.objects.errors import ObjectStoreError
-from cloud_sync.objects.stores import ObjectStore, open_s3
+from cloud_sync.objects.model import ObjectStore
+from cloud_sync.objects.stores import open_s3
 from cloud_sync.objects.urls import parse_object_url
 from cloud_sync.safe_url import without_secrets
 

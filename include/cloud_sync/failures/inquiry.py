@@ -31,7 +31,7 @@ the others are not waited for."""
 
 
 class ObjectReader(Protocol):
-    """What diagnosis needs of an object store (`cloud_sync.objects.stores.ObjectStore`).
+    """What diagnosis needs of an object store (`cloud_sync.objects.model.ObjectStore`).
 
     Each method raises a StorageError with an attribute `reason`: missing, no_bucket, forbidden, unreachable,
     other.

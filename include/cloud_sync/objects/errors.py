@@ -45,7 +45,7 @@ class ObjectStoreError(StorageError):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a code of S3 means to a person."""
+    """What a store's refusal means to a person."""
 
     reason: Reason
     message: str
@@ -82,6 +82,12 @@ NO_CONNECTION = Meaning(
     "unreachable",
     "the store cannot be reached.",
     "It is tried again; check the endpoint of the connection and the network.",
+    transient=True,
+)
+UNKNOWN_HOST = Meaning(
+    "unreachable",
+    "the store's host name is not known.",
+    "It is tried again; check the endpoint or account of the connection.",
     transient=True,
 )
 UNKNOWN = Meaning("other", "the store refused the request.", "Look at the store's access log.")
@@ -180,9 +186,9 @@ def from_answer(status: int, headers: Mapping[str, str], body: bytes, where: str
     )
 
 
-def no_connection(where: str) -> ObjectStoreError:
+def no_connection(where: str, *, is_unknown_host: bool = False) -> ObjectStoreError:
     """Return the error of a request that got no answer, or not the whole of it."""
-    return _made(NO_CONNECTION, where)
+    return made(UNKNOWN_HOST if is_unknown_host else NO_CONNECTION, where)
 
 
 def from_botocore(error: Exception, where: str) -> ObjectStoreError:
@@ -214,7 +220,7 @@ def _without_answer(error: Exception, where: str) -> ObjectStoreError:
         meaning = NO_CONNECTION
     else:
         meaning = UNKNOWN
-    return _made(meaning, where)
+    return made(meaning, where)
 
 
 def _translated(
@@ -245,10 +251,11 @@ def _translated(
         meaning = Meaning(
             "other", f"the store refused the request ({code or f'HTTP {status}'}).", UNKNOWN.remedy
         )
-    return _made(meaning, where, retry_after_s)
+    return made(meaning, where, retry_after_s)
 
 
-def _made(meaning: Meaning, where: str, retry_after_s: float | None = None) -> ObjectStoreError:
+def made(meaning: Meaning, where: str, retry_after_s: float | None = None) -> ObjectStoreError:
+    """Return the error for a place that a meaning stands for."""
     return ObjectStoreError(
         meaning.message,
         reason=meaning.reason,

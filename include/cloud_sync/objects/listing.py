@@ -28,8 +28,8 @@ from cloud_sync.run_folder import FileRef, sha256_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from cloud_sync.objects.model import ObjectStore
     from cloud_sync.objects.spans import Unit
-    from cloud_sync.objects.stores import ObjectStore
     from cloud_sync.run_folder import RunFolder
 
 FOLDER = "listing"

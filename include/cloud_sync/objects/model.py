@@ -1,12 +1,16 @@
-"""The nouns of this package: one object as the store lists it, and a listing in a run folder."""
+"""The nouns of this package: a store, one object and one page as it lists them, a listing in a run folder."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from cloud_sync.run_folder import FileRef, RunFolder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 LISTING_COLUMNS = ("key", "size_bytes", "last_modified", "etag")
 """The columns of a listing, in order: string, int64, timestamp[us, UTC], string."""
@@ -28,6 +32,85 @@ class StoredObject:
     size_bytes: int
     last_modified: datetime
     etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing.
+
+    Attributes:
+        rows: The objects in the store's order, with the columns of a listing.
+        prefixes: Common prefixes, each with its final `/`, when the page was asked for with a delimiter.
+        next_token: What continues the listing; None on the last page. A page may be empty and not the last.
+    """
+
+    rows: pa.RecordBatch
+    prefixes: tuple[str, ...]
+    next_token: str | None
+
+
+class ObjectStore(Protocol):
+    """One bucket of any object store. All methods are safe to call from many threads.
+
+    Keys are exact, whatever characters they hold: a store never normalises or renames one. Every method
+    raises ObjectStoreError and nothing else.
+
+    Attributes:
+        bucket: The bucket's name; on Azure the container's.
+        where: The place named in errors, `bucket <name>`.
+        has_start_after: The store can begin a listing behind a key. Without it `after` costs all pages before
+            that, and tokens never expire.
+    """
+
+    @property
+    def has_start_after(self) -> bool:
+        """Whether the store can begin a listing behind a key."""
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+
+    @property
+    def where(self) -> str:
+        """The place named in errors."""
+
+    def page(
+        self,
+        prefix: str,
+        *,
+        after: str | None = None,
+        token: str | None = None,
+        delimiter: str = "",
+        limit: int | None = None,
+    ) -> Page:
+        """List one page.
+
+        Args:
+            prefix: A string prefix, of any form.
+            after: List what stands behind this key.
+            token: `next_token` of the page before; wins over `after`. All else is asked as for that page.
+            delimiter: Fold keys that contain this behind the prefix into common prefixes.
+            limit: At most so many entries; as many as the store gives if None.
+        """
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        """Return up to `length` bytes from offset `start`: fewer at the end, none behind it."""
+
+    def read_start(self, key: str, length: int) -> tuple[int, bytes]:
+        """Return an object's size in bytes and its first `length` bytes: all there is of a shorter one."""
+
+    def read_tail(self, key: str, length: int) -> bytes:
+        """Return the last `length` bytes, or all of a shorter object."""
+
+    def head(self, key: str) -> StoredObject:
+        """Return what the store says of an object without reading it."""
+
+    def check_access(self, prefix: str = "") -> None:
+        """Make one cheap request that tells a missing bucket and refused credentials apart.
+
+        Args:
+            prefix: Where to look. A policy may allow listing below a prefix only.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from cloud_sync.objects.stores import ObjectStore
+    from cloud_sync.objects.model import ObjectStore
     from cloud_sync.objects.tally import Tally
     from cloud_sync.pace import Pace
 
@@ -74,7 +74,7 @@ class RangeReader:
             yield from self._pages(folder, None)
 
     def _pages(self, prefix: str, after: str | None) -> Iterator[pa.RecordBatch]:
-        """Yield pages to the end of a prefix; whatever fails is tried again from the last key on."""
+        """Yield pages to the end of a prefix; whatever fails is tried again from where it was."""
         token: str | None = None
         failures = 0
         while not self.stopped.is_set():
@@ -88,7 +88,7 @@ class RangeReader:
                     raise
                 self.tally.add(resumed=1)
                 # A token may have expired with what went wrong; the last key never does.
-                token = None
+                token = None if self.store.has_start_after else token
                 pause_s = min(LONGEST_PAUSE_S, 2.0**failures)
                 self.stopped.wait(asked_s or random.uniform(0, pause_s))  # noqa: S311 (jitter)
                 continue
@@ -99,7 +99,7 @@ class RangeReader:
             token = page.next_token
             if token is None:
                 return
-            if page.rows.num_rows:
+            if page.rows.num_rows and self.store.has_start_after:
                 after = page.rows["key"][-1].as_py()
 
 

@@ -29,9 +29,11 @@ LISTING_SCHEMA = pa.schema(
 
 def strings(values: Sequence[str]) -> pa.StringArray:
     """Return text as an array."""
-    encoded = [value.encode() for value in values]
-    offsets = array("i", accumulate(map(len, encoded), initial=0))
-    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
+    text = "".join(values)
+    # Where no character takes two bytes, the values need not be encoded one by one.
+    lengths = map(len, values if text.isascii() else [value.encode() for value in values])
+    offsets = array("i", accumulate(lengths, initial=0))
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(text.encode()))
 
 
 def no_rows() -> pa.RecordBatch:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from cloud_sync.objects.wire import Wire, connected
+from cloud_sync.objects.wire import Wire, connected, proxy_for, trusted_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,25 +59,18 @@ def wire_like(client: Any, bucket: str, credentials: Any, verify: bool | str | N
     scope = parse_qs(url.query).get("X-Amz-Credential", [""])[0].split("/")
     region, service = scope[-3:-1] if len(scope) > 4 else (client.meta.region_name, "s3")  # noqa: PLR2004
     if verify is None:
-        verify = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or True
+        verify = trusted_certificates("AWS_CA_BUNDLE")
     config = client.meta.config
     return connected(
         S3Sign(bucket_url, credentials, region, service),
         bucket_url,
         verify=verify,
-        proxy_url=_proxy_url(bucket_url, config.proxies),
+        proxy_url=proxy_for(bucket_url, config.proxies),
         **_certificate(config.client_cert),
     )
 
 
-def _proxy_url(url: str, proxies: dict[str, str] | None) -> str | None:
-    from requests.utils import get_environ_proxies, select_proxy
-
-    found: str | None = select_proxy(url, get_environ_proxies(url) if proxies is None else proxies)
-    return f"http://{found}" if found and "://" not in found else found
-
-
-def _certificate(client_cert: str | tuple[str, str] | None) -> dict[str, str]:
+def _certificate(client_cert: str | tuple[str, str] | None) -> dict[str, Any]:
     """Return what a client shows of itself, as urllib3 takes it."""
     if client_cert is None:
         return {}

@@ -8,9 +8,12 @@ requests for the attempt.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from itertools import pairwise
+from os.path import commonprefix
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -18,15 +21,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cloud_sync.objects.rows import indices, strings
-from cloud_sync.objects.stores import KEYS_PER_PAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from cloud_sync.objects.s3_pages import Page
-    from cloud_sync.objects.stores import ObjectStore
+    from cloud_sync.objects.model import ObjectStore, Page
     from cloud_sync.objects.tally import Tally
 
 DELIMITER = "/"
@@ -48,7 +49,8 @@ class Span:
         prefix: Every key starts with it.
         folders: The neighbouring folders below the prefix that make up the range, in the order of keys; None
             for everything below the prefix.
-        after: With `folders`: where the store is asked to begin, the end of what stands before them.
+        after: With `folders`: where the store is asked to begin, the end of what stands before them; None
+            where it cannot begin at a key.
     """
 
     prefix: str
@@ -99,7 +101,8 @@ def find_units(store: ObjectStore, prefix: str, pages_in_flight: int, tally: Tal
             names = [name for unit in found if isinstance(unit, Folders) for name in unit.names.to_pylist()]
             below = dict(zip(names, pool.map(discovery.look_into, names), strict=True))
             found = [part for unit in found for part in _replaced(unit, below)]
-    return _joined(prefix, found, SPANS_PER_FLIGHT * pages_in_flight)
+    size = max(1, -(-_count_folders(found) // (SPANS_PER_FLIGHT * pages_in_flight)))
+    return _joined(prefix, found, size, has_start_after=store.has_start_after)
 
 
 def _count_folders(found: Sequence[Unit | Folders]) -> int:
@@ -128,11 +131,11 @@ class Discovery:
         while token := page.next_token:
             if len(level) > 1 and len(page.prefixes) < page.rows.num_rows:
                 return [Span(prefix)]
-            page = self._page(prefix, KEYS_PER_PAGE, token)
+            page = self._page(prefix, None, token)
             level.append(_entries_of(page))
         return _units_of(level)
 
-    def _page(self, prefix: str, limit: int, token: str | None = None) -> Page:
+    def _page(self, prefix: str, limit: int | None, token: str | None = None) -> Page:
         self._tally.add(requests=1)
         return self._store.page(prefix, delimiter=DELIMITER, token=token, limit=limit)
 
@@ -186,16 +189,18 @@ def _is_sorted(keys: pa.LargeStringArray) -> bool:
     return bool(in_order.true_count == len(in_order))
 
 
-def _joined(prefix: str, found: Sequence[Unit | Folders], most: int) -> list[Unit]:
+def _joined(prefix: str, found: Sequence[Unit | Folders], size: int, *, has_start_after: bool) -> list[Unit]:
     """Join neighbouring folders into ranges, so that a million small folders are not a million requests."""
-    size = max(1, -(-_count_folders(found) // most))
     joined: list[Unit] = []
     for unit in found:
         if not isinstance(unit, Folders):
             joined.append(unit)
-            continue
-        for start in range(0, len(unit.names), size):
-            joined.append(_range(prefix, unit.names.slice(start, size), joined[-1] if joined else None))
+        elif has_start_after:
+            for start in range(0, len(unit.names), size):
+                joined.append(_range(prefix, unit.names.slice(start, size), joined[-1] if joined else None))
+        else:
+            cuts = _cuts_alike(unit.names, -(-len(unit.names) // size))
+            joined += [_range_alike(unit.names.slice(*cut)) for cut in cuts]
     return joined
 
 
@@ -208,6 +213,42 @@ def _range(prefix: str, folders: pa.LargeStringArray, previous: Unit | None) -> 
     # Below `raw/cam` nobody may list all of `raw/`: a policy may forbid it, and it may be huge.
     within = prefix if prefix.startswith(parent) else parent
     return Span(within, folders, None if previous is None else _end_of(previous))
+
+
+def _range_alike(folders: pa.LargeStringArray) -> Span:
+    """Return the range of some neighbouring folders: what begins as they all do, from its beginning on."""
+    if len(folders) == 1:
+        return Span(folders[0].as_py())
+    return Span(_common_beginning(folders), folders)
+
+
+def _cuts_alike(names: pa.LargeStringArray, parts: int) -> list[tuple[int, int]]:
+    """Return start and length of some parts or a few more, in order, cut where names begin to differ.
+
+    A store that cannot begin at a key reads each part from the first key on that begins as its names do.
+    """
+    largest_first = [(-len(names), 0)]
+    while len(largest_first) < parts and largest_first[0][0] < -1:
+        length, start = heappop(largest_first)
+        for cut in _cuts_at_difference(names, start, start - length):
+            heappush(largest_first, cut)
+    return sorted((start, -length) for length, start in largest_first)
+
+
+def _cuts_at_difference(names: pa.LargeStringArray, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a part, as minus its length and its start: one for each next character."""
+    length = len(_common_beginning(names.slice(start, end - start))) + 1
+    while start < end:
+        last = names[start].as_py()[:length] + LAST_CHARACTER
+        behind = bisect_right(names, last, start + 1, end, key=lambda name: name.as_py())
+        yield start - behind, start
+        start = behind
+
+
+def _common_beginning(names: pa.LargeStringArray) -> str:
+    """Return what all of some sorted names begin with."""
+    beginning: str = commonprefix((names[0].as_py(), names[-1].as_py()))  # noqa: RUF071 (characters are meant)
+    return beginning
 
 
 def _end_of(unit: Unit) -> str:

@@ -1,4 +1,4 @@
-"""One bucket of an object store: its listing page by page, and reading of objects.
+"""One bucket of an S3 store: its listing page by page, and reading of objects.
 
 Pages are asked for by the provider's own client, which speaks every key exactly and brings the connection's
 endpoint, credentials and certificates along; `s3_pages` reads them. Objects are read by `wire`, at the same
@@ -11,12 +11,12 @@ from __future__ import annotations
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cloud_sync.objects.attempts import Attempts
 from cloud_sync.objects.errors import ObjectStoreError, from_botocore
-from cloud_sync.objects.model import StoredObject
-from cloud_sync.objects.s3_pages import Page, keep_pages, read_page
+from cloud_sync.objects.model import Page, StoredObject
+from cloud_sync.objects.s3_pages import keep_pages, read_page
 from cloud_sync.objects.wire import CONNECT_TIMEOUT_S, MAX_CONNECTIONS, READ_TIMEOUT_S
 from cloud_sync.version import user_agent
 
@@ -32,15 +32,18 @@ KEYS_PER_PAGE = 1_000
 NO_STORE = "Check that the endpoint of the connection is that of an S3 store."
 
 
-class ObjectStore:
-    """One bucket. All methods are safe to call from many threads.
+class S3ObjectStore:
+    """One bucket of AWS S3 or of an S3-compatible store. All methods are safe to call from many threads.
 
     Make one with `open_s3`. Every method raises ObjectStoreError.
 
     Attributes:
         bucket: The bucket's name.
         where: The place named in errors, `bucket <name>`.
+        has_start_after: True: a listing can begin behind a key.
     """
+
+    has_start_after: Final = True
 
     def __init__(
         self,
@@ -127,7 +130,7 @@ class ObjectStore:
         after: str | None = None,
         token: str | None = None,
         delimiter: str = "",
-        limit: int = KEYS_PER_PAGE,
+        limit: int | None = None,
     ) -> Page:
         """List one page: every key as the store has it.
 
@@ -136,9 +139,9 @@ class ObjectStore:
             after: List what stands behind this key.
             token: `next_token` of the page before; wins over `after`.
             delimiter: Fold keys that contain this behind the prefix into common prefixes.
-            limit: At most so many entries.
+            limit: At most so many entries; as many as the store gives if None.
         """
-        arguments: dict[str, Any] = {"Prefix": prefix, "MaxKeys": limit}
+        arguments: dict[str, Any] = {"Prefix": prefix, "MaxKeys": limit or KEYS_PER_PAGE}
         arguments |= {"Delimiter": delimiter} if delimiter else {}
         arguments |= {"ContinuationToken": token} if token else {}
         arguments |= {"StartAfter": after} if after and not token else {}
@@ -212,7 +215,7 @@ def open_s3(
     client: Any = None,
     verify: bool | str | None = None,
     virtual_hosted: bool = False,
-) -> ObjectStore:
+) -> S3ObjectStore:
     """Open a bucket of AWS S3 or of an S3-compatible store. Makes no request.
 
     Args:
@@ -252,7 +255,7 @@ def open_s3(
 
         return wire_like(of_client, bucket, credentials, verify)
 
-    return ObjectStore(bucket, make_client, make_wire)
+    return S3ObjectStore(bucket, make_client, make_wire)
 
 
 def _credentials_of(session: Any, where: str) -> Any:

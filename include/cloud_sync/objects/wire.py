@@ -1,4 +1,4 @@
-"""One HTTP request about one object: what the store says of it, its headers included, or an error.
+"""One HTTP request to a store: what it says of an object, its headers included, or an error.
 
 Clients of object stores keep Retry-After to themselves and bound a body read by read. This asks for objects
 of any provider; what differs between them, the address and the proof of who asks, is a `Sign`.
@@ -6,10 +6,12 @@ of any provider; what differs between them, the address and the proof of who ask
 
 from __future__ import annotations
 
+import os
 import re
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from cloud_sync.objects.errors import ObjectStoreError, from_answer, no_connection
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool
+
+    Refused = Callable[[int, Mapping[str, str], bytes, str], ObjectStoreError]
+
+T = TypeVar("T")
 
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 30.0
@@ -84,6 +90,7 @@ class Wire:
     Args:
         pool: Connections to the store, as `connected` makes them.
         sign: The provider's way of asking.
+        refused: Translates an answer that is a refusal: status, headers, body, and the place to name.
         whole_urls: Send whole URLs instead of paths, as a proxy for plain HTTP needs.
         clock: Seconds; the clock of deadlines.
     """
@@ -93,11 +100,13 @@ class Wire:
         pool: HTTPConnectionPool,
         sign: Sign,
         *,
+        refused: Refused = from_answer,
         whole_urls: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._sign = sign
+        self._refused = refused
         self._whole_urls = whole_urls
         self._user_agent = user_agent()
         self._clock = clock
@@ -126,38 +135,76 @@ class Wire:
         asked = {"Range": f"bytes=-{length}"}
         return self._ask(key, _Wanted("GET", asked, lambda chunks: _last(chunks, length)), deadline, where)
 
-    def _ask(self, key: str, wanted: _Wanted, deadline: float, where: str) -> Answer:
-        from urllib3.exceptions import HTTPError
+    def whole(self, url: str, headers: Mapping[str, str], *, deadline: float, where: str) -> bytes:
+        """Return an answer from end to end, unpacked if it comes compressed.
 
+        Args:
+            url: What to ask for, percent-encoded.
+            headers: All that are sent: nothing is signed here.
+            deadline: When the answer has to be there.
+            where: The place named in errors.
+
+        Raises:
+            ObjectStoreError: There is no such answer.
+        """
+        with self._answer("GET", url, headers, deadline, where, is_part=False) as (_, chunks):
+            return b"".join(chunks)
+
+    def _ask(self, key: str, wanted: _Wanted, deadline: float, where: str) -> Answer:
         url, signed = self._sign(wanted.method, key, wanted.headers)
+        with self._answer(wanted.method, url, signed, deadline, where, is_part=True) as (response, chunks):
+            try:
+                if response.status == RANGE_NOT_SATISFIABLE:
+                    # Behind the end of the object; of an empty one not even the first byte can be given.
+                    _up_to(chunks, MOST_ERROR_BYTES)
+                    return Answer(_size_of(response, default=0), response.headers, b"")
+                is_all = response.status == OK  # instead of a part
+                part = _behind(chunks, wanted.first) if is_all else chunks
+                return Answer(_size_of(response), response.headers, wanted.keep(part))
+            except ValueError:
+                raise ObjectStoreError(
+                    "the store's answer does not say how large the object is.",
+                    reason="other",
+                    where=where,
+                    remedy="Check that the endpoint of the connection is that of an object store.",
+                ) from None
+
+    @contextmanager
+    def _answer(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        deadline: float,
+        where: str,
+        *,
+        is_part: bool,
+    ) -> Iterator[tuple[BaseHTTPResponse, Iterator[bytes]]]:
+        """Give an answer that is no refusal and its body as it comes; whatever fails is an error.
+
+        A part of an object comes as it is stored, and there may be none of it.
+        """
+        from urllib3.exceptions import HTTPError, NameResolutionError
+
         response: BaseHTTPResponse | None = None
         try:
-            response = self._send(wanted.method, url, signed, deadline)
+            response = self._send(method, url, headers, deadline, unpack=not is_part)
             chunks = self._chunks(response, deadline, where)
-            if response.status == RANGE_NOT_SATISFIABLE:
-                # Behind the end of the object; of an empty one not even the first byte can be given.
-                _up_to(chunks, MOST_ERROR_BYTES)
-                return Answer(_size_of(response, default=0), response.headers, b"")
-            if response.status >= FIRST_REFUSAL:
+            is_behind_end = is_part and response.status == RANGE_NOT_SATISFIABLE
+            if response.status >= FIRST_REFUSAL and not is_behind_end:
                 body = _up_to(chunks, MOST_ERROR_BYTES)
-                raise from_answer(response.status, response.headers, body, where)
-            if response.status == OK:  # all instead of a part
-                chunks = _behind(chunks, wanted.first)
-            return Answer(_size_of(response), response.headers, wanted.keep(chunks))
-        except HTTPError:  # its text may name a URL
-            raise no_connection(where) from None
-        except ValueError:
-            raise ObjectStoreError(
-                "the store's answer does not say how large the object is.",
-                reason="other",
-                where=where,
-                remedy="Check that the endpoint of the connection is that of an object store.",
-            ) from None
+                raise self._refused(response.status, response.headers, body, where)
+            yield response, chunks
+        except HTTPError as error:  # its text may name a URL
+            unknown = isinstance(error, NameResolutionError)
+            raise no_connection(where, is_unknown_host=unknown) from None
         finally:
             if response is not None:
                 _hand_back(response)
 
-    def _send(self, method: str, url: str, headers: dict[str, str], deadline: float) -> BaseHTTPResponse:
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], deadline: float, *, unpack: bool
+    ) -> BaseHTTPResponse:
         from urllib3 import Timeout
 
         parts = urlsplit(url)
@@ -171,7 +218,7 @@ class Wire:
             redirect=False,
             assert_same_host=False,
             preload_content=False,
-            decode_content=False,
+            decode_content=unpack,
             timeout=Timeout(connect=min(CONNECT_TIMEOUT_S, left_s), read=min(READ_TIMEOUT_S, left_s)),
         )
 
@@ -181,7 +228,7 @@ class Wire:
             yield chunk
             if self._clock() >= deadline:
                 raise ObjectStoreError(
-                    "the object did not come in time.",
+                    "the answer did not come in time.",
                     reason="unreachable",
                     where=where,
                     remedy="It is tried again; if it stays so, look at the network and the store's load.",
@@ -190,13 +237,20 @@ class Wire:
 
 
 def connected(
-    sign: Sign, base_url: str, *, verify: bool | str = True, proxy_url: str | None = None, **options: Any
+    sign: Sign,
+    base_url: str,
+    *,
+    refused: Refused = from_answer,
+    verify: bool | str = True,
+    proxy_url: str | None = None,
+    **options: Any,
 ) -> Wire:
     """Return a wire to a store; makes no request.
 
     Args:
         sign: The provider's way of asking.
         base_url: An address of the store: scheme, host and port count.
+        refused: As `Wire` has it.
         verify: Whether certificates are checked, or the file of those to trust.
         proxy_url: The proxy to go through.
         options: More settings of urllib3's pools.
@@ -212,7 +266,30 @@ def connected(
             options["ca_certs"] = verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
     manager = urllib3.ProxyManager(proxy_url, **options) if proxy_url else urllib3.PoolManager(**options)
     pool = manager.connection_from_url(base_url)
-    return Wire(pool, sign, whole_urls=bool(proxy_url) and is_plain)
+    return Wire(pool, sign, refused=refused, whole_urls=bool(proxy_url) and is_plain)
+
+
+def proxy_for(url: str, proxies: Mapping[str, str] | None = None) -> str | None:
+    """Return the proxy to go through, or None.
+
+    Args:
+        url: Where to go.
+        proxies: The proxy of each scheme; those of the environment if None.
+    """
+    from requests.utils import get_environ_proxies, select_proxy
+
+    found: str | None = select_proxy(url, get_environ_proxies(url) if proxies is None else dict(proxies))
+    return f"http://{found}" if found and "://" not in found else found
+
+
+def trusted_certificates(*variables: str) -> bool | str:
+    """Return the file of certificates to trust that the environment names, or True for the usual ones.
+
+    Args:
+        variables: Where to look first, before REQUESTS_CA_BUNDLE.
+    """
+    named = (os.environ.get(variable) for variable in (*variables, "REQUESTS_CA_BUNDLE"))
+    return next(filter(None, named), True)
 
 
 def _size_of(response: BaseHTTPResponse, default: int | None = None) -> int:

@@ -62,7 +62,7 @@ REASONS: Mapping[str, str] = {
 
 
 class ObjectReader(Protocol):
-    """What planning needs of an object store (`cloud_sync.objects.stores.ObjectStore`)."""
+    """What planning needs of an object store (`cloud_sync.objects.model.ObjectStore`)."""
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         """Return up to `length` bytes from offset `start`."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     from cloud_sync.integration import Storage
-    from cloud_sync.objects.stores import ObjectStore
+    from cloud_sync.objects.model import ObjectStore
     from cloud_sync.objects.urls import ObjectUrls
 
 CONNECTION_TYPE = {"s3": "aws"}

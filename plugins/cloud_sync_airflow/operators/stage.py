@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cloud_sync.integration import Integration
     from cloud_sync.ledger import Ledger
-    from cloud_sync.objects.stores import ObjectStore
+    from cloud_sync.objects.model import ObjectStore
     from cloud_sync.objects.urls import ObjectUrls
     from cloud_sync.registration.model import Target
     from cloud_sync.run_folder import RunFolder

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.servers import running_moto, running_s3
+from tests.servers import running_azurite, running_moto, running_s3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.servers import S3Server
+    from tests.servers import AzureServer, S3Server
 
 KEYS_PER_PAGE = 5
 
@@ -27,4 +27,11 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A store that checks signatures."""
     with running_s3(tmp_path_factory.mktemp("s3"), buckets=["media"]) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
+    """A store of Azure's kind that checks signatures."""
+    with running_azurite(tmp_path_factory.mktemp("azurite")) as server:
         yield server

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from cloud_sync.objects.listing import list_objects
-from cloud_sync.objects.stores import ObjectStore, open_s3
+from cloud_sync.objects.model import ObjectStore
+from cloud_sync.objects.stores import open_s3
 from cloud_sync.run_folder import RunFolder
 
 if TYPE_CHECKING:

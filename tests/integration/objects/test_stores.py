@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cloud_sync.objects.stores import ObjectStore
+    from cloud_sync.objects.model import ObjectStore
     from tests.servers import S3Server
 
 SECRET = "canary-secret-1f2e"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from cloud_sync.objects.model import StoredObject
-from cloud_sync.objects.s3_pages import Page, read_page
+from cloud_sync.objects.model import Page, StoredObject
+from cloud_sync.objects.s3_pages import read_page
 
 from .s3_xml import answer, page_xml
 
@@ -21,6 +21,11 @@ MODIFIED = datetime(2026, 11, 20, 8, tzinfo=UTC)
 def as_paths(key: str) -> str:
     """Order keys as stores do that keep them as files in folders: a folder comes before its longer names."""
     return key.replace("/", "\0")
+
+
+def as_utf16(key: str) -> str:
+    """Order keys as stores do that hold text in units of two bytes."""
+    return key.encode("utf-16-be").hex()
 
 
 def stored(key: str, size_bytes: int) -> StoredObject:
@@ -38,6 +43,7 @@ class FakeStore:
         failures: Errors that requests for whole pages end with, each after one page.
         down_after: So many whole pages, after which each request ends with the last of `failures`.
         order: By what the store orders keys; S3 does by their bytes.
+        has_start_after: Whether it may be asked to begin behind a key.
         requests: Pages asked for so far.
         prefixes_asked: Their prefixes.
     """
@@ -47,6 +53,7 @@ class FakeStore:
     failures: list[Exception] = field(default_factory=list)
     down_after: int | None = None
     order: Callable[[str], str] = str
+    has_start_after: bool = True
     requests: int = 0
     whole_pages: int = 0
     prefixes_asked: list[str] = field(default_factory=list)
@@ -66,9 +73,10 @@ class FakeStore:
         after: str | None = None,
         token: str | None = None,
         delimiter: str = "",
-        limit: int = 1000,
+        limit: int | None = None,
     ) -> Page:
         """List as S3 does."""
+        assert self.has_start_after or after is None, "asked to begin behind a key"
         self.requests += 1
         self.prefixes_asked.append(prefix)
         if not delimiter:
@@ -82,7 +90,7 @@ class FakeStore:
         last = ""
         for key in self._range(prefix, token or after or ""):
             if not (prefixes and key.startswith(prefixes[-1])):
-                if len(objects) + len(prefixes) == min(limit, self.page_size):
+                if len(objects) + len(prefixes) == min(limit or 1000, self.page_size):
                     return read_page(answer(page_xml(objects, prefixes=prefixes, token=last)))
                 name, found, _ = key[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
                 if found:

@@ -23,12 +23,13 @@ from cloud_sync.objects.tally import Tally
 from cloud_sync.pace import Pace
 from cloud_sync.run_folder import RunFolder, sha256_of
 
-from .fake_store import FakeStore, as_paths
+from .fake_store import FakeStore, as_paths, as_utf16
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from cloud_sync.objects.stores import ObjectStore
+    from cloud_sync.objects.model import ObjectStore
 
 OVERLOADED = ObjectStoreError("overloaded.", reason="unreachable", transient=True)
 
@@ -75,13 +76,26 @@ def rows(root: Path | str, listing: Listing) -> list[StoredObject]:
     prefix=st.sampled_from(["", "", "a", "a/", "cam", "/", "a//", "cam/a"]),
     page_size=st.integers(1, 7),
     helped_after=st.sampled_from([ALONE, 1, 3]),
+    has_start_after=st.booleans(),
 )
-@example(sizes={"p/trail": 0, "p/trail/": 0, "p/trail/x": 5}, prefix="", page_size=1, helped_after=ALONE)
-@example(sizes={"!a": 5, "/!b": 5, "/lead": 5, "lead": 5, "0": 5}, prefix="", page_size=2, helped_after=ALONE)
+@example(
+    sizes={"p/trail": 0, "p/trail/": 0, "p/trail/x": 5},
+    prefix="",
+    page_size=1,
+    helped_after=ALONE,
+    has_start_after=True,
+)
+@example(
+    sizes={"!a": 5, "/!b": 5, "/lead": 5, "lead": 5, "0": 5},
+    prefix="",
+    page_size=2,
+    helped_after=ALONE,
+    has_start_after=True,
+)
 def test_every_key_is_listed_once_as_it_is(
-    sizes: dict[str, int], prefix: str, page_size: int, helped_after: int | None
+    *, sizes: dict[str, int], prefix: str, page_size: int, helped_after: int | None, has_start_after: bool
 ):
-    store = FakeStore(sizes, page_size)
+    store = FakeStore(sizes, page_size, has_start_after=has_start_after)
     with tempfile.TemporaryDirectory() as root:
         listing = run(store, prefix, root, helped_after, pages_in_flight=3, part_rows=11)
 
@@ -119,12 +133,28 @@ def test_shapes_of_buckets(sizes: dict[str, int], page_size: int, helped_after: 
 
 
 @settings(max_examples=100, deadline=None)
-@given(sizes=BUCKETS, page_size=st.integers(1, 7))
-@example(sizes={f"cam{mark}{n}/x": 5 for n in range(9) for mark in "-./"} | {"cam.txt": 5}, page_size=3)
-def test_nothing_is_lost_or_doubled_where_the_store_orders_keys_as_paths(
-    sizes: dict[str, int], page_size: int
+@given(
+    sizes=BUCKETS,
+    page_size=st.integers(1, 7),
+    order=st.sampled_from([as_paths, as_utf16]),
+    has_start_after=st.booleans(),
+)
+@example(
+    sizes={f"cam{mark}{n}/x": 5 for n in range(9) for mark in "-./"} | {"cam.txt": 5},
+    page_size=3,
+    order=as_paths,
+    has_start_after=True,
+)
+@example(
+    sizes={f"cam{mark}{n}/x": 5 for n in range(9) for mark in "-.\U0001f600\uffee"} | {"cam.txt": 5},
+    page_size=3,
+    order=as_utf16,
+    has_start_after=False,
+)
+def test_nothing_is_lost_or_doubled_where_the_store_orders_keys_otherwise(
+    *, sizes: dict[str, int], page_size: int, order: Callable[[str], str], has_start_after: bool
 ):
-    store = FakeStore(sizes, page_size, order=as_paths)
+    store = FakeStore(sizes, page_size, order=order, has_start_after=has_start_after)
     with tempfile.TemporaryDirectory() as root:
         listing = run(store, "", root, pages_in_flight=1)
 
@@ -208,8 +238,9 @@ def test_a_flat_bucket_pays_little_for_the_search_for_folders(tmp_path: Path):
     assert store.requests == 2 + 20
 
 
-def test_small_folders_are_not_a_request_each(tmp_path: Path):
-    store = FakeStore(many_folders(3_000, 2))
+@pytest.mark.parametrize("has_start_after", [True, False])
+def test_small_folders_are_not_a_request_each(has_start_after: bool, tmp_path: Path):
+    store = FakeStore(many_folders(3_000, 2), has_start_after=has_start_after)
 
     listing = run(store, "", tmp_path, pages_in_flight=4)
 
@@ -242,11 +273,17 @@ def test_folders_out_of_order_are_ranges_in_order():
 
 
 @pytest.mark.parametrize("helped_after", [ALONE, 1])
+@pytest.mark.parametrize("has_start_after", [True, False])
 def test_a_listing_goes_on_after_failures(
-    helped_after: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    *, helped_after: int | None, has_start_after: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(range_reader, "LONGEST_PAUSE_S", 0.0)
-    store = FakeStore({f"{number:06d}.jpg": 5 for number in range(900)}, 100, failures=[OVERLOADED] * 7)
+    store = FakeStore(
+        {f"{number:06d}.jpg": 5 for number in range(900)},
+        100,
+        failures=[OVERLOADED] * 7,
+        has_start_after=has_start_after,
+    )
 
     listing = run(store, "", tmp_path, helped_after)
 
@@ -279,9 +316,23 @@ def test_a_refusal_ends_the_listing_at_once(helped_after: int | None, tmp_path: 
         run(store, "", tmp_path, helped_after)
 
 
-def test_many_folders_below_a_prefix_ask_for_nothing_outside_of_it(tmp_path: Path):
+def test_folders_are_read_once_where_a_listing_cannot_begin_at_a_key(tmp_path: Path):
+    names = [f"{letter}-{number:03d}" for letter in ("cam", "cat", "dog") for number in range(0, 900, 3)]
+    store = FakeStore({f"{name}/x": 5 for name in names}, page_size=50, has_start_after=False)
+
+    listing = run(store, "", tmp_path, pages_in_flight=2)
+
+    assert rows(tmp_path, listing) == store.listed("")
+    discovered = len(names) / 50 + 2
+    assert listing.requests < discovered + 1.7 * len(names) / 50
+
+
+@pytest.mark.parametrize("has_start_after", [True, False])
+def test_many_folders_below_a_prefix_ask_for_nothing_outside_of_it(has_start_after: bool, tmp_path: Path):
     store = FakeStore(
-        {f"raw/cam{number:04d}/x.jpg": 5 for number in range(600)} | {f"raw/a{n:03d}/x": 5 for n in range(50)}
+        {f"raw/cam{number:04d}/x.jpg": 5 for number in range(600)}
+        | {f"raw/a{n:03d}/x": 5 for n in range(50)},
+        has_start_after=has_start_after,
     )
 
     listing = run(store, "raw/cam", tmp_path, pages_in_flight=4)

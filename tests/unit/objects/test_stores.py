@@ -18,7 +18,7 @@ from botocore.exceptions import (
 
 from cloud_sync.objects.attempts import ATTEMPTS, Attempts
 from cloud_sync.objects.errors import ObjectStoreError, from_answer, from_botocore, from_obstore
-from cloud_sync.objects.stores import ObjectStore, client_config, open_s3
+from cloud_sync.objects.stores import S3ObjectStore, client_config, open_s3
 from cloud_sync.objects.wire import Answer
 
 from .s3_xml import answer, page_xml
@@ -109,7 +109,7 @@ class Client:
         return lambda **_: self.answers[operation]
 
 
-def store_with(**answers: Any) -> ObjectStore:
+def store_with(**answers: Any) -> S3ObjectStore:
     return open_s3("media", access_key_id="id", secret_access_key="s", client=Client(**answers))
 
 
@@ -123,7 +123,7 @@ def test_a_listing_that_would_never_end_is_refused():
 
 def test_an_object_that_was_changed_at_no_time_is_no_object_of_a_store():
     wire = SimpleNamespace(head=lambda key, **_: Answer(5, {}, b""))
-    store = ObjectStore("media", Client, lambda _: wire)  # type: ignore[arg-type, return-value]
+    store = S3ObjectStore("media", Client, lambda _: wire)  # type: ignore[arg-type, return-value]
 
     with pytest.raises(ObjectStoreError, match=r"object 'a': .* does not say when"):
         store.head("a")
@@ -169,7 +169,7 @@ class TestBusy:
             client = session.client("s3", config=client_config())
             client.meta.events.register("before-send.s3", answer)
             attempts = Attempts(clock=lambda: now[0], sleep=sleep)
-            store = ObjectStore("media", lambda: client, lambda _: None, attempts)
+            store = S3ObjectStore("media", lambda: client, lambda _: None, attempts)
             with pytest.raises(ObjectStoreError) as caught:
                 store.page("")
             return len(requests), slept, caught.value

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3 import HTTPResponse
-from urllib3.exceptions import NewConnectionError, ProtocolError, ReadTimeoutError
+from urllib3.exceptions import NameResolutionError, NewConnectionError, ProtocolError, ReadTimeoutError
 
 from cloud_sync.objects.errors import ObjectStoreError
 from cloud_sync.objects.wire import CHUNK_BYTES, READ_TIMEOUT_S, Wire, connected
@@ -163,7 +163,7 @@ def test_an_answer_without_a_size_is_no_answer_of_a_store():
 
 def test_a_body_that_trickles_ends_at_the_deadline():
     pool = Pool(206, CONTENT, {"Content-Range": f"bytes 0-999/{len(CONTENT)}"}, piece=1, took_s=25)
-    with pytest.raises(ObjectStoreError, match="object 'a': the object did not come in time") as caught:
+    with pytest.raises(ObjectStoreError, match="object 'a': the answer did not come in time") as caught:
         start(pool, length=1000)
     assert (caught.value.reason, caught.value.transient, bool(caught.value.remedy)) == (
         "unreachable",
@@ -204,6 +204,14 @@ def test_a_network_that_fails_may_work_again(error):
         start(pool)
     assert caught.value.transient
     assert "c4fe" not in str(caught.value)
+
+
+def test_a_host_that_nobody_knows_is_named_as_such():
+    pool = Pool()
+    pool.error = NameResolutionError("host", None, OSError())  # type: ignore[arg-type]
+    with pytest.raises(ObjectStoreError, match="check the endpoint or account") as caught:
+        start(pool)
+    assert (caught.value.reason, caught.value.transient) == ("unreachable", True)
 
 
 def test_an_object_that_stops_coming_is_a_failure_of_the_network():

@@ -203,6 +203,8 @@ def in_http(moment):
         ({"Retry-After": in_http(NOW + timedelta(seconds=40)), "Date": in_http(NOW)}, 40),
         ({"Retry-After": in_http(NOW - timedelta(days=1)), "Date": in_http(NOW)}, 0),
         ({"Retry-After": in_http(NOW + timedelta(days=1)), "Date": in_http(NOW)}, LONGEST_PAUSE_S),
+        ({"x-ms-retry-after-ms": "1500", "Retry-After": "2"}, 1.5),
+        ({"X-Ms-Retry-After-Ms": "soon", "Retry-After": "2"}, 2),
         ({"Retry-After": "Tue, 99 Nov 2026 12:00:00 GMT"}, None),
         ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 +99999999999999"}, None),
     ],

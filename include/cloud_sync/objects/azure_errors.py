@@ -1,0 +1,180 @@
+"""What a refusal of Azure Blob Storage means: the reason, and whether trying again can help."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cloud_sync.objects.errors import (
+    MISSING_OBJECT,
+    OVERLOADED,
+    SERVER_ERROR,
+    UNKNOWN,
+    XML_CODE,
+    Meaning,
+    made,
+)
+from cloud_sync.retry_after import retry_after_s
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cloud_sync.objects.errors import ObjectStoreError
+
+CODE_HEADER: Final = "x-ms-error-code"
+"""Says what went wrong, also in the answer to a HEAD, which has no body."""
+
+CHECK_CREDENTIALS: Final = "Check the key, SAS token or client secret of the connection."
+NO_CONTAINER: Final = Meaning(
+    "no_bucket",
+    "the container does not exist.",
+    "Check `bucket` in the integration file and the account of the connection.",
+)
+NOT_ALLOWED: Final = Meaning(
+    "forbidden",
+    "the credentials are good, but do not allow this.",
+    "Give the connection's identity the role Storage Blob Data Reader on the container; a SAS token needs the"
+    " permissions read and list.",
+)
+REFUSED: Final = Meaning(
+    "forbidden",
+    "the store refused the credentials: they are wrong or expired, or this machine's clock is.",
+    CHECK_CREDENTIALS,
+)
+BEHIND_FIREWALL: Final = Meaning(
+    "forbidden",
+    "the account does not let this request in.",
+    "Allow this network in the account's firewall, and the account in the SAS token's restrictions.",
+)
+NO_SHARED_KEYS: Final = Meaning(
+    "forbidden",
+    "the account does not allow shared keys.",
+    "Give the connection a client secret, a managed identity or a SAS token signed by one.",
+)
+NOT_PUBLIC: Final = Meaning(
+    "forbidden",
+    "the container is not public.",
+    "Give the connection a key, SAS token, client secret or managed identity.",
+)
+DISABLED: Final = Meaning("forbidden", "the account is disabled.", "Enable it, or check its subscription.")
+ARCHIVED: Final = Meaning(
+    "other",
+    "the object is in the archive tier, so that it cannot be read.",
+    "Move it to an online tier and wait until it is there.",
+)
+BAD_NAME: Final = Meaning(
+    "other",
+    "the store does not accept the name of the container or object.",
+    "Check `bucket` in the integration file.",
+)
+NO_CREDENTIALS: Final = Meaning(
+    "forbidden",
+    "no credentials could be obtained.",
+    "Check the client, tenant and secret, or the managed identity, of the connection.",
+)
+NOT_ENCRYPTED: Final = Meaning(
+    "other",
+    "tokens are sent over https only.",
+    "Give the connection an account URL that begins with https://.",
+)
+NO_TOKEN_SERVICE: Final = Meaning(
+    "unreachable",
+    "the service that gives tokens cannot be reached.",
+    "It is tried again; check the tenant of the connection and the network.",
+    transient=True,
+)
+BAD_KEY: Final = Meaning("forbidden", "the account key is not written in base64.", "Copy it whole.")
+UNKNOWN_CREDENTIAL: Final = Meaning(
+    "forbidden",
+    "the credential is of no kind that Azure knows.",
+    "Give the connection a key, SAS token, client secret or managed identity.",
+)
+EXPIRED: Final = Meaning(
+    "forbidden",
+    "the SAS token has expired, or is not valid yet.",
+    "Renew it in the connection; if it should be valid, set this machine's clock.",
+)
+WRONG_CLOCK: Final = Meaning(
+    "forbidden", "this machine's clock is wrong, so the store refuses its signatures.", "Set the clock."
+)
+WRONG_KEY: Final = Meaning(
+    "forbidden",
+    "the signature is wrong: the key does not belong to the account.",
+    CHECK_CREDENTIALS,
+)
+
+MEANING_OF_CODE: Mapping[str, Meaning] = {
+    "ContainerNotFound": NO_CONTAINER,
+    "ContainerBeingDeleted": NO_CONTAINER,
+    "BlobNotFound": MISSING_OBJECT,
+    "AuthenticationFailed": REFUSED,
+    "InvalidAuthenticationInfo": REFUSED,
+    "AuthorizationPermissionMismatch": NOT_ALLOWED,
+    "InsufficientAccountPermissions": NOT_ALLOWED,
+    "UnauthorizedBlobOverwrite": NOT_ALLOWED,
+    "AuthorizationServiceMismatch": NOT_ALLOWED,
+    "AuthorizationResourceTypeMismatch": NOT_ALLOWED,
+    "AuthorizationFailure": BEHIND_FIREWALL,
+    "AuthorizationSourceIPMismatch": BEHIND_FIREWALL,
+    "AuthorizationProtocolMismatch": BEHIND_FIREWALL,
+    "KeyBasedAuthenticationNotPermitted": NO_SHARED_KEYS,
+    "NoAuthenticationInformation": NOT_PUBLIC,
+    "PublicAccessNotPermitted": NOT_PUBLIC,
+    "AccountIsDisabled": DISABLED,
+    "BlobArchived": ARCHIVED,
+    "BlobBeingRehydrated": ARCHIVED,
+    "InvalidResourceName": BAD_NAME,
+    "InvalidUri": BAD_NAME,
+    "ServerBusy": OVERLOADED,
+    "InternalError": SERVER_ERROR,
+    "OperationTimedOut": SERVER_ERROR,
+}
+
+MEANING_OF_DETAIL: Final = (
+    (b"specified time frame", EXPIRED),
+    (b"Request date header", WRONG_CLOCK),
+    (b"MAC signature", WRONG_KEY),
+)
+"""What the details of a refusal of credentials hold."""
+
+MEANING_OF_STATUS: Mapping[int, Meaning] = {
+    401: REFUSED,
+    403: NOT_ALLOWED,
+    404: MISSING_OBJECT,
+    408: SERVER_ERROR,
+    429: OVERLOADED,
+    503: OVERLOADED,
+}
+
+
+def from_answer(status: int, headers: Mapping[str, str], body: bytes, where: str) -> ObjectStoreError:
+    """Translate an answer that is a refusal.
+
+    Args:
+        status: Of the answer.
+        headers: Of the answer; the case of their names does not matter.
+        body: Of the answer: XML, or whatever a gateway says; empty for HEAD.
+        where: The place named in the error.
+    """
+    values = {name.lower(): value for name, value in headers.items()}
+    found = XML_CODE.search(body.decode(errors="replace"))
+    code = values.get(CODE_HEADER) or (found[1] if found else "")
+    meaning = MEANING_OF_CODE.get(code) or MEANING_OF_STATUS.get(status)
+    if meaning is REFUSED:
+        meaning = next((known for detail, known in MEANING_OF_DETAIL if detail in body), REFUSED)
+    if meaning is None:
+        message = f"the store refused the request ({code or f'HTTP {status}'})."
+        unknown = Meaning("other", message, UNKNOWN.remedy)
+        meaning = SERVER_ERROR if status >= 500 else unknown  # noqa: PLR2004 (HTTP: the server's fault)
+    return made(meaning, where, retry_after_s(values))
+
+
+def from_credential(error: Exception, where: str) -> ObjectStoreError:
+    """Translate an error of a credential that was asked for a token.
+
+    Its text may name more than a log should hold, so it is not shown.
+    """
+    from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+
+    if isinstance(error, (ServiceRequestError, ServiceResponseError, OSError)):
+        return made(NO_TOKEN_SERVICE, where)
+    return made(NO_CREDENTIALS, where)

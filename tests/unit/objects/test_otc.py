@@ -1,0 +1,26 @@
+"""Where Open Telekom Cloud has its buckets."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloud_sync.errors import ConfigError
+from cloud_sync.objects.otc import otc_endpoint
+
+
+@pytest.mark.parametrize(
+    ("region", "endpoint"),
+    [
+        ("eu-de", "https://obs.eu-de.otc.t-systems.com"),
+        ("eu-nl", "https://obs.eu-nl.otc.t-systems.com"),
+        ("eu-ch2", "https://obs.eu-ch2.sc.otc.t-systems.com"),
+    ],
+)
+def test_each_region_has_its_endpoint(region: str, endpoint: str):
+    assert otc_endpoint(region) == endpoint
+
+
+@pytest.mark.parametrize("region", ["", "EU-DE", "eu-de.evil.example/", "eu-de ", "de", "eu-de\n"])
+def test_what_is_no_region_is_refused(region: str):
+    with pytest.raises(ConfigError, match="no region of Open Telekom Cloud"):
+        otc_endpoint(region)

@@ -49,6 +49,9 @@ class Storage(Section):
     """Bucket name."""
     prefix: str = ""
     """Only keys that begin with this text are listed. Empty means the whole bucket."""
+    listing_shards: int = Field(default=1, ge=1, le=200, strict=True)
+    """Tasks that share the listing, for buckets of very many objects and a deployment with several workers.
+    1: one task lists all."""
     url_style: Literal["virtual-hosted", "path", "s3", "mrap"] = "virtual-hosted"
     """How object URLs are written. Encord tells duplicates by the exact URL, so do not change it later."""
     region: NonEmpty | None = None

@@ -7,6 +7,7 @@ import sys
 
 BENCHMARKS = (
     "bench_listing",
+    "bench_gcs_listing",
     "bench_pipeline",
     "bench_grouping",
     "bench_manifest",

@@ -1,10 +1,11 @@
-"""An S3 that only lists: ListObjectsV2 pages cut from memory, faster than every client.
+"""A store that only lists: ListObjectsV2 pages cut from memory, faster than every client.
 
     python -m benchmarks.listing_responder --port 9000 --objects 1000000 --delay-ms 80
 
 Answers GET /<bucket>?list-type=2 with prefix, delimiter `/`, start-after, continuation-token and max-keys
 (and the older form without list-type, with marker), in the XML that AWS sends. Signatures are not looked at.
-With a delay every page takes that long, as from a real store.
+With `--api gcs` pages are those of Google Cloud Storage (benchmarks/gcs_responder.py). With a delay every
+page takes that long, as from a real store.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qs, quote, urlsplit
 from xml.sax.saxutils import escape
 
@@ -146,10 +147,17 @@ def _summary(prefix: str, limit: int, count: int, following: int | None, url_enc
     ).encode()
 
 
+class SomePages(Protocol):
+    """Pages of any API."""
+
+    def page(self, query: Mapping[str, str]) -> bytes:
+        """Return the answer to one request."""
+
+
 class Connection(asyncio.Protocol):
     """One client: requests without bodies, answered in order."""
 
-    def __init__(self, pages: Pages, delay_s: float) -> None:
+    def __init__(self, pages: SomePages, delay_s: float) -> None:
         self.pages = pages
         self.delay_s = delay_s
         self.received = b""
@@ -180,7 +188,7 @@ class Connection(asyncio.Protocol):
             self.transport.writelines((head.encode(), body))
 
 
-async def serve(port: int, pages: Pages, delay_s: float) -> None:
+async def serve(port: int, pages: SomePages, delay_s: float) -> None:
     """Serve until the process is ended."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(pages, delay_s), "127.0.0.1", port)
@@ -190,7 +198,12 @@ async def serve(port: int, pages: Pages, delay_s: float) -> None:
 
 @contextlib.contextmanager
 def running_responder(
-    objects: int, *, delay_ms: float = 0, checksums: bool = False, in_each: int | None = None
+    objects: int,
+    *,
+    delay_ms: float = 0,
+    checksums: bool = False,
+    in_each: int | None = None,
+    api: str = "s3",
 ) -> Iterator[str]:
     """Run the server in a process of its own, and yield its address."""
     command = [sys.executable, "-m", "benchmarks.listing_responder"]
@@ -199,6 +212,8 @@ def running_responder(
         str(objects),
         "--delay-ms",
         str(delay_ms),
+        "--api",
+        api,
         *(["--checksums"] if checksums else []),
         *(["--in-each", str(in_each)] if in_each else []),
     ]
@@ -220,9 +235,15 @@ def main() -> None:
     parser.add_argument("--flat", action="store_true", help="all keys in one folder")
     parser.add_argument("--in-each", type=int, help="so many keys in each folder, for very many folders")
     parser.add_argument("--checksums", action="store_true", help="objects with checksums")
+    parser.add_argument("--api", choices=["s3", "gcs"], default="s3", help="whose pages to give")
     options = parser.parse_args()
     keys = camera_keys(options.objects, flat=options.flat, in_each=options.in_each)
-    pages = Pages(keys, checksums=options.checksums)
+    if options.api == "gcs":
+        from benchmarks.gcs_responder import GcsPages
+
+        pages: SomePages = GcsPages(keys)
+    else:
+        pages = Pages(keys, checksums=options.checksums)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(options.port, pages, options.delay_ms / 1000))
 

@@ -18,7 +18,7 @@ from cloud_sync.failures.model import MAY_PASS
 from cloud_sync.failures.verdict import RunFailed, check_verdict
 from cloud_sync.integration.alerts import AlertEvent
 from cloud_sync.numbers import agreeing, counted
-from cloud_sync.planning.model import PLAN_ONLY
+from cloud_sync.planning.model import PLAN_ONLY, Decision
 from cloud_sync.safe_url import without_secrets
 
 EXAMPLES: Final = 5
@@ -175,19 +175,20 @@ def task_alert(
     )
 
 
-def approval_alert(place: Place, above: Sequence[str]) -> Alert:
+def approval_alert(place: Place, above: Sequence[str], *, question: int) -> Alert:
     """Return the alert about a plan that waits for a person.
 
     Args:
         place: Where; its link leads to the question.
         above: The limits that the plan is above, each as a sentence.
+        question: Counts the questions of the run: each is told, also one about the same plan.
     """
     return Alert(
         event="approval",
         place=place,
         why=clean("; ".join(above)),
         remedy="Look at the plan in Airflow, then approve or reject it.",
-        keys=("approval",),
+        keys=(f"approval, question {question}",),
     )
 
 
@@ -218,7 +219,9 @@ def _verdict_error(report: Mapping[str, Any]) -> RunFailed | None:
 
 def _verdict_key(report: Mapping[str, Any], error: RunFailed) -> str:
     """Return the cause of a verdict: failed tasks, which may have been told of, or the run's own."""
-    return FAILED_TASKS if report["waiting"] or not report["manifests"] else key_of(error.message)
+    is_unapproved = report.get("approval", {}).get("decision", Decision.APPROVED) != Decision.APPROVED
+    by_tasks = report["waiting"] or not report["manifests"]
+    return FAILED_TASKS if by_tasks and not is_unapproved else key_of(error.message)
 
 
 def _quarantined(report: Mapping[str, Any], causes: tuple[Cause, ...]) -> str:

@@ -7,7 +7,6 @@ when. Keys stand in URLs as one piece, with every slash percent-encoded, so no k
 from __future__ import annotations
 
 import threading
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
@@ -15,7 +14,8 @@ from urllib.parse import quote, urlencode
 from cloud_sync.objects.attempts import Attempts
 from cloud_sync.objects.errors import ObjectStoreError, made
 from cloud_sync.objects.gcs_errors import NO_BUCKET, READ_ONLY, UNAUTHORISED, from_gcs, from_google_auth
-from cloud_sync.objects.gcs_pages import ITEM_FIELDS, PAGE_FIELDS, read_object, read_page
+from cloud_sync.objects.gcs_pages import ITEM_FIELDS, PAGE_FIELDS, TornAnswer, read_object, read_page
+from cloud_sync.objects.model import Page
 from cloud_sync.objects.spans import DELIMITER, LAST_CHARACTER
 from cloud_sync.objects.wire import READ_TIMEOUT_S, Wire, connected, proxy_for, trusted_certificates
 from cloud_sync.version import user_agent
@@ -25,15 +25,13 @@ if TYPE_CHECKING:
 
     from google.auth.credentials import Credentials
 
-    from cloud_sync.objects.model import Page, StoredObject
+    from cloud_sync.objects.model import StoredObject
     from cloud_sync.objects.wire import Answer
 
 T = TypeVar("T")
 
 KEYS_PER_PAGE: Final = 1_000
 """What the API gives in one page at most."""
-RENEWED_FOR_S: Final = 10.0
-"""Tokens that are refused so soon after they were renewed were asked for before that."""
 
 
 class GcsSign:
@@ -52,7 +50,7 @@ class GcsSign:
         self._credentials = credentials
         self._request = request
         self._lock = threading.Lock()
-        self._renewed_at = -RENEWED_FOR_S
+        self._sent = threading.local()
 
     def __call__(self, method: str, key: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
         """Return URL and headers, as `cloud_sync.objects.wire.Sign` says."""
@@ -73,14 +71,14 @@ class GcsSign:
         headers = {"User-Agent": f"{user_agent()} (gzip)", "Accept-Encoding": "gzip"}
         with self._lock:
             self._credentials.before_request(self._request, method, url, headers)  # type: ignore[no-untyped-call]
+            self._sent.token = self._credentials.token
         return headers
 
     def renew(self) -> None:
-        """Get a new token, although the one at hand should be good; once for all threads that ask for it."""
+        """Get a new token in place of the one that this thread sent last, if no other thread has done so."""
         with self._lock:
-            if time.monotonic() - self._renewed_at >= RENEWED_FOR_S:
+            if self._credentials.token == self._sent.token:
                 self._credentials.refresh(self._request)  # type: ignore[no-untyped-call]
-                self._renewed_at = time.monotonic()
 
 
 class GcsObjectStore:
@@ -126,8 +124,8 @@ class GcsObjectStore:
     def head(self, key: str) -> StoredObject:
         """Return what the store says of an object without reading it."""
         where = self._place(key)
-        body = self._whole(f"{self._sign.url_of(key)}?fields={ITEM_FIELDS}&prettyPrint=false", where)
-        return _read(body, read_object, "answer", where)
+        url = f"{self._sign.url_of(key)}?fields={ITEM_FIELDS}&prettyPrint=false"
+        return self._whole(url, lambda body: _read(body, read_object, "answer", where), where)
 
     def check_access(self, prefix: str = "") -> None:
         """Make one cheap request that tells a missing bucket and refused credentials apart.
@@ -161,21 +159,26 @@ class GcsObjectStore:
         query |= {"delimiter": delimiter} if delimiter else {}
         query |= {"pageToken": token} if token else {}
         query |= {"startOffset": _start_of(after)} if after and not token else {}
+        where = f"{self.where}, prefix {prefix!r}"
+
+        def read(body: bytes) -> Page:
+            return _read(body, partial(_read_page_behind, after, token), "listing", where)
+
         try:
-            body = self._whole(f"{self._sign.objects_url}?{urlencode(query, quote_via=quote)}", self.where)
+            url = f"{self._sign.objects_url}?{urlencode(query, quote_via=quote)}"
+            return self._whole(url, read, self.where)
         except ObjectStoreError as error:
             # Of a listing nothing can be missing but the bucket.
             raise made(NO_BUCKET, self.where) if error.reason == "missing" else error from None
-        where = f"{self.where}, prefix {prefix!r}"
-        return _read(body, partial(_read_page_behind, after, token), "listing", where)
 
     def _read(self, key: str, ask: Callable[..., Answer]) -> Answer:
         where = self._place(key)
         return self._made(lambda deadline: ask(deadline=deadline, where=where), where)
 
-    def _whole(self, url: str, where: str) -> bytes:
-        def ask(deadline: float) -> bytes:
-            return self._wire.whole(url, self._sign.headers("GET", url), deadline=deadline, where=where)
+    def _whole(self, url: str, read: Callable[[bytes], T], where: str) -> T:
+        def ask(deadline: float) -> T:
+            headers = self._sign.headers("GET", url)
+            return read(self._wire.whole(url, headers, deadline=deadline, where=where))
 
         return self._made(ask, where)
 
@@ -241,8 +244,6 @@ def _start_of(after: str) -> str:
 
 
 def _read_page_behind(after: str | None, token: str | None, body: bytes) -> Page:
-    from cloud_sync.objects.model import Page
-
     page = read_page(body)
     if token is not None and page.next_token == token:
         raise ValueError("the page that follows is the page itself, so it would never end")
@@ -255,6 +256,14 @@ def _read_page_behind(after: str | None, token: str | None, body: bytes) -> Page
 def _read(body: bytes, read: Callable[[bytes], T], what: str, where: str) -> T:
     try:
         return read(body)
+    except TornAnswer:
+        raise ObjectStoreError(
+            f"the store's {what} ends in the middle.",
+            reason="unreachable",
+            where=where,
+            remedy="It is tried again; if it stays so, look at what stands between here and the store.",
+            transient=True,
+        ) from None
     except ValueError as error:
         raise ObjectStoreError(
             f"the store's {what} cannot be read: {error}.",

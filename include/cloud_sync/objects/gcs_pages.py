@@ -25,6 +25,10 @@ PAGE_FIELDS: Final = f"kind,nextPageToken,prefixes,items({ITEM_FIELDS})"
 an answer that is none."""
 
 
+class TornAnswer(ValueError):  # noqa: N818 (says what the error is)
+    """An answer that begins as it should and ends in the middle."""
+
+
 class Item(msgspec.Struct, gc=False, frozen=True):
     """What the API says of one object. `timeCreated` is when its content was written, `updated` is not."""
 
@@ -59,6 +63,7 @@ def read_page(body: bytes) -> Page:
     """Read a page of a listing.
 
     Raises:
+        TornAnswer: Something is missing at its end.
         ValueError: It is not a page of a listing.
     """
     page = _decoded(body, Items)
@@ -69,6 +74,7 @@ def read_object(body: bytes) -> StoredObject:
     """Read what is said of one object.
 
     Raises:
+        TornAnswer: Something is missing at its end.
         ValueError: It is not about an object.
     """
     item = _decoded(body, Item)
@@ -96,6 +102,9 @@ def _rows(items: list[Item]) -> pa.RecordBatch:
 def _decoded(body: bytes, kind: type[T]) -> T:
     try:
         decoded: T = DECODERS[kind].decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.ValidationError as error:
         raise ValueError(f"{error}".rstrip(".")) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        kind_of_error = TornAnswer if body[:1] in {b"", b"{"} else ValueError
+        raise kind_of_error(f"{error}".rstrip(".")) from None
     return decoded

@@ -231,8 +231,8 @@ def _units_of(level: list[_Entries], tally: Tally) -> list[Unit | Folders]:
     pages, lines = _places(level)
     level.clear()  # the names stand in `keys`
     if not is_rising(keys):
-        tally.add(out_of_order=1)
-        order = pc.sort_indices(keys)
+        tally.add(out_of_order=int(not is_rising(keys, or_equal=True)))
+        order = _order_of(keys)
         numbers = np.frombuffer(order.buffers()[1], np.uint64, len(order))
         keys, pages, lines = keys.take(order), pages[numbers], lines[numbers]
     starts = np.flatnonzero(np.diff(pages, prepend=FOLDER - 1)).tolist()
@@ -253,6 +253,17 @@ def _places(level: Sequence[_Entries]) -> tuple[NDArray[np.int32], NDArray[np.in
         pages += [np.full(objects, number, np.int32), np.full(folders, FOLDER, np.int32)]
         lines += [np.arange(objects, dtype=np.int32), np.zeros(folders, np.int32)]
     return np.concatenate(pages), np.concatenate(lines)
+
+
+def _order_of(keys: pa.LargeStringArray) -> pa.UInt64Array:
+    """Return the places of keys in the order of their bytes; of what is named twice, the first place.
+
+    Some stores name a folder on more than one page.
+    """
+    order = pc.sort_indices(keys)
+    in_order = keys.take(order)
+    is_new = pc.not_equal(in_order.slice(1), in_order.slice(0, len(in_order) - 1))
+    return pa.concat_arrays([order.slice(0, 1), order.slice(1).filter(is_new)])
 
 
 def _joined(prefix: str, found: Sequence[Unit | Folders], size: int, *, has_start_after: bool) -> list[Unit]:

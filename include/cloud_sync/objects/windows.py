@@ -82,9 +82,10 @@ class Window:
 WHOLE: Final = Window()
 
 
-def is_rising(keys: pa.Array) -> bool:
-    """Tell whether each key is greater than the one before it, by their bytes."""
-    rising = pc.less(keys.slice(0, max(0, len(keys) - 1)), keys.slice(1))
+def is_rising(keys: pa.Array, *, or_equal: bool = False) -> bool:
+    """Tell whether each key is greater than the one before it, or equal if it may, by their bytes."""
+    compare = pc.less_equal if or_equal else pc.less
+    rising = compare(keys.slice(0, max(0, len(keys) - 1)), keys.slice(1))
     return bool(rising.true_count == len(rising))
 
 

@@ -11,8 +11,8 @@ import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import unquote, urlsplit
 
 from cloud_sync.objects.errors import ObjectStoreError, from_answer, no_connection
 from cloud_sync.version import user_agent
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     Refused = Callable[[int, Mapping[str, str], bytes, str], ObjectStoreError]
 
-T = TypeVar("T")
-
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 30.0
 MAX_CONNECTIONS: Final = 64
@@ -36,7 +34,8 @@ OK: Final = 200
 PARTIAL: Final = 206
 RANGE_NOT_SATISFIABLE: Final = 416
 FIRST_REFUSAL: Final = 300
-CONTENT_RANGE: Final = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)", re.IGNORECASE)
+CONTENT_RANGE: Final = re.compile(r"bytes (?:[-\d]+|\*)/(\d+)", re.IGNORECASE)
+"""Of the end of an empty object some servers say `0--1/0`."""
 
 
 class Sign(Protocol):
@@ -264,6 +263,10 @@ def connected(
         options["cert_reqs"] = "CERT_REQUIRED" if verify else "CERT_NONE"
         if verify:
             options["ca_certs"] = verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
+    if proxy_url:
+        # A login in its URL is not sent by itself.
+        login = urllib3.util.parse_url(proxy_url).auth
+        options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=login and unquote(login))
     manager = urllib3.ProxyManager(proxy_url, **options) if proxy_url else urllib3.PoolManager(**options)
     pool = manager.connection_from_url(base_url)
     return Wire(pool, sign, refused=refused, whole_urls=bool(proxy_url) and is_plain)

@@ -96,7 +96,7 @@ def _waiting(context: Context, integration: Integration, above: Sequence[str]) -
 
     place = _place(context, integration)
     question = f"{place.run_url}/tasks/{quote(context['ti'].task_id, safe='')}/required_actions"
-    return approval_alert(replace(place, run_url=question), above)
+    return approval_alert(replace(place, run_url=question), above, question=context["ti"].try_number)
 
 
 def _place(context: Context, integration: Integration) -> Place:

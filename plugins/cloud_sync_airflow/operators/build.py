@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from cloud_sync.integration import Integration
     from cloud_sync.run_folder import RunFolder
 
+ASKING_TASK = "approve"
+
 
 class BuildOperator(StageOperator):
     """Writes the manifests of the run.
@@ -42,6 +44,7 @@ class BuildOperator(StageOperator):
         if sends_nothing(context):
             raise AirflowSkipException("Plan only: nothing is built or sent.")
         folder = self.run_folder(context)
+        check_answer(folder)
         integration = self.frozen_integration(folder)
         plan = FileRef.from_json(self.plan)
         folder.verified(plan)
@@ -68,6 +71,24 @@ class BuildOperator(StageOperator):
     def contents(self, folder: RunFolder) -> dict[str, Any]:
         """Return what is said of the contents of the manifests, as arguments of `build_manifests`."""
         return {"build_urls": self.frozen_urls(folder).build_many}
+
+
+def check_answer(folder: RunFolder) -> None:
+    """Refuse a plan that a person has refused or not answered for, whatever Airflow says of the task.
+
+    Raises:
+        ConfigError: The plan was not approved.
+    """
+    from cloud_sync.errors import ConfigError
+    from cloud_sync.planning.model import Decision, read_answer
+
+    answer = read_answer(folder)
+    if answer is not None and answer.decision is not Decision.APPROVED:
+        raise ConfigError(
+            f"the plan was {answer.told}, so nothing is built.",
+            where=f"task {ASKING_TASK}",
+            remedy=f"Clear {ASKING_TASK}: it asks again.",
+        )
 
 
 def make_target_folder(folder: RunFolder, integration: Integration) -> None:

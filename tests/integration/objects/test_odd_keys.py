@@ -1,26 +1,27 @@
-"""Every kind of key, against boto3's own listing, with pages so small that odd keys fall on their borders."""
+"""Every kind of key, judged by the provider's own client, with pages so small that odd keys end them."""
 
 from __future__ import annotations
 
 import random
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from cloud_sync.objects.listing import list_objects
-from cloud_sync.objects.model import ObjectStore
-from cloud_sync.objects.stores import open_s3
 from cloud_sync.run_folder import RunFolder
+
+from .backends import as_its_client_lists, bucket_with
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.servers import S3Server
+    from cloud_sync.objects.model import ObjectStore, Page
 
-NUMBERS = count()
+    from .backends import Backend
+
 PLAIN = [f"raw/cam{camera}/{number:02d}.jpg" for camera in range(3) for number in range(7)]
+LONG = "raw/" + "é" * 510
 ODD = [
     "/lead.jpg",
     "//",
@@ -28,10 +29,12 @@ ODD = [
     "raw/./dot.jpg",
     "raw/../dots.jpg",
     "raw/cam1/return\r.jpg",
+    "raw/cam1/line\n.jpg",
     "raw/cam1/tab\t.jpg",
     "raw/cam1/del\x7f.jpg",
     "raw/cam1//x",
     "raw/ lead and trail .jpg ",
+    "raw/a+b%20c.jpg",
     "raw/100%25+~*'().jpg",
     "raw/a#b?c&d=e.jpg",
     "raw/a\\b.jpg",
@@ -42,36 +45,14 @@ ODD = [
     "raw/\u0085.jpg",
     "!first",
     "~last",
+    LONG,
 ]
 EMPTY = ["raw/", "raw/cam0/", "raw/cam2", "raw/cam2/", "raw/marker/", "raw/empty.jpg", "raw/cam1/03.jpg/"]
+ALL_KINDS = dict.fromkeys(PLAIN + ODD, b"content") | dict.fromkeys(EMPTY, b"")
 
 
-def store_of(server: S3Server, bucket: str, **settings: Any) -> ObjectStore:
-    return open_s3(
-        bucket,
-        endpoint_url=server.endpoint_url,
-        region="us-east-1",
-        access_key_id=server.access_key_id,
-        secret_access_key=server.secret_access_key,
-        **settings,
-    )
-
-
-def fill(server: S3Server, bucket: str, contents: dict[str, bytes]) -> None:
-    client = server.client()
-    client.create_bucket(Bucket=bucket)
-    for key, body in contents.items():
-        client.put_object(Bucket=bucket, Key=key, Body=body)
-
-
-def as_boto3_lists(server: S3Server, bucket: str, prefix: str) -> list[tuple[Any, ...]]:
-    pages = server.client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    entries = [entry for page in pages for entry in page.get("Contents", ())]
-    return sorted(
-        (entry["Key"], entry["Size"], entry["LastModified"], entry["ETag"].strip('"'))
-        for entry in entries
-        if entry["Size"] or not entry["Key"].endswith("/")
-    )
+def all_kinds(backend: Backend) -> dict[str, bytes]:
+    return {key: body for key, body in ALL_KINDS.items() if key not in backend.refused_keys}
 
 
 def as_we_list(store: ObjectStore, prefix: str, root: Path) -> list[tuple[Any, ...]]:
@@ -83,49 +64,91 @@ def as_we_list(store: ObjectStore, prefix: str, root: Path) -> list[tuple[Any, .
     ]
 
 
-@pytest.mark.parametrize("prefix", ["", "raw/", "raw", "raw/cam1", "raw/cam1/", "/", "raw//", "nothing/"])
-def test_all_kinds_of_keys_at_once(moto: S3Server, tmp_path: Path, prefix: str):
-    bucket = f"all-kinds-{next(NUMBERS)}"
-    fill(moto, bucket, dict.fromkeys(PLAIN + ODD, b"content") | dict.fromkeys(EMPTY, b""))
+def pages(store: ObjectStore, **asked: Any) -> list[Page]:
+    found = [store.page(**asked)]
+    while token := found[-1].next_token:
+        found.append(store.page(**asked, token=token))
+    return found
 
-    assert as_we_list(store_of(moto, bucket), prefix, tmp_path) == as_boto3_lists(moto, bucket, prefix)
+
+def keys_of(found: list[Page]) -> list[str]:
+    return [key for page in found for key in page.rows["key"].to_pylist()]
+
+
+@pytest.mark.parametrize("prefix", ["", "raw/", "raw", "raw/cam1", "raw/cam1/", "/", "raw//", "nothing/"])
+def test_all_kinds_of_keys_at_once(backend: Backend, tmp_path: Path, prefix: str):
+    bucket = bucket_with(backend, all_kinds(backend))
+
+    assert as_we_list(backend.opened(bucket), prefix, tmp_path) == as_its_client_lists(
+        backend, bucket, prefix
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_random_neighbours(moto: S3Server, tmp_path: Path, seed: int):
+def test_random_neighbours(backend: Backend, tmp_path: Path, seed: int):
     chosen = random.Random(seed)
-    keys = chosen.sample(PLAIN + ODD + EMPTY, chosen.randint(1, 25))
-    contents = {key: b"" if key in EMPTY else b"content" for key in keys}
-    bucket = f"neighbours-{seed}"
-    fill(moto, bucket, contents)
+    contents = all_kinds(backend)
+    keys = chosen.sample(list(contents), chosen.randint(1, 25))
+    bucket = bucket_with(backend, {key: contents[key] for key in keys})
 
-    assert as_we_list(store_of(moto, bucket), "", tmp_path) == as_boto3_lists(moto, bucket, "")
+    assert as_we_list(backend.opened(bucket), "", tmp_path) == as_its_client_lists(backend, bucket, "")
 
 
-@pytest.mark.parametrize("key", ["a.jpg", *ODD])
-def test_every_key_can_be_read(moto: S3Server, key: str):
-    bucket = f"read-{next(NUMBERS)}"
-    fill(moto, bucket, {key: b"0123456789"})
-    store = store_of(moto, bucket)
+def test_a_listing_goes_on_behind_any_key(backend: Backend):
+    store = backend.opened(bucket_with(backend, all_kinds(backend)))
+    in_order = sorted(all_kinds(backend), key=str.encode)
 
-    assert store.head(key).key == key
-    assert store.head(key).size_bytes == 10
-    assert store.read_range(key, 2, 3) == b"234"
-    assert store.read_range(key, 8, 100) == b"89"
-    assert store.read_range(key, 10, 5) == b""
-    assert store.read_start(key, 4) == (10, b"0123")
-    assert store.read_start(key, 100) == (10, b"0123456789")
-    assert store.read_tail(key, 3) == b"789"
-    assert store.read_tail(key, 100) == b"0123456789"
+    for number, key in enumerate(in_order):
+        assert keys_of(pages(store, prefix="", after=key)) == in_order[number + 1 :]
+    assert keys_of(pages(store, prefix="raw/cam1/", after="raw/cam1/04.jpg0")) == [
+        key for key in in_order if key.startswith("raw/cam1/") and key > "raw/cam1/04.jpg0"
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["", "raw/", "raw", "raw/ca", "raw/cam1/", "/"])
+def test_folders_are_told_from_objects(backend: Backend, prefix: str):
+    found = pages(backend.opened(bucket_with(backend, all_kinds(backend))), prefix=prefix, delimiter="/")
+    below = [key for key in all_kinds(backend) if key.startswith(prefix)]
+    ends = {key: key.find("/", len(prefix)) + 1 for key in below}
+
+    assert sorted(keys_of(found)) == sorted(key for key in below if not ends[key])
+    # fake-gcs-server says again on each page which folders follow.
+    folders = {folder for page in found for folder in page.prefixes}
+    assert folders == {key[: ends[key]] for key in below if ends[key]}
+
+
+def test_every_key_can_be_read(backend: Backend):
+    keys = [key for key, body in all_kinds(backend).items() if body]
+    contents = {key: f"0123456789{number}".encode() for number, key in enumerate(keys)}
+    store = backend.opened(bucket_with(backend, contents))
+
+    for key, content in contents.items():
+        length = len(content)
+        assert (store.head(key).key, store.head(key).size_bytes) == (key, length)
+        assert store.read_range(key, 2, 3) == b"234"
+        assert store.read_range(key, 8, 100) == content[8:]
+        assert store.read_range(key, length, 5) == b""
+        assert store.read_start(key, 4) == (length, b"0123")
+        assert store.read_start(key, 100) == (length, content)
+        assert store.read_tail(key, 3) == content[-3:]
+        assert store.read_tail(key, 100) == content
 
 
 @pytest.mark.parametrize("key", ["empty.jpg", "raw//empty.jpg"])
-def test_an_empty_object_is_read_as_nothing(moto: S3Server, key: str):
-    bucket = f"empty-{next(NUMBERS)}"
-    fill(moto, bucket, {key: b""})
-    store = store_of(moto, bucket)
+def test_an_empty_object_is_read_as_nothing(backend: Backend, key: str):
+    store = backend.opened(bucket_with(backend, {key: b""}))
 
     assert store.head(key).size_bytes == 0
     assert store.read_range(key, 0, 10) == b""
     assert store.read_start(key, 10) == (0, b"")
     assert store.read_tail(key, 10) == b""
+
+
+def test_a_single_object_is_described_as_in_a_listing(backend: Backend):
+    bucket = bucket_with(backend, {"raw/a.jpg": b"content"})
+    store = backend.opened(bucket)
+    [(key, size_bytes, last_modified, etag)] = backend.entries(bucket, "")
+
+    head = store.head("raw/a.jpg")
+    assert (head.key, head.size_bytes, head.etag) == (key, size_bytes, etag)
+    assert abs((head.last_modified - last_modified).total_seconds()) < 1

@@ -170,7 +170,7 @@ def test_waiting_ends_with_the_run_and_looks_each_time() -> None:
     ended = api(airflow).wait_for_run(
         DagRun("d", "r", "queued"), 5, each_poll=lambda run: seen.append(run.state), interval_s=0
     )
-    assert ended == DagRun("d", "r", "success", "2026-11-22T02:01:00Z")
+    assert ended == DagRun("d", "r", "success", ended_at="2026-11-22T02:01:00Z")
     assert seen == ["queued", "running", "success"]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
+import threading
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -19,7 +21,7 @@ from urllib3.exceptions import NewConnectionError
 
 from cloud_sync.objects.attempts import ATTEMPTS, Attempts
 from cloud_sync.objects.errors import ObjectStoreError
-from cloud_sync.objects.gcs import RENEWED_FOR_S, GcsObjectStore, GcsSign, open_gcs
+from cloud_sync.objects.gcs import GcsObjectStore, GcsSign, open_gcs
 from cloud_sync.objects.gcs_errors import READ_ONLY, from_gcs
 from cloud_sync.objects.model import StoredObject
 from cloud_sync.objects.wire import Wire
@@ -159,7 +161,19 @@ class TestPages:
         assert store.page("").next_token == "again"
         assert "never end" in str(refusal(lambda: store.page("", token="again")))
 
-    @pytest.mark.parametrize("body", [b"{}", b"<html>", page_json([OBJECT])[:-1]])
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_half_an_answer_that_looks_whole_is_asked_for_again(self, packed: bool):
+        body = page_json([OBJECT] * 50)
+        half = gzip.compress(body)[:90] if packed else body[: len(body) // 2]
+        torn = (200, half, {"Content-Encoding": "gzip"} if packed else {})
+        assert Store(torn, (200, body)).page("").rows.num_rows == 50
+
+        store = Store(*[torn] * ATTEMPTS)
+        error = refusal(lambda: store.page("raw/"))
+        assert (error.reason, error.transient, len(store.requests)) == ("unreachable", True, ATTEMPTS)
+        assert str(error).startswith("bucket media, prefix 'raw/': the store's listing ends in the middle.")
+
+    @pytest.mark.parametrize("body", [b"{}", b"<html>", b"[1"])
     def test_what_is_no_page_is_named(self, body: bytes):
         error = refusal(lambda: Store((200, body)).page("raw/"))
 
@@ -233,8 +247,6 @@ class TestObjects:
         assert (store.opened.read_range("a", 5, 0), store.opened.read_tail("a", 0)) == (b"", b"")
 
     def test_a_head_says_what_a_listing_says(self):
-        import json
-
         store = Store((200, json.dumps(item(OBJECT)).encode()))
 
         assert store.opened.head(OBJECT.key) == OBJECT
@@ -268,18 +280,26 @@ class TestTokens:
 
         assert (error.reason, error.transient, len(store.requests)) == ("forbidden", False, 2)
 
-    def test_threads_that_were_all_refused_renew_once(self, monkeypatch: pytest.MonkeyPatch):
-        now = [100.0]
-        monkeypatch.setattr("cloud_sync.objects.gcs.time.monotonic", lambda: now[0])
+    def test_threads_that_were_all_refused_renew_once(self):
         credentials = Tokens()
         sign = GcsSign("https://host", credentials, lambda **_: None)
+        both_have_sent = threading.Barrier(2)
 
-        sign.renew()
-        sign.renew()
+        def refused() -> None:
+            sign.headers("GET", "https://host")
+            both_have_sent.wait(10)
+            sign.renew()
+
+        threads = [threading.Thread(target=refused) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         assert credentials.renewed == 1
-        now[0] += RENEWED_FOR_S
+        refused_later = sign.headers("GET", "https://host")
         sign.renew()
         assert credentials.renewed == 2
+        assert refused_later != sign.headers("GET", "https://host")
 
     def test_credentials_that_were_revoked_in_the_middle(self):
         store = Store(UNAUTHORISED, credentials=Tokens(error=RefreshError(f"invalid_grant {SECRET}")))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_sync.objects.gcs_pages import read_object, read_page
+from cloud_sync.objects.gcs_pages import TornAnswer, read_object, read_page
 from cloud_sync.objects.model import StoredObject
 from cloud_sync.objects.rows import LISTING_SCHEMA
 
@@ -125,5 +125,5 @@ def test_a_page_that_ends_anywhere_in_the_middle_is_refused():
     body = page_json([OBJECT, OBJECT], prefixes=["raw/"], token="t")
 
     for length in range(len(body)):
-        with pytest.raises(ValueError):  # noqa: PT011
+        with pytest.raises(TornAnswer):
             read_page(body[:length])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 import tracemalloc
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 
 import pyarrow.parquet as pq
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cloud_sync.objects.model import ObjectStore
+    from cloud_sync.objects.model import ObjectStore, Page
 
 OVERLOADED = ObjectStoreError("overloaded.", reason="unreachable", transient=True)
 
@@ -270,6 +271,26 @@ def test_folders_out_of_order_are_ranges_in_order():
     assert folders == sorted(key[:-1] for key in sizes if key.endswith("/x"))
     [known] = [unit for unit in units if isinstance(unit, Known)]
     assert known.rows["key"].to_pylist() == ["cam-.txt"]
+
+
+class RepeatingStore(FakeStore):
+    """Names on each page again all folders of the pages before."""
+
+    def page(self, prefix: str, **asked: Any) -> Page:
+        """List as that store does."""
+        page = super().page(prefix, **asked)
+        named = self.__dict__.setdefault(f"named below {prefix}", [])
+        named += page.prefixes
+        return replace(page, prefixes=tuple(named))
+
+
+def test_folders_that_are_named_twice_are_listed_once(tmp_path: Path):
+    objects = dict.fromkeys(("raw/a.txt", "raw/g.txt"), 5)
+    store = RepeatingStore(many_folders(150, 2) | objects, 40)
+
+    listing = run(store, "raw/", tmp_path, pages_in_flight=4)
+
+    assert rows(tmp_path, listing) == store.listed("raw/")
 
 
 @pytest.mark.parametrize("helped_after", [ALONE, 1])

@@ -13,7 +13,14 @@ from urllib3 import HTTPResponse
 from urllib3.exceptions import NameResolutionError, NewConnectionError, ProtocolError, ReadTimeoutError
 
 from cloud_sync.objects.errors import ObjectStoreError
-from cloud_sync.objects.wire import CHUNK_BYTES, READ_TIMEOUT_S, Wire, connected
+from cloud_sync.objects.wire import (
+    CHUNK_BYTES,
+    READ_TIMEOUT_S,
+    Wire,
+    connected,
+    proxy_for,
+    trusted_certificates,
+)
 from cloud_sync.version import user_agent
 
 SIGN: Any = None
@@ -241,3 +248,72 @@ def test_a_proxy_is_gone_through():
     assert (plain._pool.host, plain._whole_urls) == ("proxy", True)
     tunnel = connected(SIGN, "https://host/", proxy_url="http://proxy:3128")
     assert (tunnel._pool.host, tunnel._pool.proxy.host, tunnel._whole_urls) == ("host", "proxy", False)
+
+
+def test_the_end_of_an_empty_object_is_nothing_however_the_store_says_it():
+    answer = tail(Pool(206, b"", {"Content-Range": "bytes 0--1/0"}))
+    assert (answer.size_bytes, answer.data) == (0, b"")
+
+
+def test_a_proxy_is_told_the_login_that_its_url_has():
+    wire = connected(SIGN, "https://host/", proxy_url="http://me:p%40ss@proxy:3128")
+    assert wire._pool.proxy_headers == {"proxy-authorization": "Basic bWU6cEBzcw=="}
+    assert not connected(SIGN, "https://host/", proxy_url="http://proxy:3128")._pool.proxy_headers
+
+
+@pytest.mark.parametrize(
+    ("url", "proxies", "expected"),
+    [
+        ("https://host/", {"https": "http://proxy:1"}, "http://proxy:1"),
+        ("https://host/", {"https": "proxy:1"}, "http://proxy:1"),
+        ("http://host/", {"https": "http://proxy:1"}, None),
+        ("https://host/", None, "http://from-the-environment:1"),
+        ("https://inside/", None, None),
+    ],
+)
+def test_which_proxy_is_gone_through(monkeypatch: pytest.MonkeyPatch, url: str, proxies: Any, expected: Any):
+    monkeypatch.setenv("HTTPS_PROXY", "http://from-the-environment:1")
+    monkeypatch.setenv("NO_PROXY", "inside")
+    assert proxy_for(url, proxies) == expected
+
+
+def test_which_certificates_are_trusted(monkeypatch: pytest.MonkeyPatch):
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    assert trusted_certificates("AWS_CA_BUNDLE") is True
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/all.pem")
+    assert trusted_certificates("AWS_CA_BUNDLE") == "/all.pem"
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/aws.pem")
+    assert (trusted_certificates("AWS_CA_BUNDLE"), trusted_certificates()) == ("/aws.pem", "/all.pem")
+
+
+class TestWhole:
+    @staticmethod
+    def whole(pool: Pool, **options: Any) -> bytes:
+        headers = {"Authorization": "by me"}
+        return pool.wire(**options).whole("https://host/list?a=1", headers, deadline=DEADLINE, where=WHERE)
+
+    def test_an_answer_is_given_from_end_to_end(self):
+        pool = Pool(200, CONTENT)
+        assert self.whole(pool) == CONTENT
+        [request] = pool.requests
+        assert (request.method, request.url, request.decode_content) == ("GET", "/list?a=1", True)
+        assert request.headers == {"User-Agent": user_agent(), "Authorization": "by me"}
+        assert pool.ends == ["given back"]
+
+    def test_it_is_bounded_in_time(self):
+        with pytest.raises(ObjectStoreError, match="the answer did not come in time"):
+            self.whole(Pool(200, CONTENT, piece=10, took_s=1))
+
+    def test_one_that_is_cut_short_is_a_failure_of_the_network(self):
+        pool = Pool(200, CONTENT, {"Content-Length": str(len(CONTENT) + 1)})
+        with pytest.raises(ObjectStoreError, match="cannot be reached"):
+            self.whole(pool)
+
+    @pytest.mark.parametrize("status", [301, 403, 416, 500])
+    def test_a_refusal_is_told_in_the_providers_words(self, status):
+        def refused(status: int, headers: Any, body: bytes, where: str) -> ObjectStoreError:
+            return ObjectStoreError(f"{status} {body.decode()}", reason="other", where=where)
+
+        with pytest.raises(ObjectStoreError, match=f"object 'a': {status} no"):
+            self.whole(Pool(status, b"no"), refused=refused)

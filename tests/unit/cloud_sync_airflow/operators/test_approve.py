@@ -11,12 +11,15 @@ import pytest
 from airflow.providers.standard.operators import hitl
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 
+from cloud_sync.errors import ConfigError
+from cloud_sync.failures.alert import FAILED_TASKS, run_alert
 from cloud_sync.failures.verdict import RunFailed
 from cloud_sync.integration import Integration
 from cloud_sync.run_folder import RunFolder
 from cloud_sync_airflow.factory import sync_dag
 from cloud_sync_airflow.notifiers import dispatch
 from cloud_sync_airflow.operators.approve import ApproveOperator
+from cloud_sync_airflow.operators.build import BuildOperator
 from cloud_sync_airflow.operators.list import ListOperator
 from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
@@ -43,7 +46,7 @@ class Night:
         self.house, self.asked = house, asked
         self.context = house.context("night 1", **params)
         self.context["task_instance"] = SimpleNamespace(id="ti-1")
-        self.context["ti"].task_id = "approve"
+        self.context["ti"].task_id, self.context["ti"].try_number = "approve", 1
         listing = ListOperator(task_id="list", **house.settings).execute(self.context)
         self.plan = PlanOperator(task_id="plan", listing=listing, **house.settings).execute(self.context)
         self.task = ApproveOperator(
@@ -56,6 +59,10 @@ class Night:
 
     def hear(self, event: dict[str, Any]) -> None:
         self.task.execute_complete(self.context, event)
+
+    def build(self) -> list[int]:
+        task = BuildOperator(task_id="build", plan=self.plan, **self.house.settings)
+        return task.execute(self.context)
 
     def settle(self) -> dict[str, Any]:
         return SettleOperator(task_id="settle", **self.house.settings).execute(self.context)
@@ -140,7 +147,27 @@ def test_asking_again_forgets_the_answer_before(night):
         night.settle()
 
 
-def test_the_channels_are_told_once_that_a_plan_waits(night, monkeypatch, house):
+def test_a_plan_that_was_not_approved_is_not_built_whatever_airflow_says_of_the_task(night):
+    for event in (answer("Reject"), TIMED_OUT):
+        with pytest.raises(AirflowSkipException):
+            night.hear(event)
+        with pytest.raises(ConfigError, match=r"nothing is built\. .*Clear approve"):
+            night.build()
+    night.hear(answer("Approve"))
+    assert night.build() == [0]
+
+
+def test_an_expired_approval_is_told_also_after_a_failed_task(night):
+    with pytest.raises(AirflowSkipException):
+        night.hear(TIMED_OUT)
+    with pytest.raises(RunFailed):
+        night.settle()
+    alert = run_alert(night.report, "http://airflow")
+    assert alert is not None
+    assert FAILED_TASKS not in alert.keys
+
+
+def test_the_channels_are_told_once_of_each_question(night, monkeypatch, house):
     sent = []
     monkeypatch.setattr(dispatch, "send", lambda channel, alert, *_, **__: sent.append(alert))
     monkeypatch.setattr(dispatch, "load_notifier", lambda channel: None)
@@ -149,7 +176,10 @@ def test_the_channels_are_told_once_that_a_plan_waits(night, monkeypatch, house)
     for _ in range(2):
         with pytest.raises(TaskAwaitingInput):
             night.ask()
-    [alert] = sent
+    night.context["ti"].try_number = 2  # somebody cleared the task
+    with pytest.raises(TaskAwaitingInput):
+        night.ask()
+    alert, _ = sent
     assert alert.headline.startswith("sync__cameras waits for approval: new items: 6")
     assert alert.place.run_url.endswith("/runs/night%201/tasks/approve/required_actions")
 

@@ -7,6 +7,7 @@ import sys
 
 BENCHMARKS = (
     "bench_listing",
+    "bench_shards",
     "bench_gcs_listing",
     "bench_pipeline",
     "bench_grouping",

@@ -342,7 +342,8 @@ def _remove_old_files(folder: RunFolder, name: str, *, keep: Sequence[Part]) -> 
     """Remove what an earlier try left, the index first, so that no index names a missing part."""
     folder.disclaim(f"{name}/index.json")
     if keep:
-        for path in set(folder.names(f"{name}/part-*.parquet")) - {part.path for part in keep}:
+        found = {path for pattern in ("part-*", ".part-*") for path in folder.names(f"{name}/{pattern}")}
+        for path in found - {part.path for part in keep}:
             folder.disclaim(path)
     elif folder.path(name).exists():
         shutil.rmtree(folder.path(name))

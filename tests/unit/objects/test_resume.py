@@ -203,6 +203,7 @@ def test_what_a_killed_try_left_is_removed(tmp_path: Path):
     folder = tmp_path / "listing"
     (folder / ".waiting-killed").mkdir()
     (folder / ".waiting-killed" / "3.arrow").write_bytes(b"rows")
+    (folder / ".part-0002.parquet.5eed.tmp").write_bytes(b"half a file")
     (folder / "part-0017.parquet").write_bytes(b"of a try in which the bucket held more")
 
     list_to_the_end(store, tmp_path, part_rows=20)

@@ -143,8 +143,8 @@ class PartsWriter:
     def _write_group(self) -> None:
         if not self._rows_waiting:
             return
-        group = pa.Table.from_batches(self._waiting, LISTING_SCHEMA).combine_chunks()
-        keys = group["key"].chunk(0)
+        group = pa.Table.from_batches(self._waiting, LISTING_SCHEMA)
+        keys = pa.concat_arrays(group["key"].chunks)
         self.in_order = self.in_order and keys[0].as_py() > self._last_key and is_rising(keys)
         self._last_key = keys[-1].as_py()
         self._parquet().write_table(group, row_group_size=ROWS_PER_GROUP)

@@ -47,7 +47,7 @@ def begin(store: DyingStore, root: Path, *, pages: int = 7, attempt: str = "firs
         )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(sizes=BUCKETS, page_size=st.integers(1, 7), deaths=DEATHS, has_start_after=st.booleans())
 def test_wherever_it_dies_it_ends_with_the_same_bytes_and_counts(
     *, sizes: dict[str, int], page_size: int, deaths: list[int], has_start_after: bool
@@ -62,7 +62,7 @@ def test_wherever_it_dies_it_ends_with_the_same_bytes_and_counts(
         assert counts_of(broken) == counts_of(whole)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     sizes=BUCKETS,
     page_size=st.integers(1, 7),
@@ -85,7 +85,7 @@ def test_nothing_is_lost_or_doubled_where_the_store_orders_keys_otherwise(
         assert sorted(rows_of(root, listing.index), key=lambda row: row.key) == store.listed("")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(sizes=BUCKETS, new=st.lists(KEYS, max_size=20), page_size=st.integers(1, 7), deaths=DEATHS)
 def test_objects_that_come_between_tries_cost_none_that_were_there(
     sizes: dict[str, int], new: list[str], page_size: int, deaths: list[int]

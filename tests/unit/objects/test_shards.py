@@ -50,7 +50,7 @@ def in_shards(store: FakeStore, root: Path | str, shards: int, prefix: str = "")
     return rows_of(root, *(listed(store, root, shard.number) for shard in found))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     sizes=BUCKETS,
     prefix=st.sampled_from(["", "", "a", "a/", "cam", "/"]),
@@ -73,7 +73,7 @@ def test_shards_hold_every_key_once_in_order(
         assert in_shards(store, root, shards, prefix) == store.listed(prefix)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     sizes=BUCKETS,
     shards=st.integers(1, 6),
@@ -103,7 +103,7 @@ def test_nothing_is_lost_or_doubled_where_the_store_orders_keys_otherwise(
     assert sorted(rows, key=lambda row: row.key) == store.listed("")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     sizes=BUCKETS,
     new=st.lists(KEYS, max_size=10),

@@ -12,7 +12,9 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 SUITES := $(wildcard tests/e2e tests/unit tests/integration tests/faults)
 SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
 
-# `make test` runs one round with seed 1; here each run looks elsewhere, and says where.
+# Each day looks elsewhere, and the name of a test says where; both processes of a run are told the same.
+test: FAULT_SEED ?= $(shell date +%Y%j)
+# Here each run does.
 faults: FAULT_ROUNDS ?= 20
 faults: FAULT_SEED ?= $(shell date +%j%H%M)
 
@@ -62,7 +64,7 @@ imports: $(INSTALLED) ## Check who imports whom (import-linter)
 	PYTHONPATH=. $(BIN)/lint-imports
 
 test: $(INSTALLED) azurite ## Run all tests: unit, integration, faults, end to end
-	$(BIN)/pytest $(SIDE_BY_SIDE) $(SUITES)
+	FAULT_SEED=$(FAULT_SEED) $(BIN)/pytest $(SIDE_BY_SIDE) $(SUITES)
 
 unit: $(INSTALLED) ## Run the unit tests
 	$(BIN)/pytest tests/unit
@@ -83,7 +85,6 @@ down: $(INSTALLED) ## End what `make up` left running
 bench: $(INSTALLED) ## Run the benchmarks (nothing else should run meanwhile)
 	$(BIN)/python -m benchmarks
 
-# atheris is not among the pinned tools: nothing but this needs it.
 # Not among the pins: atheris has wheels for Linux only, and nothing else needs it.
 fuzz: $(INSTALLED) ## Fuzz the manifest readers for FUZZ_SECONDS (installs atheris; Linux)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python 'atheris>=3,<4'

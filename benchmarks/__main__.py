@@ -7,12 +7,13 @@ import sys
 
 BENCHMARKS = (
     "bench_listing",
+    "bench_listing_memory",
     "bench_shards",
-    "bench_gcs_listing",
     "bench_pipeline",
     "bench_grouping",
     "bench_manifest",
     "bench_failures",
+    "bench_label_studio",
     "bench_rounds",
     "bench_dag_parse",
 )

@@ -36,7 +36,8 @@ class Measurement:
         name: The case, as the table shows it.
         cpu_s: CPU seconds, user and system, of the process and its children.
         wall_s: Seconds inside the function.
-        peak_mib: Peak resident memory above a bare interpreter's.
+        peak_mib: Peak resident memory, of the process or of the largest program that it ran, above a bare
+            interpreter's.
         result: What the function returned.
     """
 
@@ -58,12 +59,22 @@ def measure(name: str, function: str, **arguments: Any) -> Measurement:
     return Measurement(name, cpu_s, report["wall_s"], peak_mib, report["result"])
 
 
-def table(measured: Sequence[Measurement], *, base: str) -> str:
-    """Return a Markdown table; the last column says how often `base` costs a case's CPU seconds."""
-    base_cpu_s = next(each.cpu_s for each in measured if each.name == base)
+def table(measured: Sequence[Measurement], *, base: str, by_result: bool = False) -> str:
+    """Return a Markdown table; the last column says how often `base` costs a case's CPU seconds.
+
+    Args:
+        measured: The cases.
+        base: The name of one.
+        by_result: Compare what one of what a case returned costs: cases may do more or less work.
+    """
+
+    def cost(each: Measurement) -> float:
+        return each.cpu_s / (each.result if by_result else 1)
+
+    base_cost = next(cost(each) for each in measured if each.name == base)
     lines = [f"| case | CPU s | wall s | peak MiB | CPU of {base} / CPU |", "|---|---|---|---|---|"]
     for each in measured:
-        ratio = base_cpu_s / each.cpu_s
+        ratio = base_cost / cost(each)
         row = (each.name, f"{each.cpu_s:.2f}", f"{each.wall_s:.2f}", f"{each.peak_mib:.0f}", f"{ratio:.2f}")
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
@@ -92,13 +103,16 @@ def _run(function: str, arguments: dict[str, Any]) -> tuple[float, dict[str, Any
 
 
 def _peak_mib() -> float:
-    # ru_maxrss of a child starts at its parent's size on Linux; VmHWM is the process's own.
-    if PROC_STATUS.exists():
-        line = next(line for line in PROC_STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / KIB_PER_MIB
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB**2  # macOS counts bytes
+    children, own = (
+        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)
+    )
+    if not PROC_STATUS.exists():
+        return max(children, own) / KIB_PER_MIB**2  # macOS counts bytes
+    # ru_maxrss of a process starts at its parent's size on Linux; VmHWM is its own.
+    line = next(line for line in PROC_STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    return max(children, int(line.split()[1])) / KIB_PER_MIB
 
 
 def _main(function: str, arguments: str) -> None:

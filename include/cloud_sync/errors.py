@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+from typing import Final, Self
+
+WRONG_FILE: Final = frozenset(
+    {
+        errno.ENOENT,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EISDIR,
+        errno.ENOTDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+        errno.ENXIO,
+    }
+)
+"""What a system says of a file that a person has to change, its name or its permissions included."""
+
 
 class CloudSyncError(Exception):
     """An error that a person can act on.
@@ -49,6 +67,25 @@ class FormError(CloudSyncError):
 
 class ManifestError(CloudSyncError):
     """A manifest cannot be read or written."""
+
+    @classmethod
+    def unreadable(cls, error: OSError, file: str) -> Self:
+        """Return the error about a file that was given and cannot be read.
+
+        Args:
+            error: What the system said. If it is not about the file, but about the disk or share that it lies
+                on, trying again can help.
+            file: What to call the file.
+        """
+        is_wrong = error.errno in WRONG_FILE
+        return cls(
+            f"cannot be read: {error.strerror}.",
+            where=file,
+            remedy="Check that it is a file and its permissions."
+            if is_wrong
+            else "It is tried again; if it stays so, check the disk or share that it lies on.",
+            transient=not is_wrong,
+        )
 
 
 class StorageError(CloudSyncError):

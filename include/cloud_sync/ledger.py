@@ -9,20 +9,21 @@ Encord skips single files and unchanged groups; a group that has grown or change
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from cloud_sync import ledger_sql as sql
 from cloud_sync import releases
 from cloud_sync.errors import ConfigError, StorageError
-from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
+from cloud_sync.run_folder import FileRef, RunFolder
+from cloud_sync.run_folder.files import DamagedFileError, Files, Tag
+from cloud_sync.run_folder.folder import Draft
 
 POINTER_NAME = "current.json"
-NEXT_NAME = "next.parquet"
-NEXT_RELEASES_NAME = "next-released.parquet"
 LOCK_NAME = "commit.lock"
 
 VERSIONS_KEPT = 30
@@ -45,21 +46,23 @@ class LedgerVersion:
     Attributes:
         number: Counts up from 1.
         previous: The version that it was made from; None for the first.
-        previous_path: Local path of that version.
+        previous_file: The name of its file.
         run_id: The DAG run that wrote it.
         url_base: How object URLs began; Encord tells duplicates by the exact URL.
         counts: Objects by state.
-        path: Local path of the Parquet file.
+        file: The name of the Parquet file.
+        path: A path with its content.
         releases: Which objects were released lately; None if none were.
     """
 
     number: int
     previous: int | None
-    previous_path: Path | None
+    previous_file: str | None
     run_id: str
     url_base: str
     counts: Mapping[str, int]
-    path: Path
+    file: str
+    path: Path = field(compare=False)
     releases: FileRef | None = None
 
 
@@ -110,38 +113,50 @@ class Ledger:
         StorageError: The pointer or the version it names is missing, torn or not ours.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | Files) -> None:
         self.files = RunFolder(folder)
 
     def current(self) -> LedgerVersion | None:
         """Return the version in force, or None if nothing was ever settled."""
-        if not self.files.exists(POINTER_NAME):
+        return self._current()[0]
+
+    def _current(self) -> tuple[LedgerVersion | None, Tag | None]:
+        """Return the version in force, and what its pointer is known by."""
+        try:
+            found = self.files.read_tagged_json(POINTER_NAME)
+        except StorageError as error:
+            raise self._damage(error) from None
+        if found is None:
             # First versions without a pointer are of runs that were killed between the two.
             if later := [name for name in self.files.names("v*.parquet") if not name.startswith("v000001-")]:
                 raise self._damaged(f"the pointer {POINTER_NAME} is missing beside {later[-1]}")
-            return None
+            return None, None
+        pointer, tag = found
         try:
-            pointer = self.files.read_json(POINTER_NAME)
-            self.files.verified(FileRef(pointer["file"], pointer["sha256"], {}))
-            return self._version(pointer)
+            path = self.files.verified(FileRef(pointer["file"], pointer["sha256"], {}))
+            return self._version(pointer, path), tag
         except (LookupError, TypeError, ValueError):
             raise self._damaged(f"{POINTER_NAME} is not a pointer") from None
         except StorageError as error:
-            if error.transient:
-                raise
-            raise self._damaged(f"{Path(error.where or '').name} {error.message.rstrip('.')}") from None
+            raise self._damage(error) from None
 
     def before(self, run_id: str) -> LedgerVersion | None:
         """Return the version that a run starts from, also when the run has settled once already."""
-        version = self.current()
+        return self._before(run_id, self.current())
+
+    def _before(self, run_id: str, version: LedgerVersion | None) -> LedgerVersion | None:
         if version is None or version.run_id != run_id:
             return version
-        path = version.previous_path
-        if version.previous is None or path is None:
+        return self._previous(version)
+
+    def _previous(self, version: LedgerVersion) -> LedgerVersion | None:
+        file = version.previous_file
+        if version.previous is None or file is None:
             return None
-        if not path.is_file():
-            raise self._damaged(f"{path.name}, on which this run builds, is missing")
-        return LedgerVersion(version.previous, None, None, "", version.url_base, {}, path)
+        if not self.files.exists(file):
+            raise self._damaged(f"{file}, on which this run builds, is missing")
+        path = self.files.local(file)
+        return LedgerVersion(version.previous, None, None, "", version.url_base, {}, file, path)
 
     def check_url_base(self, url_base: str) -> None:
         """Refuse object URLs that begin otherwise than those already registered.
@@ -154,8 +169,9 @@ class Ledger:
             raise ConfigError(
                 f"object URLs would begin with {url_base}, but this dataset holds objects registered under "
                 f"{version.url_base}, and Encord would register all of them a second time.",
-                where=str(self.files.root),
-                remedy="Restore bucket, endpoint, region and url_style, or give the integration a new name.",
+                where=self.files.address(),
+                remedy="Restore bucket, endpoint, region, account and url_style, or give the integration a "
+                "new name.",
             )
 
     def histories(self, run_id: str, items_path: Path, urls: Iterable[str]) -> dict[str, FailureHistory]:
@@ -172,7 +188,7 @@ class Ledger:
         version = self.before(run_id)
         if version is None:
             return {}
-        with sql.sql_engine(self.files.root) as engine:
+        with sql.sql_engine(self.files.scratch()) as engine:
             engine.execute("CREATE TEMP TABLE wanted AS SELECT unnest($1::VARCHAR[]) AS url", [list(urls)])
             sql.view_known(engine, version.path)
             sql.view(engine, "items", items_path)
@@ -184,7 +200,7 @@ class Ledger:
         version = self.current()
         if version is None:
             return {}
-        with sql.sql_engine(self.files.root) as engine:
+        with sql.sql_engine(self.files.scratch()) as engine:
             engine.execute("CREATE TEMP TABLE wanted AS SELECT unnest($1::VARCHAR[]) AS key", [list(keys)])
             sql.view(engine, "known", version.path)
             rows = engine.execute("SELECT key, state FROM known SEMI JOIN wanted USING (key)").fetchall()
@@ -230,24 +246,27 @@ class Ledger:
         *,
         stopped: bool,
     ) -> LedgerVersion:
-        base = self.before(run_id)
-        released = self._releases()
-        with self.files.writing(NEXT_NAME) as temporary, sql.sql_engine(self.files.root) as engine:
+        version, seen = self._current()
+        base, released = self._before(run_id, version), version.releases if version else None
+        number = base.number + 1 if base else 1
+        with self._new_version(number) as draft, sql.sql_engine(self.files.scratch()) as engine:
             sql.load(engine, manifests, failures)
             engine.execute("SET VARIABLE run_counts = $1", [0 if stopped else 1])
             before = base.path if base else None
             released_path = self.files.verified(released) if released else None
-            counts = sql.write_version(engine, before, items_paths, temporary, released_path)
+            counts = sql.write_version(engine, before, items_paths, draft.path, released_path)
         return self._publish(
             {
-                "number": base.number + 1 if base else 1,
+                "number": number,
                 "previous": base.number if base else None,
-                "previous_file": base.path.name if base else None,
+                "previous_file": base.file if base else None,
                 "run_id": run_id,
                 "url_base": url_base,
                 "counts": counts,
             },
+            draft.ref,
             released,
+            seen,
         )
 
     def quarantined(self) -> Iterator[releases.QuarantinedObject]:
@@ -255,7 +274,7 @@ class Ledger:
         version = self.current()
         if version is None:
             return
-        with sql.sql_engine(self.files.root) as engine:
+        with sql.sql_engine(self.files.scratch()) as engine:
             sql.view(engine, "known", version.path)
             found = engine.execute(releases.QUARANTINED)
             while rows := found.fetchmany(ROWS_AT_ONCE):
@@ -291,68 +310,75 @@ class Ledger:
             return self._release(wanted, now)
 
     def _release(self, wanted: Mapping[str, Any], now: datetime) -> int:
-        version = self.current()
+        version, seen = self._current()
         if version is None:
             return 0
-        with sql.sql_engine(self.files.root) as engine:
+        with sql.sql_engine(self.files.scratch()) as engine:
             sql.view(engine, "known", version.path)
             engine.execute(releases.CHOSEN, wanted)
             count = int(engine.execute("SELECT count(*) FROM chosen").fetchall()[0][0])
             if not count:
                 return 0
             sql.load_releases(engine, self.files.verified(version.releases) if version.releases else None)
-            with self.files.writing(NEXT_RELEASES_NAME) as temporary:
+            with self.files.writing_by_content("released", ".parquet") as remembered:
                 times = {"now": now, "oldest": now - releases.KEPT}
                 engine.execute(f"CREATE TEMP TABLE remembered AS {releases.REMEMBERED}", times)
-                sql.copy(engine, "FROM remembered", temporary)
-            with self.files.writing(NEXT_NAME) as temporary:
-                counts = sql.copy_version(engine, releases.RELEASED_VERSION, temporary)
+                sql.copy(engine, "FROM remembered", remembered.path)
+            with self._new_version(version.number) as draft:
+                counts = sql.copy_version(engine, releases.RELEASED_VERSION, draft.path)
         pointer = self.files.read_json(POINTER_NAME)
-        self._publish({**pointer, "counts": counts}, self._named_by_content(NEXT_RELEASES_NAME, "released"))
+        self._publish({**pointer, "counts": counts}, draft.ref, remembered.ref, seen)
         return count
 
-    def _publish(self, pointer: Mapping[str, Any], released: FileRef | None) -> LedgerVersion:
-        """Put the version that was written in force."""
-        version = self._named_by_content(NEXT_NAME, f"v{pointer['number']:06d}")
+    def _new_version(self, number: int) -> AbstractContextManager[Draft]:
+        """Give a draft of a version. Its name comes from its content: a file in force is never touched."""
+        return self.files.writing_by_content(f"v{number:06d}", ".parquet")
+
+    def _publish(
+        self, pointer: Mapping[str, Any], version: FileRef | None, released: FileRef | None, seen: Tag | None
+    ) -> LedgerVersion:
+        """Put the version that was written in force, if the one that it was made from still is."""
+        assert version is not None  # noqa: S101 (it was written)
         pointer = {**pointer, "file": version.path, "sha256": version.sha256}
         if released is not None:
             pointer["released"] = {"file": released.path, "sha256": released.sha256}
-        self.files.write_json(POINTER_NAME, pointer)
+        if not self.files.swap_json(POINTER_NAME, pointer, seen):
+            raise StorageError(
+                "another task has written into this ledger meanwhile.",
+                where=self.files.address(POINTER_NAME),
+                remedy="It is tried again, on what that task has written.",
+                transient=True,
+            )
         needed = {pointer["file"], pointer["previous_file"], released.path if released else None}
         old = self.files.names("v*.parquet")[:-VERSIONS_KEPT] + self.files.names("released-*.parquet")
         for name in old:
             if name not in needed:
-                self.files.path(name).unlink(missing_ok=True)
-        return self._version(pointer)
+                self.files.remove(name)
+        return self._version(pointer, self.files.local(version.path))
 
-    def _named_by_content(self, name: str, stem: str) -> FileRef:
-        """Give a new file its name: by its content, so that a file that is in force is never touched."""
-        sha256 = sha256_of(self.files.path(name))
-        file = f"{stem}-{sha256[:12]}.parquet"
-        self.files.move(name, file)
-        return FileRef(file, sha256, {})
-
-    def _releases(self) -> FileRef | None:
-        version = self.current()
-        return version.releases if version else None
-
-    def _version(self, pointer: Mapping[str, Any]) -> LedgerVersion:
-        previous_file = pointer["previous_file"]
+    def _version(self, pointer: Mapping[str, Any], path: Path) -> LedgerVersion:
         released = pointer.get("released")
         return LedgerVersion(
             number=pointer["number"],
             previous=pointer["previous"],
-            previous_path=self.files.path(previous_file) if previous_file else None,
+            previous_file=pointer["previous_file"] or None,
             run_id=pointer["run_id"],
             url_base=pointer["url_base"],
             counts=pointer["counts"],
-            path=self.files.path(pointer["file"]),
+            file=pointer["file"],
+            path=path,
             releases=FileRef(released["file"], released["sha256"], {}) if released else None,
         )
+
+    def _damage(self, error: StorageError) -> StorageError:
+        """Return what an error of the ledger's files means: one of access stays what it is."""
+        if not isinstance(error, DamagedFileError):
+            return error
+        return self._damaged(f"{PurePath(error.where or '').name} {error.message.rstrip('.')}")
 
     def _damaged(self, what: str) -> StorageError:
         return StorageError(
             f"the ledger is damaged: {what}.",
-            where=str(self.files.root),
+            where=self.files.address(),
             remedy="Move this folder away; the next run sends all, and Encord skips what has not changed.",
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.sdk import DAG, AssetAlias
@@ -11,7 +10,7 @@ from airflow.sdk import DAG, AssetAlias
 from cloud_sync.integration import Integration, LoadedIntegrations
 from cloud_sync_airflow.factory import STAGE_TIMEOUT, task_defaults
 from cloud_sync_airflow.operators.register import RegisterOperator
-from cloud_sync_airflow.settings import manifests_folder, register_pool
+from cloud_sync_airflow.settings import manifests_address, register_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +28,7 @@ class Form(Protocol):
     """
 
     def __call__(
-        self, integrations: Mapping[str, Mapping[str, Any]], folder: Path, broken: Iterable[str] = ()
+        self, integrations: Mapping[str, Mapping[str, Any]], folder: str, broken: Iterable[str] = ()
     ) -> dict[str, Param]:
         """Return the fields, in the order in which they are shown."""
 
@@ -74,7 +73,7 @@ def form_dag(
         catchup=False,
         max_active_runs=1,
         tags=["encord", "by hand"],
-        params=form(integrations, manifests_folder(), broken),
+        params=form(integrations, manifests_address(), broken),
         default_args=task_defaults(Integration.model_fields["owner"].default),
     ) as dag:
         taken = operator(task_id=name, integrations=integrations, broken=broken, **timed).as_setup()

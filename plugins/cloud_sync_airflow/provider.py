@@ -51,11 +51,21 @@ def _settings() -> dict[str, Any]:
         "description": "Encord Cloud Sync.",
         "options": {
             "state_folder": {
-                "description": "Folder of run folders and ledgers, on a disk that all workers share. "
-                "Left empty: `cloud_sync` in AIRFLOW_HOME.",
+                "description": "Folder of run folders and ledgers: on a disk that all workers share, or in a "
+                "bucket (s3://bucket/prefix, gs://bucket/prefix, az://container/prefix). Left empty: "
+                "`cloud_sync` in AIRFLOW_HOME.",
                 "version_added": "0.1.0",
                 "type": "string",
                 "example": "/opt/airflow/state",
+                "default": "",
+            },
+            "state_connection_id": {
+                "description": "Airflow connection for the bucket of the state folder, of type aws, "
+                "google_cloud_platform or wasb; also for folders of tables and manifests that are URLs. "
+                "Not needed for folders on a disk.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "aws_state",
                 "default": "",
             },
             "integrations_folder": {
@@ -68,8 +78,8 @@ def _settings() -> dict[str, Any]:
             },
             "manifests_folder": {
                 "description": "Folder of manifests that the form of upload_manifest may name, on a disk "
-                "that all workers share. Nothing outside of it is read. Left empty: `manifests` in the state "
-                "folder.",
+                "that all workers share, or the URL of one. Nothing outside of it is read. Left empty: "
+                "`manifests` in the state folder.",
                 "version_added": "0.1.0",
                 "type": "string",
                 "example": "/opt/airflow/manifests",
@@ -77,7 +87,7 @@ def _settings() -> dict[str, Any]:
             },
             "tables_folder": {
                 "description": "Folder of the tables that metadata.table of integration files may name, on a "
-                "disk that all workers share. Left empty: `tables` in the state folder.",
+                "disk that all workers share, or the URL of one. Left empty: `tables` in the state folder.",
                 "version_added": "0.1.0",
                 "type": "string",
                 "example": "/opt/airflow/tables",

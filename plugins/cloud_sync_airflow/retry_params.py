@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from airflow.sdk import Param
@@ -65,7 +64,7 @@ class RetryOptions:
 
 
 def retry_params(
-    integrations: Mapping[str, Mapping[str, Any]], folder: Path, broken: Iterable[str] = ()
+    integrations: Mapping[str, Mapping[str, Any]], folder: str, broken: Iterable[str] = ()
 ) -> dict[str, Param]:
     """Return the form of `retry_failures`, in the order in which it is shown.
 

@@ -4,26 +4,58 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cloud_sync.run_folder import RunFolder
 
 DEFAULT_POOL = "default_pool"
 
 
-def state_folder() -> Path:
-    """Return the folder of run folders and ledgers: `[cloud_sync] state_folder`."""
+def state_folder() -> RunFolder:
+    """Return the folder of run folders and ledgers: `[cloud_sync] state_folder`, a path or a bucket's URL.
+
+    Raises:
+        ConfigError: The URL is wrong, or `[cloud_sync] state_connection_id` does not let in.
+    """
     home = os.environ.get("AIRFLOW_HOME", "~/airflow")
-    return Path(_setting("state_folder") or f"{home}/cloud_sync").expanduser()
+    return _folder(_setting("state_folder") or f"{home}/cloud_sync")
 
 
-def tables_folder() -> Path:
+def tables_folder() -> RunFolder:
     """Return the folder of metadata tables: `[cloud_sync] tables_folder`, or in the state folder."""
     configured = _setting("tables_folder")
-    return Path(configured).expanduser() if configured else state_folder() / "tables"
+    return _folder(configured) if configured else state_folder().below("tables")
 
 
-def manifests_folder() -> Path:
+def manifests_folder() -> RunFolder:
     """Return the folder of manifests to upload: `[cloud_sync] manifests_folder`, or in the state folder."""
     configured = _setting("manifests_folder")
-    return Path(configured).expanduser() if configured else state_folder() / "manifests"
+    return _folder(configured) if configured else state_folder().below("manifests")
+
+
+def manifests_address() -> str:
+    """Return what to call the folder of manifests; asks no connection, so it may be used in DAG files."""
+    home = os.environ.get("AIRFLOW_HOME", "~/airflow")
+    state = _setting("state_folder") or f"{home}/cloud_sync"
+    return _expanded(_setting("manifests_folder") or f"{state.rstrip('/')}/manifests")
+
+
+def _folder(location: str) -> RunFolder:
+    from cloud_sync.run_folder import RunFolder
+    from cloud_sync.run_folder.address import is_url
+
+    if not is_url(location):
+        return RunFolder(_expanded(location))
+    from cloud_sync_airflow.hooks.state import open_bucket_folder
+
+    return open_bucket_folder(location, _setting("state_connection_id") or "")
+
+
+def _expanded(location: str) -> str:
+    from cloud_sync.run_folder.address import is_url
+
+    return location if is_url(location) else str(Path(location).expanduser())
 
 
 def register_pool() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from airflow.sdk import Param
@@ -79,7 +78,7 @@ class UploadOptions:
 
 
 def upload_params(
-    integrations: Mapping[str, Mapping[str, Any]], folder: Path, broken: Iterable[str] = ()
+    integrations: Mapping[str, Mapping[str, Any]], folder: str, broken: Iterable[str] = ()
 ) -> dict[str, Param]:
     """Return the form of `upload_manifest`, in the order in which it is shown.
 
@@ -90,6 +89,14 @@ def upload_params(
     """
     return {
         "integration": integration_param(integrations, broken),
+        **_manifest_params(folder),
+        **_handling_params(),
+    }
+
+
+def _manifest_params(folder: str) -> dict[str, Param]:
+    """Return the fields that give the manifest, and what is done with it."""
+    return {
         "manifest_path": Param(
             None,
             type=["null", "string"],
@@ -111,6 +118,12 @@ def upload_params(
             title="Dry run",
             description="Check only: say what is wrong and what would be sent, and send nothing.",
         ),
+    }
+
+
+def _handling_params() -> dict[str, Param]:
+    """Return the fields that say how the manifest is read and sent."""
+    return {
         "format": Param(
             AUTO,
             type="string",

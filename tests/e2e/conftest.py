@@ -24,6 +24,7 @@ from demo.report import RunReport
 from demo.servers import base_environment, s3_url
 from demo.settings import Settings
 from demo.stack import Stack, running_stack
+from tests.e2e.storages import Storages, running_storages
 from tests.fault_rounds import SEEDS, once_a_seed
 from tests.servers import DatasetService, S3Server, running_dataset_service
 
@@ -128,6 +129,7 @@ class Bench:
     stack: Stack
     slow_service: DatasetService = field(repr=False)
     rsa_key: str = field(repr=False)
+    storages: Storages = field(repr=False)
 
     def start(self, name: str, conf: dict[str, Any] | None = None) -> DagRun:
         """Trigger `sync__<name>`."""
@@ -194,18 +196,23 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     rsa_key = new_rsa_key()
     secrets = prepared_secrets(root / "stack")
     s3 = S3Server(s3_url(settings), secrets.s3_access_key_id, secrets.s3_secret_access_key)
-    with running_dataset_service(root / "slow", s3, [BUCKET], workers=1) as slow:
+    with (
+        running_dataset_service(root / "slow", s3, [BUCKET], workers=1) as slow,
+        running_storages(root / "storages", integrations, s3) as storages,
+    ):
         connections = {
             "AIRFLOW_CONN_E2E_REFUSED_S3": aws(settings, secrets.s3_access_key_id, REFUSED_SECRET),
             "AIRFLOW_CONN_E2E_RSA_ENCORD": encord(slow, rsa_key),
             "AIRFLOW_CONN_E2E_SLOW_ENCORD": encord(slow, slow.private_key),
+            **storages.environment,
             "PYTHONPATH": os.pathsep.join([base_environment()["PYTHONPATH"], str(POLICY)]),
             **SOON_NOTICED,
         }
         sources = Sources(integrations=integrations)
         with running_stack(root / "stack", settings, sources=sources, extra_environment=connections) as stack:
             prepare_datasets(stack, slow)
-            yield Bench(stack, slow, rsa_key)
+            storages.fill()
+            yield Bench(stack, slow, rsa_key, storages)
 
 
 def prepared_secrets(root: Path) -> Any:

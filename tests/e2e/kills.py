@@ -26,6 +26,7 @@ PARTS = ("triggerer", "api-server", "scheduler", "dag-processor", WORKER, TASK, 
 """The scheduler dies with the executor's processes below it, as its container or service unit would."""
 WITH_TASKS = frozenset({"scheduler", WORKER, TASK, DATASET_SERVICE})
 """Whose death can come between a request to Encord and its answer."""
+WITH_ONE_TASK = frozenset({WORKER, TASK})
 
 STEPS = (
     "listing/index.json",
@@ -56,7 +57,8 @@ class Kill:
     Attributes:
         part: One of `PARTS`.
         at: When.
-        while_sending: How many manifests were just being sent to Encord and lost their sender or receiver.
+        while_sending: How many manifests were just being sent to Encord and lost their sender or receiver: at
+            most one where a single task is lost.
     """
 
     part: str
@@ -115,7 +117,9 @@ class Killer:
         else:
             self.bench.stack.supervisor.kill(part)
         statuses = [status for status, _ in job_statuses(self._folder).values()]
-        return Kill(part, datetime.now(UTC), statuses.count("submitting") if part in WITH_TASKS else 0)
+        most = 1 if part in WITH_ONE_TASK else len(statuses)
+        sending = min(statuses.count("submitting"), most) if part in WITH_TASKS else 0
+        return Kill(part, datetime.now(UTC), sending)
 
     def _start_again(self, part: str) -> None:
         if part == DATASET_SERVICE:

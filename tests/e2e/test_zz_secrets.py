@@ -34,8 +34,10 @@ def canaries(bench: Bench) -> dict[str, str]:
         "JWT secret": secrets.airflow_jwt_secret,
         "API secret key": secrets.airflow_secret_key,
         "Fernet key": secrets.airflow_fernet_key,
+        **bench.storages.secrets,
     }
     keys = {"Encord key": secrets.encord_ssh_key, "slow service's key": bench.slow_service.private_key}
+    keys["storages' key"] = bench.storages.service.private_key
     keys["RSA key"] = bench.rsa_key
     for name, key in keys.items():
         lines = [line for line in key.splitlines() if len(line) >= SHORTEST_CANARY and "-----" not in line]
@@ -67,7 +69,8 @@ def written(bench: Bench) -> Iterator[tuple[str, str]]:
     folders = (places.airflow_home / "logs", places.state, places.root / "logs")
     for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
         yield str(path), text_of(path)
-    yield str(bench.slow_service.log), text_of(bench.slow_service.log)
+    for service in (bench.slow_service, bench.storages.service):
+        yield str(service.log), text_of(service.log)
     with psycopg2.connect(libpq_url(bench)) as connection, connection.cursor() as cursor:
         for table in (*TABLES, *EVENT_TABLES):
             cursor.execute(f"SELECT t::text FROM {table} AS t")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -14,7 +13,7 @@ import pytest
 
 from cloud_sync.errors import CloudSyncError, StorageError
 from cloud_sync.ledger import POINTER_NAME, Ledger
-from cloud_sync.run_folder import RunFolder
+from cloud_sync.run_folder.local import LocalFiles
 from tests.faults.memory import World
 from tests.faults.sync import STAGES
 
@@ -49,15 +48,13 @@ class FailingDisk:
 @pytest.fixture
 def failing_writes(monkeypatch):
     """Let each write of a file in a run folder or ledger fail once."""
-    disk, writing = FailingDisk(errno.ENOSPC), RunFolder.writing
+    disk, put = FailingDisk(errno.ENOSPC), LocalFiles.put
 
-    @contextlib.contextmanager
-    def failing(folder, name):
-        with writing(folder, name) as temporary:
-            yield temporary
-            disk.reach(temporary, folder.path(name))
+    def failing(files, draft, name):
+        disk.reach(draft, files.root / name)
+        put(files, draft, name)
 
-    monkeypatch.setattr(RunFolder, "writing", failing)
+    monkeypatch.setattr(LocalFiles, "put", failing)
     return disk
 
 

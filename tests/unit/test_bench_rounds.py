@@ -45,8 +45,12 @@ def test_each_stage_counts_from_the_end_of_the_one_before(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("left_s", "wall_s"), [(3.0, 109.0), (23.0, 129.0)])
 def test_what_rounds_add_does_not_depend_on_the_wait_that_was_drawn(left_s: float, wall_s: float) -> None:
     stages = {"list, plan, build": 8.0, "register": 90.0, "select 1": 2.0, "settle": 2.0}
-    timings = {CASES[0]: [Timing(105.0, {}, 0.0)], FAILING: [Timing(wall_s, stages, left_s)]}
+    slow = Timing(wall_s + 20.0, {**stages, "register": 110.0}, left_s)
+    timings = {
+        CASES[0]: [Timing(105.0, {}, 0.0), Timing(115.0, {}, 0.0)],
+        FAILING: [Timing(wall_s, stages, left_s), slow],
+    }
     table = added_table(timings)
-    assert "| no wait, 0 s | 106.0 | 1.01 | 6.0% |" in table
-    assert "| the mean wait, 15 s | 119.0 | 1.13 | 19.0% |" in table
-    assert "| the longest wait, 30 s | 134.0 | 1.28 | 34.0% |" in table
+    assert "| no wait, 0 s | 106.0 (116.0) | 1.01 (1.05) | 5.0% (5.5%) |" in table
+    assert "| the mean wait, 15 s | 119.0 (129.0) | 1.13 (1.17) | 15.8% (17.4%) |" in table
+    assert "| the longest wait, 30 s | 134.0 (144.0) | 1.28 (1.31) | 28.3% (31.2%) |" in table

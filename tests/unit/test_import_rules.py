@@ -31,6 +31,7 @@ VIOLATIONS = {
     "rooms-apart": [("cloud_sync.planning.planted_room", "cloud_sync.failures.planted_inner")],
     "obstore": [
         ("cloud_sync.planning.planted_obstore", "obstore"),
+        ("cloud_sync.objects.planted_obstore", "obstore"),
         ("cloud_sync_airflow.planted_obstore", "obstore.store"),
         ("dags.planted_obstore", "obstore"),
     ],
@@ -56,8 +57,7 @@ ALLOWED = [
     ("cloud_sync.planning.planted_good", "duckdb"),
     ("cloud_sync.ledger_sql", "duckdb"),
     ("cloud_sync.patterns", "duckdb"),
-    ("cloud_sync.objects.planted_good", "obstore.store"),
-    ("cloud_sync.run_folder", "obstore"),
+    ("cloud_sync.run_folder.bucket", "obstore"),
     ("cloud_sync.registration.client", "encord"),
     ("cloud_sync.media.planted_good", "PIL.Image"),
     ("cloud_sync.dataset_service.planted_good", "av"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_origin
@@ -63,8 +64,10 @@ def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
             "connection_id": "aws",
             "bucket": "recordings",
             "prefix": "",
+            "listing_shards": 1,
             "url_style": "virtual-hosted",
             "region": None,
+            "account": None,
             "mrap_arn": None,
         },
         "target": {
@@ -97,6 +100,7 @@ def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
         "alerts": (),
         "retry": {"rounds": 2, "first_wait": "30s", "longest_wait": "900s", "items_per_manifest": 100},
         "failures": {"fail_at_count": None, "fail_at_share": 0.5, "diagnosis_requests": 20_000},
+        "approval": None,
     }
 
 
@@ -344,7 +348,7 @@ BAD_FIELDS = [
     (
         "alerts:\n  - slack: {connection_id: a}\n    when: [failure]",
         "line 6, alerts[0].when[0]: ",
-        "input should be 'failed_run', 'failed_task' or 'quarantine'",
+        "input should be 'failed_run', 'failed_task', 'quarantine' or 'approval'",
     ),
     (
         "alerts:\n  - slack: {connection_id: a}\n    when: []",
@@ -408,6 +412,82 @@ def test_the_arn_goes_with_its_url_style(tmp_path, style):
     extra = "url_style: mrap" if style == "mrap" else "url_style: path, mrap_arn: arn"
     text = MINIMAL.replace("bucket: recordings", f"bucket: recordings, {extra}")
     assert "url_style: mrap and mrap_arn go together" in error_of(write(tmp_path, text))
+
+
+STORAGES = {
+    "gcs": "provider: gcs, connection_id: google, bucket: recordings",
+    "azure": "provider: azure, connection_id: azure, bucket: recordings, account: myaccount",
+    "otc": "provider: otc, connection_id: otc, bucket: recordings, region: eu-de",
+}
+
+
+def of_provider(provider: str, extra: str = "") -> str:
+    """Return the least integration file of a provider."""
+    return MINIMAL.replace(
+        "provider: s3, connection_id: aws, bucket: recordings", f"{STORAGES[provider]}{extra}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("provider", "style"), [("gcs", "gs"), ("azure", "https"), ("otc", "virtual-hosted")]
+)
+def test_each_provider_has_its_usual_url_style(tmp_path, provider, style):
+    storage = load_integration(write(tmp_path, of_provider(provider))).storage
+    assert (storage.provider, storage.url_style) == (provider, style)
+
+
+@pytest.mark.parametrize(("provider", "style"), [("gcs", "https"), ("azure", "https"), ("otc", "path")])
+def test_another_url_style_can_be_chosen(tmp_path, provider, style):
+    text = of_provider(provider, f", url_style: {style}")
+    assert load_integration(write(tmp_path, text)).storage.url_style == style
+
+
+@pytest.mark.parametrize(
+    ("provider", "extra", "error"),
+    [
+        ("gcs", "url_style: s3", "storage.url_style: gcs has no such URLs: write gs or https (it says 's3')"),
+        ("azure", "url_style: path", "storage.url_style: azure has no such URLs: write https"),
+        ("otc", "url_style: mrap", "storage.url_style: otc has no such URLs: write virtual-hosted or path"),
+        ("gcs", "region: europe-west3", "storage.region: means nothing for gcs: remove it"),
+        ("azure", "region: westeurope", "storage.region: means nothing for azure: remove it"),
+        ("gcs", "account: myaccount", "storage.account: means nothing for gcs: remove it"),
+        ("otc", "mrap_arn: arn", "storage.mrap_arn: means nothing for otc: remove it"),
+    ],
+)
+def test_what_a_provider_does_not_have_is_refused(tmp_path, provider, extra, error):
+    assert error in error_of(write(tmp_path, of_provider(provider, f", {extra}")))
+
+
+@pytest.mark.parametrize("name", ["Recordings", "re", "a--b", "-ab", "a_b_c", "x" * 64])
+def test_a_container_has_a_name_that_azure_allows(tmp_path, name):
+    text = of_provider("azure").replace("bucket: recordings", f"bucket: {name}")
+    assert "storage.bucket: write a container's name: 3 to 63" in error_of(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["$root", "$web", "a1b", "rec-1-2"])
+def test_other_containers_are_good(tmp_path, name):
+    text = of_provider("azure").replace("bucket: recordings", f"bucket: {name}")
+    assert load_integration(write(tmp_path, text)).storage.bucket == name
+
+
+@pytest.mark.parametrize(
+    ("provider", "field"), [("otc", "region: evil.com/x"), ("azure", "account: My-Account")]
+)
+def test_what_stands_in_a_host_name_is_checked(tmp_path, provider, field):
+    name = field.partition(":")[0]
+    text = re.sub(rf", {name}: [a-z-]+", f", {field}", of_provider(provider))
+    assert f"storage.{name}: string should match pattern" in error_of(write(tmp_path, text))
+
+
+def test_stores_of_ones_own_may_name_their_regions_as_they_like(tmp_path):
+    text = MINIMAL.replace("bucket: recordings", "bucket: recordings, region: RegionOne")
+    assert load_integration(write(tmp_path, text)).storage.region == "RegionOne"
+
+
+def test_a_wrong_provider_is_told_once(tmp_path):
+    error = error_of(write(tmp_path, MINIMAL.replace("provider: s3", "provider: [gs]")))
+    assert "storage.provider" in error
+    assert "problems" not in error
 
 
 def test_a_file_that_cannot_be_opened(tmp_path):
@@ -546,7 +626,7 @@ class TestAlerts:
         webhook, email = load_integration(write(tmp_path, MINIMAL + text)).alerts
         assert (webhook.kind, webhook.connection_id) == ("webhook", "a")
         assert (email.kind, email.connection_id) == ("email", "b")
-        assert webhook.when == ("failed_run", "failed_task")
+        assert webhook.when == ("failed_run", "failed_task", "approval")
 
 
 def test_the_frozen_form_gives_the_same_integration_back():
@@ -680,12 +760,28 @@ def test_the_example_shows_every_field_with_a_comment():
     path = INTEGRATIONS / "_example.yaml"
     text = path.read_text(encoding="utf-8")
     assert text.startswith("# yaml-language-server: $schema=integration.schema.json\n")
-    shown = load_integration(path).model_dump(exclude_unset=True)
-    missing = [place for place in FIELDS if lookup(shown, place) is None]
+    shown = [load_integration(path).model_dump(exclude_unset=True), *other_storages(text)]
+    missing = [place for place in FIELDS if all(lookup(each, place) is None for each in shown)]
     assert missing == []
     blocks = [block for block in text.split("\n\n") if not block.lstrip().startswith("#") and ":" in block]
     # A bucket needs no comment, nor does a second rule; every other field has one.
     assert blocks == ["  bucket: traffic-recordings", "  - type: dicom_series\n    by: series_uid"]
+
+
+def other_storages(text: str) -> list[dict[str, Any]]:
+    """Return the sections `storage` of the other providers, which stand in comments of the example."""
+    blocks = re.findall(r"^#   storage:\n(?:#     .+\n)+", text, re.MULTILINE)
+    return [yaml.safe_load(block.replace("#   ", "")) for block in blocks]
+
+
+def test_the_example_has_a_good_section_for_each_provider(tmp_path):
+    text = (INTEGRATIONS / "_example.yaml").read_text(encoding="utf-8")
+    whole = yaml.safe_load(text)
+    found = [
+        load_integration(write(tmp_path, yaml.safe_dump({**whole, **other}))).storage.provider
+        for other in other_storages(text)
+    ]
+    assert found == ["gcs", "azure", "otc"]
 
 
 def lookup(data: Any, place: tuple[str | int, ...]) -> Any:
@@ -715,7 +811,10 @@ def test_a_hash_is_told_from_a_title(text, expected):
 def test_a_bucket_is_a_name_alone(tmp_path, bucket):
     error = error_of(write(tmp_path, MINIMAL.replace("bucket: recordings", f"bucket: '{bucket}'")))
 
-    assert "storage.bucket: write the bucket's name alone, without s3:// and without the prefix" in error
+    assert (
+        "storage.bucket: write the bucket's name alone, without s3:// or gs:// and without the prefix"
+        in error
+    )
 
 
 @pytest.mark.parametrize(

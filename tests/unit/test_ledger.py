@@ -24,14 +24,16 @@ from cloud_sync.ledger import (
     SettledManifest,
 )
 from cloud_sync.run_folder import sha256_of
+from cloud_sync.run_folder.files import Tag
+from tests.unit.places import PLACES, make_folder
 from tests.unit.tables import LONG_AGO, URL_BASE, Group, an_object, write_items
 
 NIGHT = timedelta(days=1)
 
 
-@pytest.fixture
-def ledger(tmp_path) -> Ledger:
-    return Ledger(tmp_path / "ledger")
+@pytest.fixture(params=PLACES)
+def ledger(request, tmp_path) -> Ledger:
+    return Ledger(make_folder(request.param, tmp_path).below("ledger").files)
 
 
 def url(key: str) -> str:
@@ -61,7 +63,7 @@ def night(
 
 
 def items_of(ledger: Ledger, number: int) -> Path:
-    return ledger.files.root.parent / f"items-{number}.parquet"
+    return ledger.files.scratch().parent / f"items-{number}.parquet"
 
 
 def rows(version: LedgerVersion) -> dict[str, dict[str, Any]]:
@@ -155,8 +157,10 @@ def test_histories_are_those_of_the_objects_as_they_are_now(ledger):
 
 
 def test_a_version_that_does_not_count_runs_is_of_one_at_least(ledger):
-    path = night(ledger, 1, ["a.jpg", "b.jpg"], failed=("a.jpg",)).path
-    pq.write_table(pq.read_table(path).drop_columns("failed_runs"), path)
+    version = night(ledger, 1, ["a.jpg", "b.jpg"], failed=("a.jpg",))
+    with ledger.files.writing(version.file) as path:
+        pq.write_table(pq.read_table(version.path).drop_columns("failed_runs"), path)
+    path = ledger.files.local(version.file)
     pointer = ledger.files.read_json("current.json")
     ledger.files.write_json("current.json", {**pointer, "sha256": sha256_of(path)})
     found = ledger.histories("night 2", items_of(ledger, 1), [url("a.jpg")])
@@ -245,7 +249,7 @@ class TestOneRunTwice:
         def killed(*_):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(ledger.files, "write_json", killed)
+        monkeypatch.setattr(ledger.files, "swap_json", killed)
         with pytest.raises(KeyboardInterrupt):
             night(ledger, 2, ["b.jpg"])
         assert ledger.current() == before
@@ -281,11 +285,11 @@ class TestCrash:
         for number in range(1, earlier_nights + 1):
             night(ledger, number, [f"{number}.jpg"])
         before = ledger.current()
-        write_json = ledger.files.write_json
-        monkeypatch.setattr(ledger.files, "write_json", lambda *_: 1 / 0)
+        swap_json = ledger.files.swap_json
+        monkeypatch.setattr(ledger.files, "swap_json", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             night(ledger, 7, ["x.jpg"])
-        monkeypatch.setattr(ledger.files, "write_json", write_json)
+        monkeypatch.setattr(ledger.files, "swap_json", swap_json)
         assert len(ledger.files.names("v*.parquet")) == earlier_nights + 1
         assert ledger.current() == before
         version = night(ledger, 8, ["y.jpg"])
@@ -293,7 +297,8 @@ class TestCrash:
         assert "x.jpg" not in rows(version)
         assert len(rows(version)) == earlier_nights + 1
 
-    def test_a_full_disk_leaves_the_old_version_in_force(self, ledger, monkeypatch):
+    def test_a_full_disk_leaves_the_old_version_in_force(self, tmp_path, monkeypatch):
+        ledger = Ledger(tmp_path / "ledger")
         before = night(ledger, 1, ["a.jpg"])
 
         def full(*_):
@@ -304,11 +309,7 @@ class TestCrash:
             night(ledger, 2, ["b.jpg"])
         assert caught.value.transient
         assert ledger.current() == before
-        assert sorted(path.name for path in ledger.files.root.iterdir()) == [
-            "commit.lock",
-            "current.json",
-            before.path.name,
-        ]
+        assert ledger.files.names("*") == ["commit.lock", "current.json", before.file]
 
 
 REMEDY = "Move this folder away; the next run sends all, and Encord skips what has not changed."
@@ -317,8 +318,8 @@ REMEDY = "Move this folder away; the next run sends all, and Encord skips what h
 class TestDamage:
     @pytest.fixture(autouse=True)
     def two_nights(self, ledger):
-        self.first = night(ledger, 1, ["a.jpg"]).path
-        self.second = night(ledger, 2, ["b.jpg"]).path
+        self.first = night(ledger, 1, ["a.jpg"]).file
+        self.second = night(ledger, 2, ["b.jpg"]).file
 
     @pytest.mark.parametrize(
         "content",
@@ -335,7 +336,7 @@ class TestDamage:
         ],
     )
     def test_a_torn_pointer(self, ledger, content):
-        ledger.files.path("current.json").write_text(content)
+        ledger.files.write("current.json", content.encode())
         self.check(ledger, "current.json")
 
     def test_a_pointer_that_lacks_a_field(self, ledger):
@@ -345,22 +346,22 @@ class TestDamage:
             self.check(ledger, "current.json is not a pointer")
 
     def test_a_missing_pointer(self, ledger):
-        ledger.files.path("current.json").unlink()
-        self.check(ledger, f"the pointer current.json is missing beside {self.second.name}")
+        ledger.files.remove("current.json")
+        self.check(ledger, f"the pointer current.json is missing beside {self.second}")
 
     def test_a_missing_version(self, ledger):
-        self.second.unlink()
-        self.check(ledger, f"{self.second.name} is missing")
+        ledger.files.remove(self.second)
+        self.check(ledger, f"{self.second} is missing")
 
     @pytest.mark.parametrize("keep", [0, 10, -1])
     def test_a_torn_version(self, ledger, keep):
-        self.second.write_bytes(self.second.read_bytes()[:keep])
-        self.check(ledger, f"{self.second.name} has changed")
+        ledger.files.write(self.second, ledger.files.read(self.second)[:keep])
+        self.check(ledger, f"{self.second} has changed")
 
     def test_a_missing_version_below(self, ledger):
-        self.first.unlink()
+        ledger.files.remove(self.first)
         assert ledger.current().number == 2
-        with pytest.raises(StorageError, match=f"{self.first.name}, on which this run builds, is missing"):
+        with pytest.raises(StorageError, match=f"{self.first}, on which this run builds, is missing"):
             ledger.before("night 2")
 
     def check(self, ledger: Ledger, what: str) -> None:
@@ -368,11 +369,14 @@ class TestDamage:
             with pytest.raises(StorageError) as caught:
                 call()
             assert not caught.value.transient
-            assert str(caught.value).startswith(f"{ledger.files.root}: the ledger is damaged: ")
+            assert str(caught.value).startswith(f"{ledger.files.address()}: the ledger is damaged: ")
             assert what in str(caught.value)
             assert str(caught.value).endswith(REMEDY)
 
-    def test_a_disk_that_cannot_be_read_now_is_no_damage(self, ledger, monkeypatch):
+    def test_a_disk_that_cannot_be_read_now_is_no_damage(self, tmp_path, monkeypatch):
+        ledger = Ledger(tmp_path / "ledger")
+        night(ledger, 1, ["a.jpg"])
+
         def refuse(*_, **__):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -389,9 +393,10 @@ def test_other_object_urls_stop_the_run_with_an_explanation(ledger):
     with pytest.raises(ConfigError) as caught:
         ledger.check_url_base("s3://recordings/")
     assert str(caught.value) == (
-        f"{ledger.files.root}: object URLs would begin with s3://recordings/, but this dataset holds objects "
-        f"registered under {URL_BASE}, and Encord would register all of them a second time. "
-        "Restore bucket, endpoint, region and url_style, or give the integration a new name."
+        f"{ledger.files.address()}: object URLs would begin with s3://recordings/, "
+        f"but this dataset holds objects registered under {URL_BASE}, "
+        "and Encord would register all of them a second time. "
+        "Restore bucket, endpoint, region, account and url_style, or give the integration a new name."
     )
 
 
@@ -529,7 +534,7 @@ class TestSentAgain:
 class TestTwoRunsAtOnce:
     def test_no_commit_is_lost(self, ledger, tmp_path):
         def one(number: int) -> LedgerVersion:
-            return night(Ledger(ledger.files.root), number, [f"{number}.jpg"])
+            return night(Ledger(ledger.files.files), number, [f"{number}.jpg"])
 
         with ThreadPoolExecutor(8) as pool:
             versions = list(pool.map(one, range(16)))
@@ -537,7 +542,7 @@ class TestTwoRunsAtOnce:
         assert set(rows(ledger.current())) == {f"{number}.jpg" for number in range(16)}
 
     def test_a_commit_waits_for_the_one_before(self, ledger, monkeypatch):
-        other = Ledger(ledger.files.root)
+        other = Ledger(ledger.files.files)
         monkeypatch.setattr(other.files, "locked", lambda name: nullcontext())
         with ThreadPoolExecutor(1) as pool:
             with ledger.files.locked("commit.lock"):
@@ -547,3 +552,49 @@ class TestTwoRunsAtOnce:
                 night(other, 2, ["b.jpg"])
             assert waiting.result().number == 2
         assert set(rows(ledger.current())) == {"a.jpg", "b.jpg"}
+
+
+class TestLostRace:
+    def test_a_version_that_another_task_has_built_on_is_not_overwritten(self, ledger, monkeypatch):
+        """As when a task was held up for so long that its lock was taken over."""
+        night(ledger, 1, ["a.jpg"])
+        late = Ledger(ledger.files.files)
+        monkeypatch.setattr(late.files, "locked", lambda name: nullcontext())
+        swap_json = late.files.swap_json
+
+        def overtaken(name: str, value: Any, seen: Tag | None) -> bool:
+            night(ledger, 2, ["b.jpg"])
+            return swap_json(name, value, seen)
+
+        monkeypatch.setattr(late.files, "swap_json", overtaken)
+        with pytest.raises(
+            StorageError, match="another task has written into this ledger meanwhile"
+        ) as caught:
+            night(late, 3, ["c.jpg"])
+        assert caught.value.transient
+        assert set(rows(ledger.current())) == {"a.jpg", "b.jpg"}
+        monkeypatch.setattr(late.files, "swap_json", swap_json)
+        assert set(rows(night(late, 3, ["c.jpg"]))) == {"a.jpg", "b.jpg", "c.jpg"}
+
+    def test_of_two_that_settle_a_first_night_one_is_told(self, ledger, monkeypatch):
+        other = Ledger(ledger.files.files)
+        monkeypatch.setattr(ledger.files, "locked", lambda name: nullcontext())
+        swap_json = ledger.files.swap_json
+        monkeypatch.setattr(
+            ledger.files, "swap_json", lambda *args: bool(night(other, 2, ["b.jpg"])) and swap_json(*args)
+        )
+        with pytest.raises(StorageError, match="meanwhile"):
+            night(ledger, 1, ["a.jpg"])
+        assert set(rows(other.current())) == {"b.jpg"}
+
+
+def test_a_store_that_refuses_is_no_damage(ledger, monkeypatch):
+    night(ledger, 1, ["a.jpg"])
+
+    def refuse(name: str) -> None:
+        raise StorageError("the store refused access.")
+
+    monkeypatch.setattr(ledger.files.files, "read_tagged", refuse)
+    with pytest.raises(StorageError) as caught:
+        ledger.current()
+    assert str(caught.value) == "the store refused access."

@@ -11,15 +11,17 @@ import pytest
 from cloud_sync.errors import StorageError
 from cloud_sync.ledger import VERSIONS_KEPT, Ledger, SettledFailure, SettledManifest
 from cloud_sync.ledger import LedgerState as State
+from cloud_sync.run_folder.files import Tag
+from tests.unit.places import PLACES, make_folder
 from tests.unit.tables import LONG_AGO, URL_BASE, Group, write_items
 from tests.unit.test_ledger import NIGHT, night, rows, times, url
 
 GROUP = Group("g/", ["g/1.jpg", "g/2.jpg"])
 
 
-@pytest.fixture
-def ledger(tmp_path) -> Ledger:
-    return Ledger(tmp_path / "ledger")
+@pytest.fixture(params=PLACES)
+def ledger(request, tmp_path) -> Ledger:
+    return Ledger(make_folder(request.param, tmp_path).below("ledger").files)
 
 
 def day(number: float) -> datetime:
@@ -157,18 +159,18 @@ class TestRunsInFlight:
 
     def test_a_commit_waits_for_a_release_at_the_same_time(self, ledger, monkeypatch):
         night(ledger, 1, ["a.jpg"], bad=("a.jpg",))
-        write_json, releasing, committing = ledger.files.write_json, threading.Event(), threading.Event()
+        swap_json, releasing, committing = ledger.files.swap_json, threading.Event(), threading.Event()
 
-        def slowly(name: str, value: Any) -> None:
+        def slowly(name: str, value: Any, seen: Tag | None) -> bool:
             releasing.set()
             committing.wait(5)
-            write_json(name, value)
+            return swap_json(name, value, seen)
 
-        monkeypatch.setattr(ledger.files, "write_json", slowly)
+        monkeypatch.setattr(ledger.files, "swap_json", slowly)
         release = threading.Thread(target=lambda: ledger.release(everything=True, now=day(1.5)))
         release.start()
         assert releasing.wait(5)
-        other = Ledger(ledger.files.root)
+        other = Ledger(ledger.files.files)
         commit = threading.Thread(target=lambda: night(other, 2, ["b.jpg"]))
         commit.start()
         commit.join(0.2)
@@ -183,7 +185,7 @@ class TestCrash:
     def test_a_release_that_is_killed_before_the_pointer_changes_nothing(self, ledger, monkeypatch):
         night(ledger, 1, ["a.jpg"], bad=("a.jpg",))
         before = ledger.current()
-        monkeypatch.setattr(ledger.files, "write_json", lambda *_: 1 / 0)
+        monkeypatch.setattr(ledger.files, "swap_json", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             ledger.release(everything=True)
         monkeypatch.undo()
@@ -195,7 +197,7 @@ class TestCrash:
         night(ledger, 1, ["a.jpg"], bad=("a.jpg",))
         ledger.release(everything=True)
         [name] = ledger.files.names("released-*.parquet")
-        ledger.files.path(name).write_bytes(b"x")
+        ledger.files.write(name, b"x")
         with pytest.raises(StorageError, match=name):
             night(ledger, 2, ["b.jpg"])
 

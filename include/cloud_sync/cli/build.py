@@ -59,8 +59,9 @@ def build(
     group_title: shared.GroupTitleOption = None,
     quiet_for: own.QuietForOption = None,
     title: own.TitleOption = None,
-    url_style: shared.UrlStyleOption = "virtual-hosted",
+    url_style: shared.UrlStyleOption = None,
     mrap_arn: shared.MrapOption = None,
+    account: own.AccountOption = None,
     format: own.WriteFormatOption = None,
     items_per_manifest: own.SizeOption = ITEMS_AT_ONE_TIME,
     skip_duplicate_urls: own.SkipOption = True,
@@ -95,7 +96,7 @@ def integration_of(options: Mapping[str, Any]) -> Integration:
     Raises:
         ConfigError: An option is wrong.
     """
-    bucket, prefix = parse_source(options["source"])
+    provider, bucket, prefix = parse_source(options["source"])
     extensions = {
         name: options[name] for name in ("videos", "images", "audio", "pdf", "nifti", "dicom", "text")
     }
@@ -110,12 +111,13 @@ def integration_of(options: Mapping[str, Any]) -> Integration:
         # A name, connections and a dataset have to be there; nothing asks for them here.
         "name": "manifest-build",
         "storage": {
-            "provider": "s3",
+            "provider": provider,
             "connection_id": "none",
             "bucket": bucket,
             "prefix": prefix,
             "url_style": options["url_style"],
             "mrap_arn": options["mrap_arn"],
+            "account": options["account"],
         },
         "target": {"connection_id": "none", "dataset": "none"},
         "select": {name: options[name] for name in ("include", "exclude", "minimum_age", "maximum_size")},
@@ -194,13 +196,13 @@ class Output:
 
         _, index = build_manifests(
             run.folder,
-            register_path=run.folder.path(REGISTER_NAME),
+            register_path=run.folder.local(REGISTER_NAME),
             build_urls=run.storage.urls.build_many,
             items_per_manifest=integration.upload.items_per_manifest,
             jobs_in_flight=integration.upload.jobs_in_flight,
             skip_duplicate_urls=integration.upload.skip_duplicate_urls,
         )
-        built = [run.folder.path(entry.name) for entry in index.manifests]
+        built = [run.folder.local(entry.name) for entry in index.manifests]
         if self.format == "csv":
             for path in built:
                 path.write_bytes(_as_csv(path, allow_loss=allow_loss))

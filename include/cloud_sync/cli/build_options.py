@@ -7,14 +7,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from cloud_sync.cli.options import GROUP_PANEL, option
+from cloud_sync.cli.options import ACCESS_PANEL, GROUP_PANEL, option
 
 SELECT_PANEL = "Which objects"
 EXTENSIONS_PANEL = "Extensions of each type, between commas"
 
 
 SourceArgument = Annotated[
-    str, typer.Argument(metavar="s3://BUCKET/PREFIX", help="What to list.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="s3://BUCKET/PREFIX",
+        help="What to list: s3://, gs:// (Google), az:// (Azure) or obs:// (Open Telekom Cloud).",
+        show_default=False,
+    ),
 ]
 TargetOption = Annotated[
     Path, option("A .json or .csv file, or a folder that is new or empty.", "--output", "-o")
@@ -59,6 +64,10 @@ NiftiOption = Annotated[str | None, option("Left out: nii,nii.gz.", panel=EXTENS
 DicomOption = Annotated[str | None, option("Left out: dcm,dicom.", panel=EXTENSIONS_PANEL)]
 TextOption = Annotated[str | None, option("Left out: none; txt with --only text.", panel=EXTENSIONS_PANEL)]
 
+AccountOption = Annotated[
+    str | None,
+    option("Storage account, for az://. Left out: AZURE_STORAGE_ACCOUNT.", panel=ACCESS_PANEL),
+]
 QuietForOption = Annotated[
     str | None, option("Leave out groups whose newest file is younger. Left out: 10m.", panel=GROUP_PANEL)
 ]

@@ -30,8 +30,10 @@ class Question:
 
 QUESTIONS: Final = (
     Question("name", "Name of the integration (lower-case letters, digits, - and _)"),
-    Question("bucket", "Bucket"),
+    Question("provider", "Storage: s3, gcs (Google), azure, otc (Open Telekom Cloud)", "s3"),
+    Question("bucket", "Bucket; of Azure the container"),
     Question("prefix", "Prefix of the keys, such as raw/ (empty: the whole bucket)", ""),
+    Question("region", "Region of the bucket, such as eu-de", "eu-de"),
     Question("storage_connection", "Airflow connection of the bucket", "aws_default"),
     Question("dataset", "Encord dataset, title or hash"),
     Question("encord_connection", "Airflow connection of Encord", "encord_default"),
@@ -41,6 +43,13 @@ QUESTIONS: Final = (
     Question("group_pattern", "Regular expression with (?P<group>...) and, if wanted, (?P<index>...)"),
     Question("schedule", "Schedule, cron in UTC, such as 0 2 * * * (empty: by hand only)", ""),
 )
+USUAL_CONNECTION: Final[Mapping[str, str]] = {
+    "s3": "aws_default",
+    "gcs": "google_cloud_default",
+    "azure": "wasb_default",
+    "otc": "aws_default",
+}
+"""Airflow's own names of connections, by provider."""
 
 
 class Interview:
@@ -54,7 +63,7 @@ class Interview:
         self._given = given
         self._ask = ask
         # Answers that are good until the real ones come, so that what is there can be checked as a whole.
-        self._answers: dict[str, str] = {"name": "a", "bucket": "a", "dataset": "a"}
+        self._answers: dict[str, str] = {"name": "a", "bucket": "aaa", "dataset": "a"}
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of the integration file, checked, without what was left empty."""
@@ -66,16 +75,23 @@ class Interview:
     def _applies(self, question: Question) -> bool:
         if self._given[question.option] is not None:
             return True
+        if question.option == "region":
+            return self._answers.get("provider") == "otc"
         if question.option == "group_by":
             return bool(self._answers.get("group_type"))
         if question.option == "group_pattern":
             return self._answers.get("group_by") == "regex"
         return True
 
+    def _default(self, question: Question) -> str | None:
+        if question.option == "storage_connection":
+            return USUAL_CONNECTION[self._answers["provider"]]
+        return question.default
+
     def _answer(self, question: Question) -> None:
-        given = self._given[question.option]
+        given, default = self._given[question.option], self._default(question)
         if given is not None or not self._ask:
-            answer = given if given is not None else question.default
+            answer = given if given is not None else default
             if answer is None:
                 option = f"--{question.option.replace('_', '-')}"
                 raise ConfigError(
@@ -84,7 +100,7 @@ class Interview:
             self._take(question, answer)
             return
         while True:
-            answer = typer.prompt(question.text, question.default, show_default=bool(question.default))
+            answer = typer.prompt(question.text, default, show_default=bool(default))
             try:
                 self._take(question, answer)
             except ConfigError as error:
@@ -132,10 +148,11 @@ def _settings(answers: Mapping[str, str]) -> dict[str, Any]:
             "name": given.get("name", ""),
             "schedule": given.get("schedule"),
             "storage": {
-                "provider": "s3",
+                "provider": given.get("provider", "s3"),
                 "connection_id": given.get("storage_connection", "aws_default"),
                 "bucket": given.get("bucket", ""),
                 "prefix": given.get("prefix"),
+                "region": given.get("region"),
             },
             "target": {
                 "connection_id": given.get("encord_connection", "encord_default"),

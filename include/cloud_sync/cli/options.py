@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -33,22 +32,25 @@ AllowLossOption = Annotated[bool, option("Write a CSV even if it cannot say ever
 ProfileOption = Annotated[
     str | None,
     option(
-        "Profile in ~/.aws. Left out: AWS_PROFILE, environment variables, the machine's role.",
+        "Profile in ~/.aws, for S3 and OBS. Left out: AWS_PROFILE, other variables, the machine's role.",
         panel=ACCESS_PANEL,
     ),
 ]
 EndpointOption = Annotated[
     str | None,
-    option("Address of an S3-compatible store. Left out: the profile's, else AWS.", panel=ACCESS_PANEL),
+    option(
+        "Address of an S3-compatible store or Azure account. Left out: the profile's, else the cloud's.",
+        panel=ACCESS_PANEL,
+    ),
 ]
 RegionOption = Annotated[
     str | None, option("Region of the bucket. Left out: the profile's.", panel=ACCESS_PANEL)
 ]
 
 UrlStyleOption = Annotated[
-    Literal["virtual-hosted", "path", "s3", "mrap"],
+    Literal["virtual-hosted", "path", "s3", "mrap", "gs", "https"] | None,
     option(
-        "virtual-hosted (left out: this one), path, s3, or mrap with --mrap-arn.",
+        "virtual-hosted, path, s3, or mrap with --mrap-arn; of Google gs or https. Left out: the first.",
         panel=URL_PANEL,
         metavar="STYLE",
     ),
@@ -78,11 +80,18 @@ GroupTitleOption = Annotated[
 ]
 
 StateFolderOption = Annotated[
-    Path | None,
-    option("Airflow's state folder, for the ledger in it. Left out: everything counts as new."),
+    str | None,
+    option(
+        "Airflow's state folder, for the ledger in it: a path or s3://bucket/prefix. Left out: everything "
+        "counts as new.",
+        metavar="PATH",
+    ),
 ]
 TablesFolderOption = Annotated[
-    Path | None, option("Folder of metadata tables. Left out: `tables` in the state folder.")
+    str | None,
+    option(
+        "Folder of metadata tables: a path or URL. Left out: `tables` in the state folder.", metavar="PATH"
+    ),
 ]
 
 
@@ -92,7 +101,8 @@ class Access:
 
     Attributes:
         profile: Profile of the AWS files; None for the default chain.
-        endpoint_url: Address of an S3-compatible store; None for that of the profile, else AWS.
+        endpoint_url: Address of an S3-compatible store or Azure account; None for that of the profile, else
+            the cloud's own.
         region: Region of the bucket; None for that of the profile.
     """
 

@@ -20,6 +20,7 @@ from cloud_sync.cli.options import (
 )
 from cloud_sync.cli.output import Cell, say, show_json, show_table
 from cloud_sync.cli.run import PLAN_COLUMNS, in_order, plan_cells, planned_run
+from cloud_sync.cli.state import open_folder, state_remedies
 from cloud_sync.errors import ConfigError
 from cloud_sync.numbers import counted
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cloud_sync.integration import Integration
     from cloud_sync.ledger import Ledger
     from cloud_sync.planning.plan import Plan
+    from cloud_sync.run_folder import RunFolder
 
 LINES_ON_A_TERMINAL: Final = 20
 
@@ -58,8 +60,12 @@ def plan(
     from cloud_sync.integration import load_integration
 
     integration = load_integration(file)
-    ledger = _ledger(integration, state_folder, dataset_hash)
-    tables = tables_folder or (state_folder / "tables" if state_folder else None)
+    state = open_folder(state_folder) if state_folder else None
+    with state_remedies():
+        ledger = _ledger(integration, state, dataset_hash)
+    tables = (
+        open_folder(tables_folder, "--tables-folder") if tables_folder else state and state.below("tables")
+    )
     if integration.metadata.table and tables is None:
         raise ConfigError(
             f"needs the table {integration.metadata.table.path}.",
@@ -84,7 +90,9 @@ def rest_of(rows: Sequence[Sequence[Cell]]) -> list[Cell]:
     return [f"{counted(len(rows), 'more kind')}", "in a pipe or file there are all", *sums[2:]]
 
 
-def _ledger(integration: Integration, state_folder: Path | None, dataset_hash: str | None) -> Ledger | None:
+def _ledger(
+    integration: Integration, state_folder: RunFolder | None, dataset_hash: str | None
+) -> Ledger | None:
     """Return the integration's ledger; None if there is none, which is said."""
     if state_folder is None:
         say("Without --state-folder everything counts as new.", style="yellow")
@@ -92,7 +100,7 @@ def _ledger(integration: Integration, state_folder: Path | None, dataset_hash: s
     ledger = find_ledger(integration, state_folder, dataset_hash)
     if ledger is None:
         folder = ledgers_folder(integration, state_folder)
-        say(f"There is no ledger in {folder} yet: everything counts as new.", style="yellow")
+        say(f"There is no ledger in {folder.address()} yet: everything counts as new.", style="yellow")
     return ledger
 
 
@@ -103,7 +111,7 @@ def _document(integration: Integration, ledger: Ledger | None, plan: Plan) -> di
 
     return {
         "integration": integration.name,
-        "ledger": str(ledger.files.root) if ledger else None,
+        "ledger": ledger.files.address() if ledger else None,
         "to_register": {"objects": plan.to_register, "items": plan.items},
         "rows": [{**asdict(row), "reason_text": REASONS[row.reason]} for row in plan.rows],
     }

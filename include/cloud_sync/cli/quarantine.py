@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cloud_sync.cli.exits import ExitCode
-from cloud_sync.cli.ledger import DatasetHashOption, airflow_state_folder, find_ledger, ledgers_folder
+from cloud_sync.cli.ledger import DatasetHashOption, find_ledger, ledgers_folder
 from cloud_sync.cli.options import OutputOption, option
 from cloud_sync.cli.output import Cell, Column, say, show_json, show_table
+from cloud_sync.cli.state import airflow_state_folder, open_folder, state_remedies
 from cloud_sync.errors import ConfigError
 from cloud_sync.numbers import counted
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from cloud_sync.integration import Integration
+    from cloud_sync.integration import Integration, Storage
     from cloud_sync.ledger import Ledger
-    from cloud_sync.objects.urls import ObjectUrls
     from cloud_sync.releases import QuarantinedObject
 
 app = typer.Typer(
@@ -42,10 +42,11 @@ FileArgument = Annotated[
     Path, typer.Argument(metavar="INTEGRATION", help="Integration file.", show_default=False)
 ]
 StateFolderOption = Annotated[
-    Path | None,
+    str | None,
     option(
-        "Airflow's state folder. Left out: AIRFLOW__CLOUD_SYNC__STATE_FOLDER, else `cloud_sync` in "
-        "AIRFLOW_HOME."
+        "Airflow's state folder: a path or s3://bucket/prefix. Left out: AIRFLOW__CLOUD_SYNC__STATE_FOLDER, "
+        "else `cloud_sync` in AIRFLOW_HOME.",
+        metavar="PATH",
     ),
 ]
 ClassOption = Annotated[
@@ -60,6 +61,7 @@ ClassOption = Annotated[
     name="list",
     epilog="Example:\n\ncloud-sync quarantine list include/integrations/cameras.yaml --class corrupt",
 )
+@state_remedies()
 def list_(
     *,
     file: FileArgument,
@@ -90,6 +92,7 @@ def list_(
     epilog="Examples:\n\ncloud-sync quarantine release cameras.yaml --class rejected\n\n"
     "cloud-sync quarantine release cameras.yaml --url s3://my-bucket/raw/a.mp4 --yes"
 )
+@state_remedies()
 def release(
     *,
     file: FileArgument,
@@ -146,13 +149,13 @@ def _integration(file: Path) -> Integration:
     return load_integration(file)
 
 
-def _ledger(integration: Integration, state_folder: Path | None, dataset_hash: str | None) -> Ledger | None:
-    folder = state_folder or airflow_state_folder()
-    if not folder.is_dir():
-        raise ConfigError("is not a folder.", where=str(folder), remedy="Correct --state-folder.")
+def _ledger(integration: Integration, state_folder: str | None, dataset_hash: str | None) -> Ledger | None:
+    folder = open_folder(state_folder) if state_folder else airflow_state_folder()
+    if folder.is_on_disk and not folder.root.is_dir():
+        raise ConfigError("is not a folder.", where=folder.address(), remedy="Correct --state-folder.")
     ledger = find_ledger(integration, folder, dataset_hash)
     if ledger is None:
-        say(f"There is no ledger in {ledgers_folder(integration, folder)} yet.", style="yellow")
+        say(f"There is no ledger in {ledgers_folder(integration, folder).address()} yet.", style="yellow")
     return ledger
 
 
@@ -172,12 +175,12 @@ def _named_by(
         ConfigError: A URL is not one of the integration's bucket.
     """
     version = ledger.current() if ledger else None
-    reader = _url_reader(integration, version.url_base if version else "")
+    url_base = version.url_base if version else ""
     by_key = {one.key: one for one in quarantined}
     by_url = {one.url: one for one in quarantined}
     named: dict[str, QuarantinedObject] = {}
     for url in sorted(urls):
-        one = by_key.get(url) or by_url.get(url) or by_key.get(_key_in(url, reader))
+        one = by_key.get(url) or by_url.get(url) or by_key.get(_key_in(url, integration.storage, url_base))
         if one is None:
             say(f"Not quarantined: {url}", style="yellow")
         else:
@@ -185,30 +188,23 @@ def _named_by(
     return list(named.values())
 
 
-def _key_in(url: str, reader: ObjectUrls) -> str:
+def _key_in(url: str, storage: Storage, url_base: str) -> str:
+    """Return the key that a person named, by itself or in any form of its URL.
+
+    Only the connection knows the endpoint of an S3-compatible store and an Azure account, but the ledger's
+    URLs begin with it.
+    """
+    from cloud_sync.objects.addresses import endpoint_behind, key_in_bucket
+
     if "://" not in url and not url.startswith("arn:"):
         return url
+    endpoint_url = endpoint_behind(url_base, storage.provider, storage.bucket)
     try:
-        return reader.key_of(url)
+        return key_in_bucket(url, storage.provider, storage.bucket, endpoint_url, storage.mrap_arn)
     except ConfigError as error:
         error.where = "--url"
         error.remedy = "Give the object's key, as `quarantine list` shows it."
         raise
-
-
-def _url_reader(integration: Integration, url_base: str) -> ObjectUrls:
-    """Return what reads URLs of the integration's bucket.
-
-    Only the connection knows the endpoint of an S3-compatible store, but the ledger's URLs begin with it.
-    """
-    from cloud_sync.objects.urls import AWS_HOST, ObjectUrls, UrlStyle
-
-    bucket, mrap_arn = integration.storage.bucket, integration.storage.mrap_arn
-    scheme, _, rest = url_base.partition("://")
-    host, _, path = rest.removeprefix(f"{bucket}.").partition("/")
-    is_own = scheme in {"http", "https"} and AWS_HOST.fullmatch(host) is None
-    endpoint_url = f"{scheme}://{host}/{path.removesuffix(f'{bucket}/')}" if is_own else None
-    return ObjectUrls("s3", bucket, UrlStyle.S3, endpoint_url=endpoint_url, mrap_arn=mrap_arn)
 
 
 def _is_confirmed(named: Collection[QuarantinedObject]) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cloud_sync.planning.model import PlanRow
     from cloud_sync.planning.plan import Plan
     from cloud_sync.run_folder import RunFolder
+    from cloud_sync.run_folder.files import Files
 
 ACTIONS: Final = ("register", "retry", "hold", "report", "skip")
 """As a person asks for them: what is sent, what waits, what needs a look, what is left out."""
@@ -55,7 +56,7 @@ def planned_run(
     access: Access,
     *,
     ledger: Ledger | None = None,
-    tables_folder: Path | None = None,
+    tables_folder: RunFolder | None = None,
 ) -> Iterator[LocalRun]:
     """List an integration's bucket and plan; remove the run folder at the end.
 
@@ -71,7 +72,10 @@ def planned_run(
     """
     from cloud_sync.run_folder import RunFolder
 
-    with tempfile.TemporaryDirectory(prefix="cloud-sync-") as root, local_remedies():
+    with (
+        tempfile.TemporaryDirectory(prefix="cloud-sync-") as root,
+        local_remedies(integration.storage.provider),
+    ):
         folder = RunFolder(root)
         storage = open_storage(integration.storage, access)
         if ledger is not None:
@@ -85,7 +89,7 @@ def _list_and_plan(
     integration: Integration,
     storage: OpenStorage,
     ledger: Ledger | None,
-    tables_folder: Path | None,
+    tables_folder: RunFolder | None,
 ) -> Plan:
     from cloud_sync.objects.listing import list_objects
     from cloud_sync.objects.model import read_listing
@@ -110,7 +114,7 @@ def _list_and_plan(
         sources=Sources(
             lambda: storage.store,
             _cache_folder(folder, ledger),
-            tables_folder or Path(),
+            tables_folder.files if tables_folder else Path(),
         ),
     )
 
@@ -125,13 +129,13 @@ def _say_nothing_there(storage: Storage) -> None:
     say(f"{where}. Check {check}, and {access}.", style="yellow")
 
 
-def _cache_folder(folder: RunFolder, ledger: Ledger | None) -> Path:
+def _cache_folder(folder: RunFolder, ledger: Ledger | None) -> Files:
     """Return a folder with what is known of DICOM files; a copy, because planning writes what it learns."""
     from cloud_sync.planning.series import HEADERS_NAME
 
     if ledger is not None and ledger.files.exists(HEADERS_NAME):
         folder.write(HEADERS_NAME, ledger.files.read(HEADERS_NAME))
-    return folder.root
+    return folder.files
 
 
 def in_order(rows: Iterable[PlanRow]) -> list[PlanRow]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 # The legacy protocol's numbers for where data is stored (encord.orm.dataset.StorageLocation).
-LEGACY_LOCATION = {"s3": 1, "s3Compatible": 4}
+LEGACY_LOCATION = {"s3": 1, "gcp": 2, "azure": 3, "s3Compatible": 4}
 # Encord keeps this field of old datasets; for new ones it says nothing about where the data is.
 LEGACY_DATASET_TYPE = "CORD_STORAGE"
 

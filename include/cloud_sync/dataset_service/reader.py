@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
+from cloud_sync.dataset_service.encord_integrations import (
+    AzureEncordIntegration,
+    EncordIntegration,
+    GcsEncordIntegration,
+    OtcEncordIntegration,
+    S3EncordIntegration,
+)
+from cloud_sync.dataset_service.stores import store_opener
 from cloud_sync.errors import ConfigError
+from cloud_sync.objects.addresses import parse_object_url
 from cloud_sync.objects.errors import ObjectStoreError
-from cloud_sync.objects.model import ObjectStore
-from cloud_sync.objects.stores import open_s3
-from cloud_sync.objects.urls import parse_object_url
 from cloud_sync.safe_url import without_secrets
 
 if TYPE_CHECKING:
@@ -18,12 +23,13 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from cloud_sync.dataset_service.config import S3EncordIntegration
+    from cloud_sync.objects.model import ObjectStore
 
 SENTENCE_BY_REASON: Mapping[str, str] = {
     "missing": "The object does not exist",
     "no_bucket": "The bucket of the object does not exist",
     "forbidden": "The object store refused access to the object; check the integration's permissions",
+    "archived": "The object is in an archive and cannot be read",
     "unreachable": "The object store could not be reached",
     "other": "The object could not be read",
 }
@@ -56,20 +62,20 @@ class ObjectReader(Protocol):
         """
 
 
-class S3Reader:
-    """Reads from the buckets of one S3 integration; the URL decides the key, never the host."""
+class StoreReader:
+    """Reads from the buckets of one Encord integration; the URL decides the key, never the host."""
 
-    def __init__(self, integration: S3EncordIntegration, folder: Path) -> None:
+    def __init__(self, integration: EncordIntegration, folder: Path) -> None:
         """Take the credentials now, so that a missing secret stops the start and not a job.
 
         Raises:
             ConfigError: A secret is missing.
         """
         self._integration = integration
-        self._credentials = integration.credentials(folder)
+        self._open = store_opener(integration, folder)
         self._stores: dict[str, ObjectStore] = {}
         self._lock = threading.Lock()
-        self.storage_location = "s3Compatible" if integration.endpoint else "s3"
+        self._url_endpoint, self.storage_location = _place_of(integration)
         self.writable = integration.writable
 
     def size(self, url: str) -> int:
@@ -89,52 +95,45 @@ class S3Reader:
             raise _fetch_error(error, url) from error
 
     def _find(self, url: str) -> tuple[ObjectStore, str]:
-        endpoint = self._integration.endpoint
         try:
-            address = parse_object_url(url, (endpoint,) if endpoint else ())
+            address = parse_object_url(url, self._integration.provider, self._url_endpoint)
         except ConfigError as error:
             raise FetchError(
                 f"Not an object URL of the integration's store: {without_secrets(url)}"
             ) from error
-        if not _of_endpoint(url, endpoint) or address.bucket not in self._integration.buckets:
+        if address.bucket not in self._integration.buckets:
             raise FetchError(
                 f"The object is outside the integration {self._integration.title!r}: {without_secrets(url)}"
             )
         return self._store(address.bucket), address.key
 
     def _store(self, bucket: str) -> ObjectStore:
-        key_id, secret = self._credentials
         with self._lock:
             if bucket not in self._stores:
-                self._stores[bucket] = open_s3(
-                    bucket,
-                    endpoint_url=self._integration.endpoint,
-                    region=self._integration.region,
-                    access_key_id=key_id,
-                    secret_access_key=secret,
-                )
+                self._stores[bucket] = self._open(bucket)
             return self._stores[bucket]
 
 
-def open_readers(integrations: list[S3EncordIntegration], folder: Path) -> dict[UUID, ObjectReader]:
+def open_readers(integrations: list[EncordIntegration], folder: Path) -> dict[UUID, ObjectReader]:
     """Return a reader per Encord integration, by its UUID.
 
     Raises:
         ConfigError: A secret is missing.
     """
-    return {each.identity: S3Reader(each, folder) for each in integrations}
+    return {each.identity: StoreReader(each, folder) for each in integrations}
 
 
-def _of_endpoint(url: str, endpoint: str | None) -> bool:
-    """Whether an HTTP URL names the integration's own store, as `s3://` and ARN forms always do."""
-    if endpoint is None or not url.lower().startswith(("http://", "https://")):
-        return True
-    try:
-        host = urlsplit(url).netloc.lower()
-    except ValueError:  # a host that is none, such as `[media`
-        return False
-    own = urlsplit(endpoint).netloc.lower()
-    return host == own or host.endswith(f".{own}")
+def _place_of(integration: EncordIntegration) -> tuple[str | None, str]:
+    """Return where the URLs are, None for a cloud's own places, and Encord's word for such a store."""
+    match integration:
+        case S3EncordIntegration():
+            return integration.endpoint, "s3Compatible" if integration.endpoint else "s3"
+        case OtcEncordIntegration():
+            return integration.endpoint, "s3Compatible"
+        case GcsEncordIntegration():
+            return None, "gcp"
+        case AzureEncordIntegration():
+            return integration.url, "azure"
 
 
 def _fetch_error(error: ObjectStoreError, url: str) -> FetchError:

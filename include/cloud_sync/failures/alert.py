@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cloud_sync.errors import CloudSyncError
-from cloud_sync.failures.model import MAY_PASS
 from cloud_sync.failures.verdict import RunFailed, check_verdict
 from cloud_sync.integration.alerts import AlertEvent
 from cloud_sync.numbers import agreeing, counted
@@ -129,7 +128,7 @@ def run_alert(report: Mapping[str, Any], run_url: str) -> Alert | None:
     causes = tuple(
         _cause(cause)
         for cause in report["failures_by_cause"]
-        if error is not None or "given" in report or cause["failure_class"] not in MAY_PASS
+        if error is not None or "given" in report or cause["quarantined"]
     )
     if error is None and not causes:
         return None
@@ -225,12 +224,11 @@ def _verdict_key(report: Mapping[str, Any], error: RunFailed) -> str:
 
 
 def _quarantined(report: Mapping[str, Any], causes: tuple[Cause, ...]) -> str:
-    files = sum(cause.count for cause in causes)
-    failed = f"{counted(files, 'file')} failed"
     if "given" in report:
-        return f"{failed}."
-    lasting = agreeing(files, "is quarantined until it changes", "are quarantined until they change")
-    return f"{failed} and {lasting}."
+        return f"{counted(sum(cause.count for cause in causes), 'file')} failed."
+    files = report["newly_quarantined"]
+    until = agreeing(files, "is quarantined now, until it changes", "are quarantined now, until they change")
+    return f"{counted(files, 'file')} {until}."
 
 
 def _quarantine(report: Mapping[str, Any]) -> dict[str, int]:

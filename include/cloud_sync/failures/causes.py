@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
-from cloud_sync.failures.inquiry import Inquiry
+from cloud_sync.failures.inquiry import GENERAL, Inquiry
 from cloud_sync.failures.model import Evidence, Suspect
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ PROBES: Final = 8
 MOST_PROBES: Final = 200
 """Of each cause and folder in a group a file is asked about, up to so many."""
 
-CONCLUSIVE: Final = frozenset({"forbidden", "no_bucket", "unreachable"})
+CONCLUSIVE: Final = GENERAL | {"forbidden", "no_bucket"}
 """Refusals that are about more than a single object."""
 
 NUMBERS: Final = re.compile(r"[0-9a-f]{8,}|[0-9]+", re.IGNORECASE)
@@ -68,12 +68,12 @@ class _Findings:
 
     Attributes:
         asked: What the store said, by key.
-        concluded: For which refusal a key's group was not asked about file by file.
+        concluded: What the store said of a key's group, which was not asked about file by file.
     """
 
     inquiry: Inquiry
     asked: dict[str, Evidence] = field(default_factory=dict)
-    concluded: dict[str, str] = field(default_factory=dict)
+    concluded: dict[str, Evidence] = field(default_factory=dict)
 
     def find(self, everything: Group) -> None:
         groups = [everything] if everything else []
@@ -85,19 +85,18 @@ class _Findings:
             self._conclude_the_rest(_keys(everything), self.inquiry.ended)
 
     def _conclude_the_rest(self, keys: Iterable[str], refusal: str) -> None:
+        said = [found for found in self.asked.values() if found.refusal == refusal]
+        last = said[-1] if said else Evidence(refusal=refusal)
         for key in keys:
-            if key not in self.asked or self.asked[key].refusal == refusal:
-                self.concluded.setdefault(key, refusal)
+            if key not in self.asked or self.asked[key] == last:
+                self.concluded.setdefault(key, last)
 
     def evidence(self) -> dict[str, Evidence]:
         """Return all that was found, by key; of a concluded refusal also for and from how many."""
         alike = Counter(self.concluded.values())
-        asked = Counter(refusal for key, refusal in self.concluded.items() if key in self.asked)
-        said = {
-            refusal: Evidence(refusal=refusal, alike=count, asked=asked[refusal])
-            for refusal, count in alike.items()
-        }
-        return self.asked | {key: said[refusal] for key, refusal in self.concluded.items()}
+        asked = Counter(found for key, found in self.concluded.items() if key in self.asked)
+        said = {found: replace(found, alike=count, asked=asked[found]) for found, count in alike.items()}
+        return self.asked | {key: said[found] for key, found in self.concluded.items()}
 
     def _without_shared_refusals(
         self, groups: Sequence[Group], divide_by: Callable[[Suspect], object]
@@ -145,8 +144,8 @@ def _spread(items: Sequence[T], most: int) -> Sequence[T]:
     return [items[number * len(items) // most] for number in range(most)]
 
 
-def _shared_refusal(asked: Mapping[str, Evidence], keys: Sequence[str]) -> str | None:
-    """Return why the store refused all of these, if it is one reason that holds for others too."""
-    refusals = {asked[key].refusal if key in asked else None for key in keys}
-    refusal = next(iter(refusals)) if len(refusals) == 1 else None
-    return refusal if refusal in CONCLUSIVE else None
+def _shared_refusal(asked: Mapping[str, Evidence], keys: Sequence[str]) -> Evidence | None:
+    """Return how the store refused all of these, if it is one reason that holds for others too."""
+    answers = {asked.get(key) for key in keys}
+    answer = answers.pop() if len(answers) == 1 else None
+    return answer if answer is not None and answer.refusal in CONCLUSIVE else None

@@ -53,8 +53,9 @@ RULES: Mapping[str, FileRule] = {
 }
 
 TRY_AGAIN = "Nothing: the next run tries it again."
+ENCORD_TOO = "The credential stored in Encord needs to read it, too."
 
-# By the refusal of the store.
+# By the refusal of the store. What it said itself follows the reason, and its remedy wins.
 REFUSALS: Mapping[str, Diagnosis] = {
     "missing": Diagnosis(
         FailureClass.MISSING,
@@ -64,13 +65,23 @@ REFUSALS: Mapping[str, Diagnosis] = {
     "forbidden": Diagnosis(
         FailureClass.FORBIDDEN,
         "The object cannot be read.",
-        "Allow s3:GetObject on it for the Airflow connection and for the credential stored in Encord.",
+        "Allow the connection to read it.",
+    ),
+    "archived": Diagnosis(
+        FailureClass.FORBIDDEN, "The object cannot be read.", "Restore it, or leave it out."
+    ),
+    # Nor is anything wrong with an object when whoever asks is refused.
+    "connection": Diagnosis(
+        FailureClass.TRANSIENT,
+        "The store could not be asked about the object.",
+        "Check the connection.",
+        looked_at=False,
     ),
     # Nothing is wrong with any object then: when the bucket is back, all can be registered.
     "no_bucket": Diagnosis(
         FailureClass.TRANSIENT,
-        "The bucket does not exist.",
-        "Check storage.bucket and the endpoint of the connection; the next run tries it again.",
+        "The store could not be asked about the object.",
+        "Check storage.bucket and the endpoint of the connection.",
         looked_at=False,
     ),
     "unreachable": Diagnosis(
@@ -111,7 +122,7 @@ def open_and_diagnose(
     try:
         reader = open_reader()
     except CloudSyncError as error:
-        unopened = Evidence(refusal="unopened", detail=error.message)
+        unopened = Evidence(refusal="unopened", detail=error.message, remedy=error.remedy or "")
         return [classify(suspect, unopened) for suspect in suspects]
     return diagnose(reader, suspects, requests_at_most=requests_at_most)
 
@@ -131,13 +142,19 @@ def _cannot_be_read(found: Evidence) -> Diagnosis | None:
     said = REFUSALS.get(found.refusal or "")
     if said is None:
         return None
-    return replace(said, reason=_with_company(said.reason, found)) if found.alike > 1 else said
+    remedy = found.remedy or said.remedy
+    if found.refusal == "forbidden":
+        remedy = f"{remedy} {ENCORD_TOO}"
+    return replace(said, reason=_with_detail(said.reason, found), remedy=remedy)
 
 
-def _with_company(reason: str, found: Evidence) -> str:
-    asked = f"{found.asked:,} of them {agreeing(found.asked, 'was', 'were')} asked about"
-    others = f"{counted(found.alike - 1, 'other')} of this cause; {asked}"
-    return f"{reason.removesuffix('.')}, like {others}."
+def _with_detail(reason: str, found: Evidence) -> str:
+    """Say for how many others it holds, and what the store said itself."""
+    reason = reason.removesuffix(".")
+    if found.alike > 1:
+        asked = f"{found.asked:,} of them {agreeing(found.asked, 'was', 'were')} asked about"
+        reason = f"{reason} (like {counted(found.alike - 1, 'other')} of this cause; {asked})"
+    return f"{reason}: {found.detail}" if found.detail else f"{reason}."
 
 
 def _was_not_looked_at(suspect: Suspect, found: Evidence) -> Diagnosis | None:
@@ -147,7 +164,8 @@ def _was_not_looked_at(suspect: Suspect, found: Evidence) -> Diagnosis | None:
         state = f"Not looked at, because the store could not be opened: {found.detail}"
     else:
         return None
-    return Diagnosis(FailureClass.TRANSIENT, f"{state} {_said(suspect)}", TRY_AGAIN, looked_at=False)
+    remedy = found.remedy or TRY_AGAIN
+    return Diagnosis(FailureClass.TRANSIENT, f"{state} {_said(suspect)}", remedy, looked_at=False)
 
 
 def _is_unfit(suspect: Suspect, found: Evidence) -> Diagnosis | None:
@@ -198,8 +216,8 @@ def _is_elsewhere(suspect: Suspect) -> Diagnosis | None:
 
 def _is_healthy(suspect: Suspect, found: Evidence) -> Diagnosis:
     if found.refusal is not None:
-        reason = f"The object could not be looked at. {_said(suspect)}"
-        return Diagnosis(FailureClass.TRANSIENT, reason, TRY_AGAIN, looked_at=False)
+        reason = f"{_with_detail('The object could not be looked at.', found)} {_said(suspect)}"
+        return Diagnosis(FailureClass.TRANSIENT, reason, found.remedy or TRY_AGAIN, looked_at=False)
     state = "The object looks healthy."
     if suspect.attempts < ATTEMPTS_BEFORE_REJECTED or not suspect.is_named:
         return Diagnosis(FailureClass.TRANSIENT, f"{state} {_said(suspect)}", TRY_AGAIN)

@@ -59,11 +59,7 @@ def read_failure_list(path: Path, *, file: str) -> list[ListedFailure]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             return list(_failures(stream, file))
     except OSError as error:
-        raise ManifestError(
-            f"cannot be read: {error.strerror}.",
-            where=file,
-            remedy="Check that it is a file and its permissions.",
-        ) from error
+        raise ManifestError.unreadable(error, file) from error
     except UnicodeDecodeError:
         raise ManifestError("is not UTF-8 text.", where=file, remedy="Save it as UTF-8.") from None
 

@@ -24,7 +24,7 @@ def suspects(one: RefusedItem, parse_url: Callable[[str], str], *, attempts: int
     return [
         Suspect(
             url=url,
-            key=_key_of(parse_url, url),
+            key=key_of(parse_url, url),
             item_type=one.item.item_type if one.item else "",
             encord_error=one.error_of(url).error,
             attempts=attempts,
@@ -39,7 +39,8 @@ def at_fault(found: Sequence[tuple[Suspect, Diagnosis]]) -> Sequence[tuple[Suspe
     return [one for one in found if one[1].failure_class not in HEALTHY] or found
 
 
-def _key_of(parse_url: Callable[[str], str], url: str) -> str | None:
+def key_of(parse_url: Callable[[str], str], url: str) -> str | None:
+    """Return the key that an object URL stands for; None if it is not of the bucket."""
     try:
         return parse_url(url)
     except CloudSyncError:  # Encord named a URL that is not of this bucket
@@ -47,7 +48,10 @@ def _key_of(parse_url: Callable[[str], str], url: str) -> str | None:
 
 
 def next_step_of(case: Case, diagnoses: Sequence[Diagnosis]) -> NextStep:
-    """Return what becomes of the files of an item, which have the worst of their states in common."""
+    """Return what becomes of an item's files as far as this run knows: the worst of them decides for all.
+
+    The ledger may know more (`cloud_sync.failures.settle`).
+    """
     if case.refused.item is None:  # Encord named a URL that was not sent
         return NextStep.NONE
     may_pass = all(one.failure_class in MAY_PASS for one in diagnoses)

@@ -68,16 +68,17 @@ class Evidence:
     """What the store says of an object.
 
     Attributes:
-        refusal: Why nothing is known of its content: `missing`, `no_bucket`, `forbidden`, `unreachable` or
-            `other` as the store said; `unasked` if there were no requests left to ask it, `unopened` if
-            the store could not be opened.
+        refusal: Why nothing is known of its content: `missing`, `no_bucket`, `forbidden`, `archived`,
+            `unreachable` or `other` as the store said; `connection` if it said so of whatever is asked;
+            `unasked` if there were no requests left to ask it, `unopened` if the store could not be opened.
         size_bytes: Its size.
         mime: Its type by the first bytes.
         whole: False if its end is missing.
         alike: How many objects a refusal was found for by asking only some of them, this one included;
             0 if each was asked.
         asked: How many of those were asked.
-        detail: Why the store could not be opened.
+        detail: What the store said, or why it could not be opened: a sentence without its first capital.
+        remedy: What to do about that.
     """
 
     refusal: str | None = None
@@ -87,6 +88,7 @@ class Evidence:
     alike: int = 0
     asked: int = 0
     detail: str = ""
+    remedy: str = ""
 
 
 class NextStep(StrEnum):

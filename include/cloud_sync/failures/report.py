@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloud_sync.failures.choice import LEFT_OUT
 from cloud_sync.failures.failure_csv import CSV_NAME, JSONL_NAME
-from cloud_sync.failures.model import MAY_PASS, Failure
+from cloud_sync.failures.model import Failure, NextStep
 from cloud_sync.failures.rounds import missing_round
 from cloud_sync.failures.settle import Settlement
 from cloud_sync.failures.verdict import (
@@ -91,7 +91,7 @@ def make_report(
         "failed": settlement.failed,
         "failed_files": len(settlement.failures),
         "quarantined": quarantined_items(facts.plan),
-        "newly_quarantined": 0 if facts.given is not None else _lasting(settlement.failures),
+        "newly_quarantined": settlement.newly_quarantined,
         "quarantined_files": settlement.quarantined_files,
         "waiting": waiting_items(facts.plan, settlement),
         "causes": len(causes),
@@ -103,7 +103,7 @@ def make_report(
         report["approval"] = {**asdict(answer), "told": answer.told}
     del report["plan"]
     files = {**FILES, "plan": PLAN_NAME} if facts.given is None else {**FILES, "findings": FINDINGS_NAME}
-    report["files"] = {name: str(folder.path(file)) for name, file in files.items()}
+    report["files"] = {name: folder.address(file) for name, file in files.items()}
     for name in ("given", "retried"):
         if report[name] is None:
             del report[name]
@@ -124,7 +124,7 @@ def _judgement(
         facts.plan,
         settlement,
         limits,
-        failures_csv=str(folder.path(CSV_NAME)),
+        failures_csv=folder.address(CSV_NAME),
         stopped=tripped(folder),
         runs_again=facts.given is None,
         missing_round=missing_round(folder, settlement, rounds=rounds),
@@ -133,19 +133,20 @@ def _judgement(
     )
 
 
-def _lasting(failures: Sequence[Failure]) -> int:
-    return sum(failure.failure_class not in MAY_PASS for failure in failures)
-
-
 def failures_by_cause(failures: Sequence[Failure]) -> list[dict[str, Any]]:
-    """Count failures by class and reason, the most frequent first, with a few examples each."""
+    """Count failures by class and reason, and how many are quarantined; the most frequent come first.
+
+    Each has a few examples.
+    """
     if not failures:
         return []
     import pandas as pd
 
     table = pd.DataFrame([asdict(failure) for failure in failures])
     causes = table.groupby(["failure_class", "reason", "remedy"], as_index=False).agg(
-        count=("object_url", "size"), examples=("object_url", lambda urls: list(urls[:EXAMPLES]))
+        count=("object_url", "size"),
+        quarantined=("next_step", lambda steps: int((steps == NextStep.QUARANTINED).sum())),
+        examples=("object_url", lambda urls: list(urls[:EXAMPLES])),
     )
     ordered = causes.sort_values(["count", "failure_class", "reason"], ascending=[False, True, True])
     return [{str(name): value for name, value in row.items()} for row in ordered.to_dict("records")]

@@ -126,7 +126,7 @@ def account(
 
 
 def _sending(folder: RunFolder, number: int, index: ManifestIndex) -> Sending:
-    sending = Sending(number, folder.path(items_name(number)))
+    sending = Sending(number, folder.local(items_name(number)))
     for entry in index.manifests:
         outcome = read_outcome(folder, entry.number)
         if outcome is None or outcome.manifest != entry.name:

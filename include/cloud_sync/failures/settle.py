@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
+from typing import Final
 
 from cloud_sync.errors import StorageError
 from cloud_sync.failures.accounting import Ended, FolderReader, Tally, registered_by_type
 from cloud_sync.failures.cases import Case, read_cases
 from cloud_sync.failures.diagnose import REQUESTS_AT_MOST, ObjectReader, open_and_diagnose
-from cloud_sync.failures.faults import at_fault, next_step_of, suspects
+from cloud_sync.failures.faults import at_fault, key_of, next_step_of, suspects
 from cloud_sync.failures.model import MAY_PASS, Diagnosis, Failure, NextStep, Suspect
 from cloud_sync.failures.sendings import Account, Sending, account, read_sendings
 from cloud_sync.ledger import Ledger, LedgerState, SettledFailure, SettledManifest
 from cloud_sync.manifest.model import ManifestEntry, SentItem
 from cloud_sync.registration.model import Outcome, tripped
 from cloud_sync.run_folder import RunFolder
+
+STEPS: Final[Mapping[LedgerState, NextStep]] = {
+    LedgerState.QUARANTINED: NextStep.QUARANTINED,
+    LedgerState.FAILED: NextStep.RETRIED,
+    LedgerState.REGISTERED: NextStep.NONE,  # by another run meanwhile
+}
+"""What becomes of a failed file by its state in the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,7 @@ class Settlement:
         by_type: The items of both, by their type.
         rounds: What each retry round came to.
         quarantined_files: Files that are quarantined after this run, by the ledger; None without a ledger.
+        newly_quarantined: Those of them that belong to items that failed in this run.
         healed: Numbers of manifests of which each item is registered, was sent again in a retry round, or has
             an error of its own.
     """
@@ -63,6 +72,7 @@ class Settlement:
     by_type: dict[str, Tally] = field(default_factory=dict)
     rounds: list[RoundTally] = field(default_factory=list)
     quarantined_files: int | None = None
+    newly_quarantined: int = 0
     healed: frozenset[int] = frozenset()
 
     @property
@@ -161,6 +171,7 @@ def _settle(
     result.failures = _failures(context, cases, open_reader, may_reject=not stopped, syncs=ledger is not None)
     if ledger is not None:
         _commit(ledger, context, [sending.items_path for sending in sendings], result, stopped=stopped)
+        _read_back(ledger, context, found, result)
     return result
 
 
@@ -312,6 +323,21 @@ def _commit(
         ],
         stopped=stopped,
     )
+
+
+def _read_back(ledger: Ledger, context: SettleContext, found: Account, result: Settlement) -> None:
+    """Take from the ledger what became of the failed items' files.
+
+    It knows more than this run: files of a group share their state, and what was released since it failed is
+    not quarantined again.
+    """
+    urls = {url for one in found.refused if one.item is not None for url in one.files}
+    states = ledger.states(filter(None, (key_of(context.parse_url, url) for url in urls)))
+    result.newly_quarantined = list(states.values()).count(LedgerState.QUARANTINED)
+    result.failures = [
+        replace(row, next_step=STEPS[states[row.key]]) if row.item_type and row.key in states else row
+        for row in result.failures
+    ]
 
 
 def _state_of(row: Failure) -> LedgerState:

@@ -100,8 +100,8 @@ def _with_failures(
     else:
         are = f", and {quarantined:,} {agreeing(quarantined, 'is', 'are')} quarantined since earlier runs"
         why = f"{_failed(settlement, again)}{are if quarantined else ''}."
-    remedy = _see_quarantine(failures_csv) if runs_again else _look_into(failures_csv)
-    return Judgement(Verdict.OK_WITH_QUARANTINE, why, remedy)
+    has_quarantined = bool(quarantined or settlement.newly_quarantined)
+    return Judgement(Verdict.OK_WITH_QUARANTINE, why, _see(failures_csv, has_quarantined))
 
 
 def _of_failure_list(
@@ -118,7 +118,8 @@ def _of_failure_list(
         reasons.append(f"{counted(held, 'file')} {agreeing(held, 'is', 'are')} {LEFT_OUT[QUARANTINED]}")
     if settlement.failures:
         why = "; ".join([_failed(settlement, again), *reasons])
-        return Judgement(Verdict.OK_WITH_QUARANTINE, f"{why}.", _see_quarantine(failures_csv))
+        has_quarantined = bool(held or settlement.newly_quarantined)
+        return Judgement(Verdict.OK_WITH_QUARANTINE, f"{why}.", _see(failures_csv, has_quarantined))
     if others := sum(left_out.values()) - held:
         were = f"{counted(others, 'file')} {agreeing(others, 'was', 'were')} left out"
         reasons.append(f"{were}{' for other reasons' if held else ''}")
@@ -194,11 +195,13 @@ def _bad_jobs(settlement: Settlement, failures_csv: str, runs_again: bool) -> Re
     failed, cancelled = jobs.count("failed"), jobs.count("cancelled")
     if jobs:
         later = "the next run tries again" if runs_again else "upload once more"
-        were = f"{counted(failed, 'upload job')} {agreeing(failed, 'was', 'were')}"
-        yield (
-            f"{were} refused, {cancelled:,} cancelled.",
-            f"See {failures_csv}; {later} what can pass.",
-        )
+        ended = f"{_jobs(failed or cancelled)} {'refused' if failed else 'cancelled'}"
+        also = f", {cancelled:,} cancelled" if failed and cancelled else ""
+        yield f"{ended}{also}.", f"See {failures_csv}; {later} what can pass."
+
+
+def _jobs(count: int) -> str:
+    return f"{counted(count, 'upload job')} {agreeing(count, 'was', 'were')}"
 
 
 def _too_many(settlement: Settlement, limits: Failures, failures_csv: str, again: int) -> Reasons:
@@ -225,16 +228,26 @@ def _too_many(settlement: Settlement, limits: Failures, failures_csv: str, again
 
 def _failed(settlement: Settlement, again: int) -> str:
     """Say how many items failed, and how many of them failed in earlier runs, too."""
-    failed = f"{counted(settlement.failed, 'item')} failed"
+    unsent = sum(not row.item_type for row in settlement.failures)
+    named = f"Encord named {counted(unsent, 'URL')} that {agreeing(unsent, 'was', 'were')} not sent"
+    if unsent and not settlement.failed:
+        return f"nothing that was sent failed, but {named}"
+    failed = f"{counted(settlement.failed, 'item')} failed{_again(settlement.failed, again)}"
+    return f"{failed}, and {named}" if unsent else failed
+
+
+def _again(failed: int, again: int) -> str:
     if not again:
-        return failed
-    if again == settlement.failed:
-        return f"{failed}, {agreeing(again, 'as', 'all of them as')} in earlier runs"
-    return f"{failed}, {again:,} of them as in earlier runs"
+        return ""
+    if again == failed:
+        return f", {agreeing(again, 'as', 'all of them as')} in earlier runs"
+    return f", {again:,} of them as in earlier runs"
 
 
-def _see_quarantine(failures_csv: str) -> str:
-    return f"See {failures_csv}; cloud-sync quarantine list shows what is quarantined."
+def _see(failures_csv: str, has_quarantined: bool) -> str:
+    if has_quarantined:
+        return f"See {failures_csv}; cloud-sync quarantine list shows what is quarantined."
+    return _look_into(failures_csv)
 
 
 def _look_into(failures_csv: str) -> str:

@@ -19,7 +19,6 @@ from cloud_sync.integration.metadata import Metadata, Table
 from cloud_sync.integration.model import (
     Integration,
     Select,
-    Storage,
     Target,
     Types,
     Upload,
@@ -27,6 +26,7 @@ from cloud_sync.integration.model import (
 )
 from cloud_sync.integration.retry import Retry
 from cloud_sync.integration.schema import json_schema, write_json_schema
+from cloud_sync.integration.storage import Storage
 
 __all__ = [
     "AlertChannel",

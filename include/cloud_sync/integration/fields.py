@@ -68,7 +68,7 @@ def check_cron(value: str) -> str:
 
 def _bucket(value: str) -> str:
     if not value.strip() or "/" in value or ":" in value:
-        raise ValueError("write the bucket's name alone, without s3:// and without the prefix")
+        raise ValueError("write the bucket's name alone, without s3:// or gs:// and without the prefix")
     return value
 
 

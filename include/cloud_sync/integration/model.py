@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
@@ -14,7 +14,6 @@ from cloud_sync.integration.alerts import AlertChannel
 from cloud_sync.integration.approval import Approval
 from cloud_sync.integration.failures import Failures
 from cloud_sync.integration.fields import (
-    Bucket,
     ConnectionId,
     DatasetName,
     Duration,
@@ -33,37 +32,10 @@ from cloud_sync.integration.fields import (
 from cloud_sync.integration.groups import GroupRule
 from cloud_sync.integration.metadata import Metadata
 from cloud_sync.integration.retry import Retry
+from cloud_sync.integration.storage import Storage
 from cloud_sync.manifest.items import ItemType
 from cloud_sync.patterns import compiled_regex
 from cloud_sync.titles import KEY_FIELDS, check_template
-
-
-class Storage(Section):
-    """Where the objects are."""
-
-    provider: Literal["s3"]
-    """Kind of storage."""
-    connection_id: ConnectionId
-    """Airflow connection with the credentials (for s3: of type `aws`)."""
-    bucket: Bucket
-    """Bucket name."""
-    prefix: str = ""
-    """Only keys that begin with this text are listed. Empty means the whole bucket."""
-    listing_shards: int = Field(default=1, ge=1, le=200, strict=True)
-    """Tasks that share the listing, for buckets of very many objects and a deployment with several workers.
-    1: one task lists all."""
-    url_style: Literal["virtual-hosted", "path", "s3", "mrap"] = "virtual-hosted"
-    """How object URLs are written. Encord tells duplicates by the exact URL, so do not change it later."""
-    region: NonEmpty | None = None
-    """Region of the bucket. Left out: the connection's region."""
-    mrap_arn: NonEmpty | None = None
-    """ARN of the Multi-Region Access Point, with `url_style: mrap`."""
-
-    @model_validator(mode="after")
-    def _arn_goes_with_style(self) -> Self:
-        if (self.url_style == "mrap") != (self.mrap_arn is not None):
-            raise ValueError("url_style: mrap and mrap_arn go together: give both or neither")
-        return self
 
 
 class Target(Section):

@@ -75,7 +75,7 @@ def build_manifests(
         pq.ParquetWriter(path, ITEMS_SCHEMA, compression="snappy", use_dictionary=DICTIONARIES) as writer,
     ):
         size = manifest_size(count_items(rows), items_per_manifest)
-        for number, chunk in enumerate(chunks(rows, folder.path(METADATA_NAME), size)):
+        for number, chunk in enumerate(chunks(rows, _metadata_path(folder), size)):
             urls = build_urls(chunk.files["key"].to_pylist())
             titles = chunk.titles()
             data = encode_manifest(
@@ -90,7 +90,7 @@ def build_manifests(
         manifests=tuple(entries),
         shards=min(len(entries), jobs_in_flight),
         plan_sha256=sha256_of(register_path),
-        items_sha256=sha256_of(folder.path(ITEMS_NAME)),
+        items_sha256=folder.digest(ITEMS_NAME),
     )
     ref = write_index(folder, index)
     remove_others(folder, [index, *read_rounds(folder)])
@@ -101,7 +101,11 @@ def count_manifests(folder: RunFolder, *, register_path: Path, items_per_manifes
     """Return how many manifests `build_manifests` would write."""
     with open_rows(register_path) as rows:
         size = manifest_size(count_items(rows), items_per_manifest)
-        return sum(1 for _ in chunks(rows, folder.path(METADATA_NAME), size))
+        return sum(1 for _ in chunks(rows, _metadata_path(folder), size))
+
+
+def _metadata_path(folder: RunFolder) -> Path | None:
+    return folder.local(METADATA_NAME) if folder.exists(METADATA_NAME) else None
 
 
 def manifest_size(items: int, wanted: int) -> int:
@@ -138,4 +142,4 @@ def remove_others(folder: RunFolder, indexes: Iterable[ManifestIndex]) -> None:
     kept = {entry.name for index in indexes for entry in index.manifests}
     for name in folder.names("manifests/[0-9]*.json"):
         if name not in kept:
-            folder.path(name).unlink()
+            folder.remove(name)

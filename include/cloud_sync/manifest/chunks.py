@@ -109,7 +109,7 @@ def count_items(rows: pq.ParquetFile) -> int:
     return sum(pc.sum(pc.equal(batch["position"], 0)).as_py() or 0 for batch in batches)
 
 
-def chunks(rows: pq.ParquetFile, metadata_path: Path, size: int) -> Iterator[Chunk]:
+def chunks(rows: pq.ParquetFile, metadata_path: Path | None, size: int) -> Iterator[Chunk]:
     """Yield chunks of `size` items and a last smaller one, whatever the file's row groups are.
 
     A chunk ends earlier at `MAX_FILES` files or `MAX_METADATA_BYTES` bytes of client metadata, but always has
@@ -117,10 +117,10 @@ def chunks(rows: pq.ParquetFile, metadata_path: Path, size: int) -> Iterator[Chu
 
     Args:
         rows: `register.parquet`.
-        metadata_path: `metadata.parquet`, which need not exist.
+        metadata_path: `metadata.parquet`; None if there is none.
         size: Items in a chunk.
     """
-    described = _Described(metadata_path) if metadata_path.is_file() else None
+    described = _Described(metadata_path) if metadata_path is not None else None
     rest = rows.schema_arrow.empty_table().select(FILE_COLUMNS)
     for batch in rows.iter_batches(batch_size=size, columns=list(FILE_COLUMNS)):
         rest = pa.concat_tables([rest, pa.Table.from_batches([batch], rest.schema)])

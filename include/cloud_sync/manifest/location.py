@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path
 
 from cloud_sync.errors import ConfigError, ManifestError
+from cloud_sync.run_folder import RunFolder
+from cloud_sync.run_folder.files import DamagedFileError
 
 MANIFEST, FAILURE_LIST = "manifest", "failure list"
 
 
-def find_manifest(folder: Path, name: str, *, what: str = MANIFEST) -> Path:
-    """Return the file that a path names, with all symbolic links followed.
+def find_manifest(folder: RunFolder, name: str, *, what: str = MANIFEST) -> Path:
+    """Return the file that a path names, with all symbolic links followed; of a bucket a copy.
 
     Nothing is said of what lies outside of the folder, not even whether it exists.
 
@@ -23,6 +26,20 @@ def find_manifest(folder: Path, name: str, *, what: str = MANIFEST) -> Path:
         ConfigError: The folder does not exist.
         ManifestError: The path leads out of the folder, or to no file.
     """
+    return _on_disk(folder.root, name, what) if folder.is_on_disk else _in_bucket(folder, name, what)
+
+
+def _in_bucket(folder: RunFolder, name: str, what: str) -> Path:
+    path = posixpath.normpath(name.removeprefix(f"{folder.address()}/"))
+    if path.startswith(("/", "../")) or path in {".", ".."}:
+        raise _leads_out(folder.address(), name, what)
+    try:
+        return folder.local(path)
+    except DamagedFileError:
+        raise _not_found(folder.address(), name, what) from None
+
+
+def _on_disk(folder: Path, name: str, what: str) -> Path:
     if not folder.is_dir():
         raise ConfigError(
             "the folder of manifests does not exist.",
@@ -37,17 +54,21 @@ def find_manifest(folder: Path, name: str, *, what: str = MANIFEST) -> Path:
     except (OSError, RuntimeError, ValueError):  # a name too long, a circle of links, a NUL character
         raise _not_found(root, name, what) from None
     if not path.is_relative_to(root):
-        raise ManifestError(
-            f"leads out of the folder of manifests, {root}.",
-            where=_shown(name, what),
-            remedy=f"Put the {what} into that folder and name its path there.",
-        )
+        raise _leads_out(root, name, what)
     if not is_file:
         raise _not_found(root, name, what)
     return path
 
 
-def _not_found(root: Path, name: str, what: str) -> ManifestError:
+def _leads_out(root: Path | str, name: str, what: str) -> ManifestError:
+    return ManifestError(
+        f"leads out of the folder of manifests, {root}.",
+        where=_shown(name, what),
+        remedy=f"Put the {what} into that folder and name its path there.",
+    )
+
+
+def _not_found(root: Path | str, name: str, what: str) -> ManifestError:
     return ManifestError(
         f"is no file in the folder of manifests, {root}.",
         where=_shown(name, what),

@@ -13,7 +13,7 @@ import msgspec
 from cloud_sync.errors import StorageError
 from cloud_sync.manifest.items import GROUPED_TYPES, ItemType
 from cloud_sync.planning.model import REGISTER_NAME
-from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
+from cloud_sync.run_folder import FileRef, RunFolder
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
@@ -108,9 +108,7 @@ class ManifestIndex:
         """Tell whether the run folder holds what these manifests were built from, and their items."""
         source = index_name(of_round - 1) if of_round else REGISTER_NAME
         digests = {source: self.plan_sha256, items_name(of_round): self.items_sha256}
-        return all(
-            folder.exists(name) and sha256_of(folder.path(name)) == digest for name, digest in digests.items()
-        )
+        return all(folder.has(name, digest) for name, digest in digests.items())
 
     def of_shard(self, shard: int) -> list[ManifestEntry]:
         """Return the manifests that one register task handles, in order."""

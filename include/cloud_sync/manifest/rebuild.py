@@ -36,7 +36,7 @@ from cloud_sync.manifest.model import (
     write_index,
 )
 from cloud_sync.manifest.reader import read_manifest
-from cloud_sync.run_folder import FileRef, RunFolder, sha256_of
+from cloud_sync.run_folder import FileRef, RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ def rebuild_manifests(
     index = ManifestIndex(
         manifests=tuple(entries),
         shards=min(len(entries), jobs_in_flight),
-        plan_sha256=sha256_of(folder.path(index_name(of_round - 1))),
-        items_sha256=sha256_of(folder.path(items_name(of_round))),
+        plan_sha256=folder.digest(index_name(of_round - 1)),
+        items_sha256=folder.digest(items_name(of_round)),
     )
     write_index(folder, index, of_round)
     remove_others(folder, [read_index(folder), *read_rounds(folder)])
@@ -111,14 +111,15 @@ def drop_rounds(folder: RunFolder, *, after: int) -> None:
     for name in folder.names("retries/*/*"):
         number = name.split("/")[1]
         if number.isdecimal() and int(number) > after:
-            folder.path(name).unlink()
+            folder.remove(name)
 
 
 def _sources(folder: RunFolder, of_round: int) -> dict[int, _Source]:
     indexes = [read_index(folder), *read_rounds(folder)[: of_round - 1]]
     return {
-        entry.number: _Source(entry, folder.path(items_name(number)))
+        entry.number: _Source(entry, items_path)
         for number, index in enumerate(indexes)
+        if index.manifests and (items_path := folder.local(items_name(number)))
         for entry in index.manifests
     }
 
@@ -150,7 +151,7 @@ def items_as_sent(
         if missing:
             raise ManifestError(
                 f"does not hold {len(missing):,} of the items that failed in it.",
-                where=str(folder.path(manifest.file)),
+                where=folder.address(manifest.file),
                 remedy="Clear the run from its first task.",
             )
 

@@ -80,8 +80,10 @@ def recall(folder: RunFolder, urls: Collection[str], key_of: Callable[[str], str
     Raises:
         CloudSyncError: A manifest is missing, or is not the one that was sent.
     """
-    path = folder.path(ITEMS_NAME)
-    sent = list(items_with_urls(path, urls)) if path.is_file() else []
+    if not folder.exists(ITEMS_NAME):
+        return []
+    path = folder.local(ITEMS_NAME)
+    sent = list(items_with_urls(path, urls))
     index = read_index(folder)
     if not sent or not index.is_of(folder):
         return []

@@ -74,11 +74,7 @@ def _read_bounded(path: Path, file: str) -> bytes:
         with path.open("rb") as stream:
             return stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise ManifestError(
-            f"cannot be read: {error.strerror}.",
-            where=file,
-            remedy="Check that it is a file and its permissions.",
-        ) from error
+        raise ManifestError.unreadable(error, file) from error
 
 
 class Lines:

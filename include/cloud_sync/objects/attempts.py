@@ -93,8 +93,11 @@ class Attempts:
                     remedy=OVERLOADED.remedy,
                     transient=True,
                     retry_after_s=left_s,
+                    is_sent=False,
                 )
-            self._sleep(left_s + self._draw(0, left_s * SPREAD))
+            # What is left of the time is for the request.
+            longest_s = min(left_s * SPREAD, (deadline - now - left_s) / 2)
+            self._sleep(left_s + self._draw(0, longest_s))
 
     def _backoff_s(self, failures: int) -> float:
         return self._draw(0, min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2**failures))

@@ -6,10 +6,10 @@ who asks, `azure_pages` reads the pages.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -67,7 +67,7 @@ class AzureObjectStore:
         self._sign = sign
         self._wire = wire
         self._attempts = attempts or Attempts()
-        self._reading = Lock()
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="azure-pages")
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         """Return up to `length` bytes from offset `start`: fewer at the end, none behind it. One request."""
@@ -163,9 +163,10 @@ class AzureObjectStore:
             # Of a listing nothing can be missing but the container.
             raise made(NO_CONTAINER, self.where) if error.reason == "missing" else error from None
         try:
-            # numpy and Arrow let go of the interpreter's lock at every step: see the pages of S3.
-            with self._reading:
-                page = read_page(body)
+            # One thread reads all pages. numpy and Arrow let go of the interpreter's lock at every step,
+            # see the pages of S3; and what a thread has freed, the system's allocator keeps for that thread:
+            # of so large pages, 25 MB for each that reads some.
+            page = self._reader.submit(read_page, body).result()
             if page.next_token is not None and page.next_token == marker:
                 raise ValueError("the page that follows is the page itself, so it would never end")
         except ValueError as error:

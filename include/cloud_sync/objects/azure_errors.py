@@ -12,6 +12,7 @@ from cloud_sync.objects.errors import (
     XML_CODE,
     Meaning,
     made,
+    refused_credentials,
 )
 from cloud_sync.retry_after import retry_after_s
 
@@ -35,30 +36,26 @@ NOT_ALLOWED: Final = Meaning(
     "Give the connection's identity the role Storage Blob Data Reader on the container; a SAS token needs the"
     " permissions read and list.",
 )
-REFUSED: Final = Meaning(
-    "forbidden",
+REFUSED: Final = refused_credentials(
     "the store refused the credentials: they are wrong or expired, or this machine's clock is.",
     CHECK_CREDENTIALS,
 )
-BEHIND_FIREWALL: Final = Meaning(
-    "forbidden",
+BEHIND_FIREWALL: Final = refused_credentials(
     "the account does not let this request in.",
     "Allow this network in the account's firewall, and the account in the SAS token's restrictions.",
 )
-NO_SHARED_KEYS: Final = Meaning(
-    "forbidden",
+NO_SHARED_KEYS: Final = refused_credentials(
     "the account does not allow shared keys.",
     "Give the connection a client secret, a managed identity or a SAS token signed by one.",
 )
-NOT_PUBLIC: Final = Meaning(
-    "forbidden",
+NOT_PUBLIC: Final = refused_credentials(
     "the container is not public.",
     "Give the connection a key, SAS token, client secret or managed identity.",
 )
-DISABLED: Final = Meaning("forbidden", "the account is disabled.", "Enable it, or check its subscription.")
+DISABLED: Final = refused_credentials("the account is disabled.", "Enable it, or check its subscription.")
 ARCHIVED: Final = Meaning(
-    "other",
-    "the object is in the archive tier, so that it cannot be read.",
+    "archived",
+    "the object is in the archive tier.",
     "Move it to an online tier and wait until it is there.",
 )
 BAD_NAME: Final = Meaning(
@@ -66,8 +63,7 @@ BAD_NAME: Final = Meaning(
     "the store does not accept the name of the container or object.",
     "Check `bucket` in the integration file.",
 )
-NO_CREDENTIALS: Final = Meaning(
-    "forbidden",
+NO_CREDENTIALS: Final = refused_credentials(
     "no credentials could be obtained.",
     "Check the client, tenant and secret, or the managed identity, of the connection.",
 )
@@ -82,22 +78,19 @@ NO_TOKEN_SERVICE: Final = Meaning(
     "It is tried again; check the tenant of the connection and the network.",
     transient=True,
 )
-BAD_KEY: Final = Meaning("forbidden", "the account key is not written in base64.", "Copy it whole.")
-UNKNOWN_CREDENTIAL: Final = Meaning(
-    "forbidden",
+BAD_KEY: Final = refused_credentials("the account key is not written in base64.", "Copy it whole.")
+UNKNOWN_CREDENTIAL: Final = refused_credentials(
     "the credential is of no kind that Azure knows.",
     "Give the connection a key, SAS token, client secret or managed identity.",
 )
-EXPIRED: Final = Meaning(
-    "forbidden",
+EXPIRED: Final = refused_credentials(
     "the SAS token has expired, or is not valid yet.",
     "Renew it in the connection; if it should be valid, set this machine's clock.",
 )
-WRONG_CLOCK: Final = Meaning(
-    "forbidden", "this machine's clock is wrong, so the store refuses its signatures.", "Set the clock."
+WRONG_CLOCK: Final = refused_credentials(
+    "this machine's clock is wrong, so the store refuses its signatures.", "Set the clock."
 )
-WRONG_KEY: Final = Meaning(
-    "forbidden",
+WRONG_KEY: Final = refused_credentials(
     "the signature is wrong: the key does not belong to the account.",
     CHECK_CREDENTIALS,
 )

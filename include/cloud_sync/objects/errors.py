@@ -12,7 +12,7 @@ from cloud_sync.retry_after import retry_after_s
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Reason = Literal["missing", "no_bucket", "forbidden", "unreachable", "other"]
+Reason = Literal["missing", "no_bucket", "forbidden", "archived", "unreachable", "other"]
 
 HTTP_STATUS = re.compile(r"(?:status code: |\bHTTP )(\d{3})\b")
 XML_CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>")
@@ -24,7 +24,11 @@ class ObjectStoreError(StorageError):
 
     Attributes:
         reason: `missing` (no such object), `no_bucket` (no such bucket), `forbidden` (credentials or policy),
-            `unreachable` (no connection, overload, server error) or `other`.
+            `archived` (the object has to be restored first), `unreachable` (no connection, overload, server
+            error) or `other`.
+        is_general: True if it is about the connection and not about an object: whatever is asked, the answer
+            is the same until a person changes something.
+        is_sent: False if the request was not made, because the store asked for a pause.
     """
 
     def __init__(
@@ -36,21 +40,26 @@ class ObjectStoreError(StorageError):
         remedy: str | None = None,
         transient: bool = False,
         retry_after_s: float | None = None,
+        is_general: bool = False,
+        is_sent: bool = True,
     ) -> None:
         super().__init__(
             message, where=where, remedy=remedy, transient=transient, retry_after_s=retry_after_s
         )
         self.reason = reason
+        self.is_general = is_general
+        self.is_sent = is_sent
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a store's refusal means to a person."""
+    """What a store's refusal means to a person; the fields are those of ObjectStoreError."""
 
     reason: Reason
     message: str
     remedy: str
     transient: bool = False
+    is_general: bool = False
 
 
 MISSING_OBJECT = Meaning(
@@ -59,12 +68,25 @@ MISSING_OBJECT = Meaning(
 FORBIDDEN = Meaning(
     "forbidden",
     "the store refused access.",
-    "Give the connection's user or role s3:ListBucket on the bucket and s3:GetObject on its objects.",
+    "Allow the connection's user or role to list the bucket and to read its objects (s3:ListBucket and "
+    "s3:GetObject; in Open Telekom Cloud obs:bucket:ListBucket and obs:object:GetObject).",
+)
+ARCHIVED = Meaning(
+    "archived",
+    "the object is in an archive.",
+    "Restore it and wait until it is there, or leave it out with select.exclude.",
 )
 WRONG_REGION = Meaning(
     "other",
     "the bucket is in another region than the connection says.",
     "Set `region_name` in the extras of the connection to the bucket's region.",
+    is_general=True,
+)
+REDIRECTED = Meaning(
+    "unreachable",
+    "the store sends the request elsewhere, as it does while a bucket is new.",
+    "It is tried again; if it stays so, check region and endpoint of the connection.",
+    transient=True,
 )
 OVERLOADED = Meaning(
     "unreachable",
@@ -93,8 +115,14 @@ UNKNOWN_HOST = Meaning(
 UNKNOWN = Meaning("other", "the store refused the request.", "Look at the store's access log.")
 
 
-def _refused_credentials(message: str, remedy: str) -> Meaning:
-    return Meaning("forbidden", message, remedy)
+def refused_credentials(message: str, remedy: str) -> Meaning:
+    """Return the meaning of a refusal of whoever asks, whatever the object."""
+    return Meaning("forbidden", message, remedy, is_general=True)
+
+
+UNAUTHORISED = refused_credentials(
+    "the store does not take the credentials.", "Check login and password of the connection."
+)
 
 
 MEANING_OF_CODE: Mapping[str, Meaning] = {
@@ -106,22 +134,36 @@ MEANING_OF_CODE: Mapping[str, Meaning] = {
     "NoSuchKey": MISSING_OBJECT,
     "AccessDenied": FORBIDDEN,
     "AllAccessDisabled": FORBIDDEN,
-    "InvalidAccessKeyId": _refused_credentials(
+    "InvalidAccessKeyId": refused_credentials(
         "the store does not know the access key.", "Check the login of the connection."
     ),
-    "SignatureDoesNotMatch": _refused_credentials(
+    "SignatureDoesNotMatch": refused_credentials(
         "the secret key does not belong to the access key.", "Check the password of the connection."
     ),
-    "InvalidToken": _refused_credentials(
+    "InvalidToken": refused_credentials(
         "the session token is not valid.", "Renew `aws_session_token` in the connection."
     ),
-    "ExpiredToken": _refused_credentials(
+    "ExpiredToken": refused_credentials(
         "the session token has expired.", "Renew `aws_session_token`, or let the connection assume a role."
     ),
-    "RequestTimeTooSkewed": _refused_credentials(
+    "RequestTimeTooSkewed": refused_credentials(
         "this machine's clock is wrong, so the store refuses its signatures.", "Set the clock."
     ),
+    "TokenRefreshRequired": refused_credentials(
+        "the session token has expired.", "Renew `aws_session_token`, or let the connection assume a role."
+    ),
+    "RequestExpired": refused_credentials(
+        "this machine's clock is wrong, so the store refuses its signatures.", "Set the clock."
+    ),
+    "AccountProblem": refused_credentials(
+        "the account of the credentials is disabled.", "Check the account, or the login of the connection."
+    ),
+    "NotSignedUp": refused_credentials(
+        "the account of the credentials has no object storage.", "Check the login of the connection."
+    ),
+    "InvalidObjectState": ARCHIVED,
     "PermanentRedirect": WRONG_REGION,
+    "TemporaryRedirect": REDIRECTED,
     "AuthorizationHeaderMalformed": WRONG_REGION,
     "IllegalLocationConstraintException": WRONG_REGION,
     "SlowDown": OVERLOADED,
@@ -133,7 +175,8 @@ MEANING_OF_CODE: Mapping[str, Meaning] = {
 
 MEANING_OF_STATUS: Mapping[int, Meaning] = {
     301: WRONG_REGION,
-    401: FORBIDDEN,
+    307: REDIRECTED,
+    401: UNAUTHORISED,
     403: FORBIDDEN,
     404: MISSING_OBJECT,
     408: SERVER_ERROR,
@@ -212,7 +255,7 @@ def _without_answer(error: Exception, where: str) -> ObjectStoreError:
     """Translate an error of botocore that came before any answer of the store."""
     name = type(error).__name__
     if "Credential" in name or "SSO" in name or "Token" in name or name == "ProfileNotFound":
-        meaning = _refused_credentials(
+        meaning = refused_credentials(
             f"no credentials could be obtained ({name}).",
             "Check the login, role or profile of the connection.",
         )
@@ -246,6 +289,7 @@ def _translated(
             "other",
             f"the bucket is in the region {region}, the connection says another one.",
             f"Set `region_name` in the extras of the connection to {region}.",
+            is_general=True,
         )
     if meaning is UNKNOWN and (code or status):
         meaning = Meaning(
@@ -263,4 +307,5 @@ def made(meaning: Meaning, where: str, retry_after_s: float | None = None) -> Ob
         remedy=meaning.remedy,
         transient=meaning.transient,
         retry_after_s=retry_after_s,
+        is_general=meaning.is_general,
     )

@@ -15,6 +15,7 @@ from cloud_sync.objects.errors import (
     UNKNOWN,
     Meaning,
     made,
+    refused_credentials,
 )
 from cloud_sync.retry_after import retry_after_s
 
@@ -37,31 +38,26 @@ NO_BUCKET: Final = Meaning(
     "Check `bucket` in the integration file and the endpoint of the connection.",
 )
 FORBIDDEN: Final = Meaning("forbidden", "the store refused access.", GRANT)
-UNAUTHORISED: Final = Meaning(
-    "forbidden",
+UNAUTHORISED: Final = refused_credentials(
     "the store does not take the credentials.",
     "Check the key of the connection: it may have been deleted, or its service account disabled.",
 )
-ANONYMOUS: Final = Meaning(
-    "forbidden",
+ANONYMOUS: Final = refused_credentials(
     "the bucket is not public, and the request came without credentials.",
     "Give the connection a key, or take `is_anonymous` out of it.",
 )
-NO_SCOPE: Final = Meaning(
-    "forbidden",
+NO_SCOPE: Final = refused_credentials(
     "the credentials are not for Cloud Storage.",
     f"Add the scope {READ_ONLY} to the connection.",
 )
-API_DISABLED: Final = Meaning(
-    "forbidden",
+API_DISABLED: Final = refused_credentials(
     "the Cloud Storage API is not enabled in the project of the credentials.",
     "Enable it there, or check the project of the connection.",
 )
-NO_BILLING: Final = Meaning(
-    "forbidden", "the account of the bucket's project is disabled.", "Check the billing of that project."
+NO_BILLING: Final = refused_credentials(
+    "the account of the bucket's project is disabled.", "Check the billing of that project."
 )
-PERIMETER: Final = Meaning(
-    "forbidden",
+PERIMETER: Final = refused_credentials(
     "a perimeter of VPC Service Controls keeps this machine out.",
     "Let its network or service account into the perimeter of the bucket's project.",
 )
@@ -69,22 +65,20 @@ REQUESTER_PAYS: Final = Meaning(
     "other",
     "the bucket is one for which the requester pays.",
     "Give the credentials a quota project that may be billed, or let the bucket's owner pay.",
+    is_general=True,
 )
-WRONG_CLOCK: Final = Meaning(
-    "forbidden", "this machine's clock is wrong, so Google refuses its signatures.", "Set the clock."
+WRONG_CLOCK: Final = refused_credentials(
+    "this machine's clock is wrong, so Google refuses its signatures.", "Set the clock."
 )
-REVOKED: Final = Meaning(
-    "forbidden",
+REVOKED: Final = refused_credentials(
     "Google does not renew the credentials.",
     "Check the key of the connection: it may have been deleted, or its service account disabled.",
 )
-NO_IMPERSONATION: Final = Meaning(
-    "forbidden",
+NO_IMPERSONATION: Final = refused_credentials(
     "the credentials may not act as the service account that the connection names.",
     "Give them the role Service Account Token Creator on that service account.",
 )
-NO_CREDENTIALS: Final = Meaning(
-    "forbidden",
+NO_CREDENTIALS: Final = refused_credentials(
     "no credentials could be obtained.",
     "Give the connection a key, or this machine application default credentials.",
 )

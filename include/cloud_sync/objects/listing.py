@@ -116,7 +116,7 @@ def list_objects(
     except OSError as error:
         raise StorageError(
             f"the listing cannot be written: {error.strerror or type(error).__name__}.",
-            where=str(folder.path(name)),
+            where=folder.address(name),
             remedy="Check the disk and the permissions of the state folder.",
             transient=True,
         ) from error
@@ -340,18 +340,17 @@ def _system_memory() -> Iterator[None]:
 
 def _remove_old_files(folder: RunFolder, name: str, *, keep: Sequence[Part]) -> None:
     """Remove what an earlier try left, the index first, so that no index names a missing part."""
-    folder.disclaim(f"{name}/index.json")
-    if keep:
-        found = {path for pattern in ("part-*", ".part-*") for path in folder.names(f"{name}/{pattern}")}
-        for path in found - {part.path for part in keep}:
-            folder.disclaim(path)
-    elif folder.path(name).exists():
-        shutil.rmtree(folder.path(name))
+    folder.remove(f"{name}/index.json")
+    if not keep:
+        folder.remove_folder(name)
+        return
+    found = {path for pattern in ("part-*", ".part-*") for path in folder.names(f"{name}/{pattern}")}
+    for path in found - {part.path for part in keep}:
+        folder.remove(path)
 
 
 def _spill_folder(folder: RunFolder, name: str) -> tempfile.TemporaryDirectory[str]:
-    root = folder.path(name)
-    root.mkdir(parents=True, exist_ok=True)
+    root = folder.scratch(name)
     for left_by_a_killed_try in root.glob(f"{SPILLS}*"):
         shutil.rmtree(left_by_a_killed_try, ignore_errors=True)
     return tempfile.TemporaryDirectory(prefix=SPILLS, dir=root)

@@ -158,6 +158,6 @@ def _check_covers_all(folder: RunFolder, contents: Sequence[Mapping[str, Any]]) 
     if ends != begins or len({content["prefix"] for content in contents}) > 1:
         raise StorageError(
             "the listing is not whole: a shard of it is missing, or from another listing.",
-            where=str(folder.path("listing")),
+            where=folder.address("listing"),
             remedy="Clear the run from its first task.",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 from cloud_sync.errors import ConfigError
 
@@ -32,3 +33,9 @@ def otc_endpoint(region: str) -> str:
             remedy="Give one as eu-de, eu-nl or eu-ch2.",
         )
     return f"https://obs.{region}.{DOMAIN_OF_REGION.get(region, DOMAIN)}"
+
+
+def is_otc(endpoint_url: str) -> bool:
+    """Tell whether an endpoint is Open Telekom Cloud's own, which wants the bucket in the host name."""
+    host = urlsplit(endpoint_url).hostname or ""
+    return host.endswith(f".{DOMAIN}")

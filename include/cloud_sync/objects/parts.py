@@ -175,7 +175,7 @@ class PartsWriter:
         self.parts.append(
             Part(
                 name,
-                self._run_folder.ref(name).sha256,
+                self._run_folder.digest(name),
                 self._rows_in_part,
                 self._bytes_in_part,
                 self.folder_markers,

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from cloud_sync.errors import StorageError
 from cloud_sync.objects.parts import Part
-from cloud_sync.run_folder import FileRef
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from cloud_sync.run_folder import RunFolder
 
@@ -57,7 +55,7 @@ class ProgressFile:
 
     def forget(self) -> None:
         """Have the next try begin anew."""
-        self._folder.disclaim(self._name)
+        self._folder.remove(self._name)
 
     def load(self) -> Progress | None:
         """Return the progress up to the first file that is not as it was written; None if there is none."""
@@ -68,7 +66,10 @@ class ProgressFile:
             if content["listing"] != self._listing:
                 return None
             parts = tuple(Part(**part) for part in content["parts"])
-            whole = next((n for n, part in enumerate(parts) if not self._is_whole(part)), len(parts))
+            whole = next(
+                (n for n, part in enumerate(parts) if not self._folder.has(part.path, part.sha256)),
+                len(parts),
+            )
             return Progress(
                 listed_at=datetime.fromisoformat(content["listed_at"]),
                 parts=parts[:whole],
@@ -82,15 +83,3 @@ class ProgressFile:
         except (KeyError, TypeError, ValueError):
             pass  # of another version of this program
         return None
-
-    def _is_whole(self, part: Part) -> bool:
-        try:
-            self._verified(part)
-        except StorageError as error:
-            if error.transient:
-                raise
-            return False
-        return True
-
-    def _verified(self, part: Part) -> Path:
-        return self._folder.verified(FileRef(part.path, part.sha256, {}))

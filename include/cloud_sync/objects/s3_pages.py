@@ -35,6 +35,20 @@ def keep_pages(client: Any) -> None:
     client.meta.events.register("before-parse.*.ListObjectsV2", _take_page, unique_id=PAGE)
 
 
+def stay_in_region(client: Any) -> None:
+    """Make a boto3 client fail in a wrong region, as reading of objects does, instead of going on in another.
+
+    Else a wrong setting passes every check and every listing, and shows with the first failed object.
+    """
+    client.meta.events.register("before-call.s3", _call_it_redirected, unique_id="stay in region")
+
+
+def _call_it_redirected(context: dict[str, Any], **_: Any) -> None:
+    # botocore goes elsewhere once a call and no more.
+    if redirect := context.get("s3_redirect"):
+        redirect["redirected"] = True
+
+
 def _take_page(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
     body = response_dict["body"]
     if ROOT in body[:ROOT_WITHIN] and (body.rstrip().endswith((END, EMPTY_ANSWER))):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from cloud_sync.objects.attempts import Attempts
 from cloud_sync.objects.errors import ObjectStoreError, from_botocore
 from cloud_sync.objects.model import Page, StoredObject
-from cloud_sync.objects.s3_pages import keep_pages, read_page
+from cloud_sync.objects.s3_pages import keep_pages, read_page, stay_in_region
 from cloud_sync.objects.wire import CONNECT_TIMEOUT_S, MAX_CONNECTIONS, READ_TIMEOUT_S
 from cloud_sync.version import user_agent
 
@@ -184,6 +184,7 @@ class S3ObjectStore:
             if self._client is None:
                 self._client = self._make_client()
                 keep_pages(self._client)
+                stay_in_region(self._client)
             return self._client
 
     def _opened_wire(self) -> Wire:
@@ -272,6 +273,7 @@ def _credentials_of(session: Any, where: str) -> Any:
             reason="forbidden",
             where=where,
             remedy="Give the connection a login and password, a role or a profile.",
+            is_general=True,
         )
     return credentials
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
-from cloud_sync.objects.errors import ObjectStoreError, from_answer, no_connection
+from cloud_sync.objects.errors import Meaning, ObjectStoreError, from_answer, made, no_connection
 from cloud_sync.version import user_agent
 
 if TYPE_CHECKING:
@@ -34,8 +34,21 @@ OK: Final = 200
 PARTIAL: Final = 206
 RANGE_NOT_SATISFIABLE: Final = 416
 FIRST_REFUSAL: Final = 300
-CONTENT_RANGE: Final = re.compile(r"bytes (?:[-\d]+|\*)/(\d+)", re.IGNORECASE)
-"""Of the end of an empty object some servers say `0--1/0`."""
+CONTENT_RANGE: Final = re.compile(r"bytes (?:(\d+)-(-?\d+)|\*)/(\d+)", re.IGNORECASE)
+"""First, last and size. Of the end of an empty object some servers say `0--1/0`."""
+BEHIND_END: Final = re.compile(rb"<ActualObjectSize>(\d+)<|<Code>InvalidRange<")
+"""By this, too, a store is known that was asked for what is behind the end of an object."""
+OF_OBJECTS: Final = ("ETag", "Accept-Ranges", "Content-Range")
+"""Every store says one of these of an object; what stands between here and the store says none."""
+
+
+OF_NO_STORE: Final = Meaning(
+    "unreachable",
+    "the answer is not that of an object store.",
+    "It is tried again; if it stays so, look at what stands between here and the store, and check the "
+    "endpoint of the connection.",
+    transient=True,
+)
 
 
 class Sign(Protocol):
@@ -74,12 +87,14 @@ class _Wanted:
         method: GET or HEAD.
         headers: What to send.
         keep: Takes what is wanted from the body.
+        length: How much is wanted.
         first: Where that begins, should the store give the whole object.
     """
 
     method: str
     headers: Mapping[str, str]
     keep: Callable[[Iterator[bytes]], bytes]
+    length: int = 0
     first: int = 0
 
 
@@ -126,13 +141,14 @@ class Wire:
     def start(self, key: str, first: int, length: int, *, deadline: float, where: str) -> Answer:
         """Return up to `length` bytes from offset `first`; as `head`."""
         asked = {"Range": f"bytes={first}-{first + length - 1}"}
-        wanted = _Wanted("GET", asked, lambda chunks: _up_to(chunks, length), first)
+        wanted = _Wanted("GET", asked, lambda chunks: _up_to(chunks, length), length, first)
         return self._ask(key, wanted, deadline, where)
 
     def tail(self, key: str, length: int, *, deadline: float, where: str) -> Answer:
         """Return the last `length` bytes; as `head`."""
         asked = {"Range": f"bytes=-{length}"}
-        return self._ask(key, _Wanted("GET", asked, lambda chunks: _last(chunks, length)), deadline, where)
+        wanted = _Wanted("GET", asked, lambda chunks: _last(chunks, length), length)
+        return self._ask(key, wanted, deadline, where)
 
     def whole(self, url: str, headers: Mapping[str, str], *, deadline: float, where: str) -> bytes:
         """Return an answer from end to end, unpacked if it comes compressed.
@@ -153,13 +169,7 @@ class Wire:
         url, signed = self._sign(wanted.method, key, wanted.headers)
         with self._answer(wanted.method, url, signed, deadline, where, is_part=True) as (response, chunks):
             try:
-                if response.status == RANGE_NOT_SATISFIABLE:
-                    # Behind the end of the object; of an empty one not even the first byte can be given.
-                    _up_to(chunks, MOST_ERROR_BYTES)
-                    return Answer(_size_of(response, default=0), response.headers, b"")
-                is_all = response.status == OK  # instead of a part
-                part = _behind(chunks, wanted.first) if is_all else chunks
-                return Answer(_size_of(response), response.headers, wanted.keep(part))
+                return _read(response, chunks, wanted, where)
             except ValueError:
                 raise ObjectStoreError(
                     "the store's answer does not say how large the object is.",
@@ -295,18 +305,35 @@ def trusted_certificates(*variables: str) -> bool | str:
     return next(filter(None, named), True)
 
 
-def _size_of(response: BaseHTTPResponse, default: int | None = None) -> int:
-    """Return the size of the whole object.
+def _read(response: BaseHTTPResponse, chunks: Iterator[bytes], wanted: _Wanted, where: str) -> Answer:
+    """Read what a store says of an object.
 
     Raises:
-        ValueError: The answer does not say it.
+        ObjectStoreError: It was cut short on the way, or no store said it.
+        ValueError: It does not say how large the object is.
     """
-    if response.status == OK:
-        return int(response.headers.get("Content-Length", ""))
-    found = CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
-    if found is None and default is not None:
-        return default
-    return int(found[1] if found else "")
+    headers = response.headers
+    is_of_object = any(name in headers for name in OF_OBJECTS)
+    part = CONTENT_RANGE.match(headers.get("Content-Range", ""))
+    if response.status == RANGE_NOT_SATISFIABLE:
+        # Behind the end of the object; of an empty one not even the first byte can be given.
+        told = BEHIND_END.search(_up_to(chunks, MOST_ERROR_BYTES))
+        if not is_of_object and told is None:
+            raise made(OF_NO_STORE, where)
+        size_bytes = part[3] if part else told and told[1]
+        return Answer(int(size_bytes or 0), headers, b"")
+    if response.status == OK:  # the whole object, instead of a part
+        if not is_of_object:
+            raise made(OF_NO_STORE, where)
+        size_bytes = int(headers.get("Content-Length", ""))
+        return Answer(size_bytes, headers, wanted.keep(_behind(chunks, wanted.first)))
+    if part is None or part[1] is None:
+        raise ValueError
+    data = wanted.keep(chunks)
+    # urllib3 knows only what Content-Length says, and a gateway may leave it out.
+    if len(data) < min(int(part[2]) - int(part[1]) + 1, wanted.length):
+        raise no_connection(where)
+    return Answer(int(part[3]), headers, data)
 
 
 def _up_to(chunks: Iterator[bytes], length: int) -> bytes:

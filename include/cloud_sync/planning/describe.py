@@ -141,7 +141,7 @@ class Describer:
                 "CREATE TEMP TABLE sidecars AS SELECT key AS sidecar_key, size_bytes FROM listing "
                 f"WHERE ends_with(key, '{SIDECAR_SUFFIX}')"
             )
-        register = parquet([folder.path(REGISTER_NAME)])
+        register = parquet([folder.local(REGISTER_NAME)])
         firsts = f"SELECT item_key, item_type, key FROM {register} WHERE position = 0"
         with (
             engine.cursor() as reading,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from cloud_sync.errors import ConfigError
 from cloud_sync.numbers import counted
 from cloud_sync.planning.metadata import VIDEO_FIELDS, Description
+from cloud_sync.run_folder import RunFolder
+from cloud_sync.run_folder.files import DamagedFileError, Files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,17 +32,41 @@ class MetadataTable:
         self._has_video = has_video
 
     @classmethod
-    def read(cls, table: Table, folder: Path) -> Self:
+    def read(cls, table: Table, folder: Path | Files) -> Self:
         """Read a table from the folder of tables.
 
         Raises:
             ConfigError: It cannot be read, lacks a column, or holds a key twice; names file and remedy.
+            StorageError: The bucket that it is in cannot be read.
         """
+        if not isinstance(folder, Path):
+            tables = RunFolder(folder)
+            if not tables.is_on_disk:
+                return cls._fetched(table, tables)
+            folder = tables.root
         path = folder / table.path
         if not path.resolve().is_relative_to(folder.resolve()):
+            raise _outside(path)
+        return cls._of_file(table, path)
+
+    @classmethod
+    def _fetched(cls, table: Table, tables: RunFolder) -> Self:
+        address = tables.address(table.path)
+        if ".." in table.path.split("/"):
+            raise _outside(address)
+        try:
+            path = tables.local(table.path)
+        except DamagedFileError:
             raise _refused(
-                path, "lies outside the folder of tables.", "Put the table itself into that folder."
-            )
+                address, "is not there.", "Put it into that bucket, or correct its path."
+            ) from None
+        try:
+            return cls._of_file(table, path)
+        except ConfigError as error:  # which names the copy
+            raise ConfigError(error.message, where=f"metadata table {address}", remedy=error.remedy) from None
+
+    @classmethod
+    def _of_file(cls, table: Table, path: Path) -> Self:
         frame = _read_file(path)
         wanted = (table.key, *(VIDEO_FIELDS if table.video_metadata else ()))
         if missing := [name for name in wanted if name not in frame.columns]:
@@ -145,5 +171,9 @@ def _typed(column: pd.Series[Any]) -> pd.Series[Any]:
     return values
 
 
-def _refused(path: Path, message: str, remedy: str) -> ConfigError:
+def _outside(path: Path | str) -> ConfigError:
+    return _refused(path, "lies outside the folder of tables.", "Put the table itself into that folder.")
+
+
+def _refused(path: Path | str, message: str, remedy: str) -> ConfigError:
     return ConfigError(message, where=f"metadata table {path}", remedy=remedy)

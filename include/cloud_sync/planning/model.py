@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 
 from cloud_sync.numbers import agreeing, counted
 from cloud_sync.run_folder import RunFolder
+from cloud_sync.run_folder.files import Files
 
 ANSWER_NAME = "approval.json"
 PLAN_NAME = "plan.parquet"
@@ -79,8 +80,8 @@ class Sources:
     """
 
     open_reader: Callable[[], ObjectReader]
-    cache_folder: Path
-    tables_folder: Path
+    cache_folder: Path | Files
+    tables_folder: Path | Files
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def make_plan(
         StorageError: The store failed for a passing reason.
     """
     request = Request(listing_parts, integration, ledger, now, full_pass, narrowed_to, sources)
-    with sql_engine(folder.root) as engine:
+    with sql_engine(folder.scratch()) as engine:
         _load_listing(engine, request.listing_parts)
         _load_ledger(engine, request.ledger)
         _load_rules(engine, request)
@@ -123,7 +123,7 @@ def make_plan(
             _write(engine, folder, PLAN_NAME, query)
         _write_register(engine, folder, is_grouped=bool(groupings))
         _describe(engine, folder, request, groupings)
-        rows = _summary(engine, parquet([folder.path(PLAN_NAME)]))
+        rows = _summary(engine, parquet([folder.local(PLAN_NAME)]))
         [(registered,)] = engine.execute(decisions.REGISTERED).fetchall()
     folder.write_json(SUMMARY_NAME, [asdict(row) for row in rows])
     counts = {
@@ -165,7 +165,7 @@ def _decidable(
         return
     _load_selected(engine, request, groupings)
     engine.create_function("natural_key", natural_key, ["VARCHAR"], "VARCHAR")
-    path = folder.path(DECIDABLE_NAME)
+    path = folder.scratch() / DECIDABLE_NAME
     try:
         query = decisions.decidable_sql(groupings, narrowed_to=request.narrowed_to, where=request.where)
         _copy(engine, query, path)
@@ -197,7 +197,7 @@ def _load_selected(
 
 
 def _write_register(engine: duckdb.DuckDBPyConnection, folder: RunFolder, *, is_grouped: bool) -> None:
-    plan = parquet([folder.path(PLAN_NAME)])
+    plan = parquet([folder.local(PLAN_NAME)])
     query = decisions.REGISTER_SINGLE
     if is_grouped:
         [(is_in_order,)] = engine.execute(decisions.IS_IN_ORDER.format(plan=plan)).fetchall()
@@ -213,12 +213,12 @@ def _describe(
 ) -> None:
     """Write titles and metadata, and hold the items whose metadata cannot be sent."""
     if not groupings and not describes_single_files(request.integration):
-        folder.path(METADATA_NAME).unlink(missing_ok=True)  # of an earlier try with other settings
+        folder.remove(METADATA_NAME)  # of an earlier try with other settings
         return
     listed_prefix = request.narrowed_to or request.integration.storage.prefix
     describer = Describer(request.integration, groupings, request.sources, listed_prefix=listed_prefix)
     if describer.write(engine, folder):
-        query = decisions.HOLD.format(plan=parquet([folder.path(PLAN_NAME)]))
+        query = decisions.HOLD.format(plan=parquet([folder.local(PLAN_NAME)]))
         _write(engine, folder, PLAN_NAME, query)
         _write_register(engine, folder, is_grouped=bool(groupings))
 

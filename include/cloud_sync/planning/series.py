@@ -72,9 +72,9 @@ def load_headers(
     Raises:
         StorageError: The store failed for a passing reason; what was read until then is kept.
     """
-    known = cache.path(HEADERS_NAME)
     engine.execute(f"CREATE TEMP TABLE found ({_columns()})")
-    if known.is_file():
+    if cache.exists(HEADERS_NAME):
+        known = cache.local(HEADERS_NAME)
         engine.execute(f"CREATE TEMP VIEW cached AS SELECT {COLUMNS} FROM {parquet([known])}")
     else:
         engine.execute("CREATE TEMP VIEW cached AS FROM found WHERE false")

@@ -77,7 +77,7 @@ class Breaker:
         """
         trip = tripped(self.folder) or self._found()
         if trip is not None:
-            raise BreakerTrippedError(str(trip), where=str(self.folder.root), remedy=REMEDY)
+            raise BreakerTrippedError(str(trip), where=self.folder.address(), remedy=REMEDY)
 
     def _found(self) -> Trip | None:
         """Return what the outcomes say now; of several tasks that find it at one time, what the first found.

@@ -142,11 +142,11 @@ def open_record(folder: RunFolder, manifest: Manifest) -> JobRecord:
         return record
     found = _read(folder, name, JobRecord.from_json)
     if found is None:
-        raise StorageError("is not a job record.", where=str(folder.path(name)), remedy=BUILD_AGAIN)
+        raise StorageError("is not a job record.", where=folder.address(name), remedy=BUILD_AGAIN)
     if found.manifest != manifest.name:
         raise EncordError(
             f"is of {found.manifest}, but the run now has {manifest.name} in its place.",
-            where=str(folder.path(name)),
+            where=folder.address(name),
             remedy=BUILD_AGAIN,
         )
     return found
@@ -217,7 +217,7 @@ def _move(folder: RunFolder, record: JobRecord, status: JobStatus, **changes: An
     if status not in NEXT[record.status]:
         raise EncordError(
             f"an upload job cannot go from {record.status} to {status}.",
-            where=str(folder.path(record.name)),
+            where=folder.address(record.name),
             remedy="Trigger a new run: what is registered already is skipped.",
         )
     moved = replace(record, status=status, **changes)

@@ -210,7 +210,7 @@ def read_outcome(folder: RunFolder, number: int) -> Outcome | None:
     except (TypeError, KeyError, ValueError):
         raise StorageError(
             "is not the outcome of a manifest.",
-            where=str(folder.path(name)),
+            where=folder.address(name),
             remedy="Clear the task that writes it, so that it is written again.",
         ) from None
 

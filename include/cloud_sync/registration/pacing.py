@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from cloud_sync.errors import StorageError
+from cloud_sync.errors import CloudSyncError, StorageError
 from cloud_sync.retry_after import LONGEST_PAUSE_S
 from cloud_sync.run_folder import RunFolder
+from cloud_sync.run_folder.files import Tag
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ CLOCK_SKEW_S = 60.0  # as far apart the clocks of two workers may be
 MOST_REFUSALS = 16  # beyond that the power is only a large number
 SPREAD_S = 2.0
 LOCK_TRIES, LOCK_PAUSE_S = 20, 0.01
+# Of a pace in a bucket: how old what was read may be, and how often to write against others.
+READ_EVERY_S, SWAP_TRIES = 1.0, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class SharedPace:
     cannot be read or written, or that is from the future, sets no pace: pacing is never an error.
 
     Args:
-        path: The file, one for each Encord connection; None for a pace that only this object keeps.
+        file: The file, one for each Encord connection, or such a file of a folder in a bucket; None for a
+            pace that only this object keeps.
         wall: Seconds since 1970 UTC.
         steady: Seconds of a clock that is never moved.
         draw: Draws a number between two others.
@@ -76,17 +80,17 @@ class SharedPace:
 
     def __init__(
         self,
-        path: Path | None = None,
+        file: Path | PaceFile | None = None,
         *,
         wall: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
         draw: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self.path = path
+        self._file = FileOnDisk(file) if isinstance(file, Path) else file
         self._wall = wall
         self._steady = steady
         self._draw = draw
-        self._own_state = NO_PACE
+        self._own: Any = None
         self._own_not_before = -math.inf
         self._lock = threading.Lock()
 
@@ -105,72 +109,156 @@ class SharedPace:
         Args:
             retry_after_s: For how long; None if it did not say.
         """
-        with self._lock, self._file_lock():
-            state, now = self._state_now(), self._wall()
+
+        def slower(state: PaceState, now: float) -> PaceState | None:
             if retry_after_s is None and now < state.not_before:
-                return  # asked before the present pause was known
+                return None  # asked before the present pause was known
             pause_s = self._backoff_s(state.refusals) if retry_after_s is None else retry_after_s
             pause_s = min(max(pause_s, 0.0), LONGEST_PAUSE_S)
             self._own_not_before = max(self._own_not_before, self._steady() + pause_s)
             refusals = min(state.refusals + 1, MOST_REFUSALS)
-            self._keep(PaceState(max(state.not_before, now + pause_s), now, refusals))
+            return PaceState(max(state.not_before, now + pause_s), now, refusals)
+
+        self._change(slower)
 
     def answered(self) -> None:
         """Note that Encord answered, so that the next refusal costs less."""
         if not self._state_now().refusals:
             return
-        with self._lock, self._file_lock():
-            state, now = self._state_now(), self._wall()
-            if now >= state.not_before:
-                self._keep(PaceState(state.not_before, now, max(state.refusals - 1, 0)))
+
+        def faster(state: PaceState, now: float) -> PaceState | None:
+            if now < state.not_before:
+                return None
+            return PaceState(state.not_before, now, max(state.refusals - 1, 0))
+
+        self._change(faster)
+
+    def _change(self, change: Callable[[PaceState, float], PaceState | None]) -> None:
+        """Replace what holds by what `change` makes of it; None leaves it as it is."""
+
+        def changed(value: Any) -> Any:
+            now = self._wall()
+            state = change(_holding(value, now), now)
+            return None if state is None else asdict(state)
+
+        with self._lock:
+            if self._file is None:
+                self._own = changed(self._own) or self._own
+                return
+            try:
+                self._file.change(changed)
+            except CloudSyncError as error:
+                log.debug("The pace is not shared: %s", error)
 
     def _backoff_s(self, refusals: int) -> float:
         return self._draw(0.0, min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0**refusals))
 
     def _state_now(self) -> PaceState:
-        """Return what holds now: of a file from the future, or one that asks for too long, nothing does."""
-        state, now = self._read(), self._wall()
-        moved = state.written_at > now + CLOCK_SKEW_S
-        too_long = state.not_before > state.written_at + LONGEST_PAUSE_S + CLOCK_SKEW_S
-        return NO_PACE if moved or too_long else state
+        value = self._own
+        if self._file is not None:
+            try:
+                value = self._file.read()
+            except CloudSyncError:
+                value = None
+        return _holding(value, self._wall())
 
-    def _read(self) -> PaceState:
-        if self.path is None:
-            return self._own_state
-        try:
-            return PaceState.from_json(RunFolder(self.path.parent).read_json(self.path.name))
-        except (StorageError, ValueError, TypeError, KeyError, OverflowError):
-            return NO_PACE
 
-    def _keep(self, state: PaceState) -> None:
-        if self.path is None:
-            self._own_state = state
-            return
-        value = {
-            "not_before": state.not_before,
-            "written_at": state.written_at,
-            "refusals": state.refusals,
-        }
-        try:
-            RunFolder(self.path.parent).write_json(self.path.name, value)
-        except StorageError as error:
-            log.debug("The pace is not shared: %s", error)
+def _holding(value: Any, now: float) -> PaceState:
+    """Return what holds now: of a file from the future, or one that asks for too long, nothing does."""
+    try:
+        state = PaceState.from_json(value)
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return NO_PACE
+    moved = state.written_at > now + CLOCK_SKEW_S
+    too_long = state.not_before > state.written_at + LONGEST_PAUSE_S + CLOCK_SKEW_S
+    return NO_PACE if moved or too_long else state
+
+
+class PaceFile(Protocol):
+    """Where a pace is kept. May raise StorageError."""
+
+    def read(self) -> Any:
+        """Return the value."""
+
+    def change(self, change: Callable[[Any], Any]) -> None:
+        """Replace the value by what `change` makes of it; None leaves it as it is."""
+
+
+class FileOnDisk:
+    """A pace in a file on a disk that all workers share."""
+
+    def __init__(self, path: Path) -> None:
+        self._folder = RunFolder(path.parent)
+        self._path = path
+
+    def read(self) -> Any:
+        """Return the value."""
+        return self._folder.read_json(self._path.name)
+
+    def change(self, change: Callable[[Any], Any]) -> None:
+        """Replace the value, alone for a moment if that can be had, so that no pause is overwritten."""
+        with self._alone():
+            try:
+                value = self.read()
+            except StorageError:
+                value = None
+            if (changed := change(value)) is not None:
+                self._folder.write_json(self._path.name, changed)
 
     @contextmanager
-    def _file_lock(self) -> Iterator[None]:
-        """Have the file alone for a moment if that can be had, so that no pause is overwritten."""
-        if self.path is None:
-            yield
-            return
+    def _alone(self) -> Iterator[None]:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = self.path.with_suffix(".lock").open("ab")
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = self._path.with_suffix(".lock").open("ab")
         except OSError:
             yield
             return
         with file:
             _try_to_lock(file.fileno())
             yield
+
+
+class FileInBucket:
+    """A pace in an object. It is read once in a while only, as it is asked for before each request to Encord.
+
+    Args:
+        folder: Its folder.
+        name: Its name there.
+        steady: Seconds of a clock that is never moved.
+    """
+
+    def __init__(self, folder: RunFolder, name: str, *, steady: Callable[[], float] = time.monotonic) -> None:
+        self._folder = folder
+        self._name = name
+        self._steady = steady
+        self._value: Any = None
+        self._fresh_until = -math.inf
+
+    def read(self) -> Any:
+        """Return the value, as it was a second ago at most."""
+        if self._steady() >= self._fresh_until:
+            self._read_now()
+        return self._value
+
+    def change(self, change: Callable[[Any], Any]) -> None:
+        """Replace the value, unless others are faster again and again."""
+        for _ in range(SWAP_TRIES):
+            try:
+                tag = self._read_now()
+            except CloudSyncError:
+                change(None)  # this process at least keeps to it
+                raise
+            if (changed := change(self._value)) is None:
+                return
+            if self._folder.swap_json(self._name, changed, tag):
+                self._value = changed
+                return
+
+    def _read_now(self) -> Tag | None:
+        self._fresh_until = self._steady() + READ_EVERY_S
+        found = self._folder.read_tagged_json(self._name)
+        self._value = found[0] if found is not None else None
+        return found[1] if found is not None else None
 
 
 def _try_to_lock(handle: int) -> None:

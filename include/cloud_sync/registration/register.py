@@ -6,7 +6,6 @@ goes on where its predecessor stopped.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections.abc import Iterable
@@ -32,7 +31,7 @@ from cloud_sync.registration.model import (
     outcome_name,
     read_outcome,
 )
-from cloud_sync.run_folder import RunFolder
+from cloud_sync.run_folder import RunFolder, sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -235,7 +234,7 @@ class Registrar:
             return 0  # refused the first time it was sent, so nothing of it can be in the folder
         uuids = set(state.item_uuids)
         if len(uuids) + state.failed < record.items:
-            items = items_of_manifests(self.folder.path(self.items_name), [record.number])
+            items = items_of_manifests(self.folder.local(self.items_name), [record.number])
             found, _ = find_items(self.client, _folder_of(self.target), items, unlinked_only=True)
             uuids.update(found)
         return self.client.link_items(self.target.dataset_uuid, sorted(uuids)) if uuids else 0
@@ -289,7 +288,7 @@ def _answer_lost(folder: RunFolder, record: JobRecord) -> EncordError:
     return EncordError(
         "this manifest was sent, but no answer arrived: Encord may be registering it. With "
         "skip_duplicate_urls: false, sending it again could register every object twice, so it is not sent.",
-        where=str(folder.path(record.name)),
+        where=folder.address(record.name),
         remedy=f"Look in Encord for an upload of {Path(record.manifest).name}. If there is none, remove this "
         "record and clear the task; if there is one, trigger a new run when it has finished.",
     )
@@ -297,12 +296,11 @@ def _answer_lost(folder: RunFolder, record: JobRecord) -> EncordError:
 
 def _checked(folder: RunFolder, record: JobRecord) -> Path:
     """Return the manifest's path if its bytes are those that its name stands for."""
-    digest = hashlib.sha256(folder.read(record.manifest)).hexdigest()
-    path = folder.path(record.manifest)
-    if not digest.startswith(path.stem.partition("-")[2] or "-"):
+    path = folder.local(record.manifest)
+    if not sha256_of(path).startswith(path.stem.partition("-")[2] or "-"):
         raise ManifestError(
             "is not the file that the build stage wrote.",
-            where=str(path),
+            where=folder.address(record.manifest),
             remedy="Trigger a new run; manifests are not to be edited.",
         )
     return path

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from cloud_sync.registration.client import EncordClient
+    from cloud_sync.registration.pacing import PaceFile
 
 SHORTEST_MASKED = 8  # a shorter piece of a key could be a word in any log
 
@@ -83,7 +84,7 @@ class EncordHook(BaseHook):
                 domain=_domain(connection) or DEFAULT_DOMAIN,
                 ssh_private_key=key,
                 user_agent_suffix=user_agent(),
-                pace=SharedPace(pace_path(self.encord_conn_id)),
+                pace=SharedPace(pace_file(self.encord_conn_id)),
             )
         except ConfigError as error:
             raise ConfigError(
@@ -103,9 +104,12 @@ class EncordHook(BaseHook):
         return True, f"Connected to {client.domain}. The user sees {visible} Encord integrations{named}."
 
 
-def pace_path(encord_conn_id: str) -> Path:
+def pace_file(encord_conn_id: str) -> Path | PaceFile:
     """Return the file that holds how long to leave Encord alone, for all that use this connection."""
-    return state_folder() / "pace" / f"{safe_name(encord_conn_id)}.json"
+    from cloud_sync.registration.pacing import FileInBucket
+
+    folder, name = state_folder().below("pace"), f"{safe_name(encord_conn_id)}.json"
+    return folder.path(name) if folder.is_on_disk else FileInBucket(folder, name)
 
 
 def _domain(connection: Connection) -> str | None:

@@ -7,16 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
+from cloud_sync_airflow.hooks.aws_storage import OtcAccess, S3Access
+from cloud_sync_airflow.hooks.azure_storage import AzureAccess
 from cloud_sync_airflow.hooks.connections import checked_connection
+from cloud_sync_airflow.hooks.google_storage import GcsAccess
 
 if TYPE_CHECKING:
-    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from collections.abc import Callable, Mapping
 
     from cloud_sync.integration import Storage
     from cloud_sync.objects.model import ObjectStore
     from cloud_sync.objects.urls import ObjectUrls
+    from cloud_sync_airflow.hooks.storage_access import StorageAccess
 
-CONNECTION_TYPE = {"s3": "aws"}
+ACCESS: Mapping[str, tuple[str, Callable[[Storage], StorageAccess]]] = {
+    "s3": ("aws", S3Access),
+    "gcs": ("google_cloud_platform", GcsAccess),
+    "azure": ("wasb", AzureAccess),
+    "otc": ("aws", OtcAccess),
+}
+"""By provider: the type of its connections, and what they let into."""
 
 
 class ObjectStoreHook(BaseHook):
@@ -37,29 +47,10 @@ class ObjectStoreHook(BaseHook):
         """Return the bucket, opened; makes no request to it.
 
         Raises:
-            ConfigError: The connection does not exist or is of another type.
+            ConfigError: The connection does not exist, is of another type, or lacks what the provider needs.
             StorageError: It yields no credentials.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        from cloud_sync.objects.errors import from_botocore
-        from cloud_sync.objects.stores import client_config, open_s3
-
-        hook = self._s3_hook
-        try:
-            session = hook.get_session(region_name=self._region)
-            client = hook.get_client_type(self._region, client_config(hook.config))
-        except (BotoCoreError, ClientError) as error:
-            raise from_botocore(error, f"connection {self.storage.connection_id}") from None
-        return open_s3(
-            self.storage.bucket,
-            endpoint_url=self._endpoint_url,
-            region=self._region,
-            session=session,
-            client=client,
-            verify=hook.verify,
-            virtual_hosted=self._wants_bucket_in_host(),
-        )
+        return self._access.open()
 
     def urls(self) -> ObjectUrls:
         """Return the builder of this storage's object URLs.
@@ -73,33 +64,20 @@ class ObjectStoreHook(BaseHook):
             self.storage.provider,
             self.storage.bucket,
             UrlStyle(self.storage.url_style),
-            region=self._region,
-            endpoint_url=self._endpoint_url,
+            region=self._access.region,
+            endpoint_url=self._access.endpoint_url,
             mrap_arn=self.storage.mrap_arn,
         )
 
     @cached_property
-    def _s3_hook(self) -> S3Hook:
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
-        # The provider's hook takes the machine's own credentials for a connection that it cannot find.
+    def _access(self) -> StorageAccess:
+        connection_type, access = ACCESS[self.storage.provider]
+        # Some providers' hooks take the machine's own credentials for a connection that they cannot find.
         checked_connection(
             self.get_connection,
             self.storage.connection_id,
-            CONNECTION_TYPE[self.storage.provider],
+            connection_type,
             setting="storage.connection_id",
             user=f"Storage of provider {self.storage.provider}",
         )
-        return S3Hook(aws_conn_id=self.storage.connection_id)
-
-    @property
-    def _endpoint_url(self) -> str | None:
-        return self._s3_hook.conn_config.get_service_endpoint_url("s3")
-
-    @property
-    def _region(self) -> str | None:
-        return self.storage.region or self._s3_hook.conn_config.region_name
-
-    def _wants_bucket_in_host(self) -> bool:
-        config = self._s3_hook.conn_config.botocore_config
-        return bool(config and (getattr(config, "s3", None) or {}).get("addressing_style") == "virtual")
+        return access(self.storage)

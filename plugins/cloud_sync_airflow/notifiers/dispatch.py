@@ -122,11 +122,10 @@ def _mark(folder: RunFolder, channel: AlertChannel, alert: Alert, key: str) -> s
 
 def _was_lost(folder: RunFolder, name: str) -> bool:
     """Tell whether the process that claimed a marker ended before the alert arrived."""
-    try:
-        claimed_at = folder.path(name).stat().st_mtime
-    except FileNotFoundError:  # given up at this moment
+    age_s = folder.age_s(name)
+    if age_s is None:  # given up at this moment
         return False
-    return time.time() - claimed_at > CLAIM_LASTS_S and not folder.exists(_arrived(name))
+    return age_s > CLAIM_LASTS_S and not folder.exists(_arrived(name))
 
 
 def _arrived(name: str) -> str:

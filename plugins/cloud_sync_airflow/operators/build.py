@@ -52,7 +52,7 @@ class BuildOperator(StageOperator):
             make_target_folder(folder, integration)
         ref, index = build_manifests(
             folder,
-            register_path=folder.path(REGISTER_NAME),
+            register_path=folder.local(REGISTER_NAME),
             items_per_manifest=integration.upload.items_per_manifest,
             jobs_in_flight=integration.upload.jobs_in_flight,
             skip_duplicate_urls=integration.upload.skip_duplicate_urls,

@@ -99,7 +99,7 @@ class CheckOperator(FormOperator):
 
         manifests = count_manifests(
             folder,
-            register_path=folder.path(REGISTER_NAME),
+            register_path=folder.local(REGISTER_NAME),
             items_per_manifest=integration.upload.items_per_manifest,
         )
         self.log.info(
@@ -146,7 +146,7 @@ def _refuse(folder: RunFolder, file: str, findings: Sequence[Finding]) -> None:
         refuse_errors(file, findings)
     except ManifestError as error:
         remedy = (
-            f"Nothing was sent; all findings are above and in {folder.path(FINDINGS_NAME)}. "
+            f"Nothing was sent; all findings are above and in {folder.address(FINDINGS_NAME)}. "
             f"Correct the manifest and trigger it again. {error.remedy or ''}"
         )
         raise ManifestError(error.message, where=error.where, remedy=remedy.rstrip()) from None

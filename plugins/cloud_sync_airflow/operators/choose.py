@@ -158,7 +158,7 @@ def _failure_list(integration: Integration, options: RetryOptions) -> tuple[Path
         return find_manifest(manifests_folder(), options.path, what=FAILURE_LIST), options.path
     for folder in _folders_of_run(integration.name, str(options.run_id)):
         if folder.exists(CSV_NAME):
-            return folder.path(CSV_NAME), f"{CSV_NAME} of run {options.run_id}"
+            return folder.local(CSV_NAME), f"{CSV_NAME} of run {options.run_id}"
     raise FormError(
         f"there is no run {options.run_id!r} of the integration {integration.name} with a failure CSV.",
         where="the form's field Run",
@@ -168,11 +168,11 @@ def _failure_list(integration: Integration, options: RetryOptions) -> tuple[Path
 
 def _folders_of_run(integration: str, run_id: str) -> Iterator[RunFolder]:
     """Yield the folders that a run of this integration may have: as a sync, a retry or an upload."""
-    from cloud_sync.run_folder import RunFolder, safe_name
+    from cloud_sync.run_folder import safe_name
 
     for parent in (integration, RETRIES_FOLDER, UPLOADS_FOLDER):
-        folder = RunFolder(state_folder() / "runs" / parent / safe_name(run_id))
-        if folder.root.is_dir() and _is_of(folder, integration):
+        folder = state_folder().below(f"runs/{parent}/{safe_name(run_id)}")
+        if _is_of(folder, integration):
             yield folder
 
 
@@ -187,21 +187,10 @@ def _is_of(folder: RunFolder, integration: str) -> bool:
 
 def _run_folders(integration: str, run_ids: Collection[str]) -> Iterator[RunFolder]:
     """Yield the run folders in which items may stand: those that the list names, then the newest syncs."""
-    from cloud_sync.run_folder import RunFolder
-
     for run_id in sorted(run_ids):
         yield from _folders_of_run(integration, run_id)
-    found = ((_changed_at(path), path) for path in (state_folder() / "runs" / integration).glob("*"))
-    newest = sorted(((when, path) for when, path in found if when is not None), reverse=True)
-    yield from (RunFolder(path) for _, path in newest[:RUNS_LOOKED_AT])
-
-
-def _changed_at(path: Path) -> float | None:
-    """Return when a folder was changed; None if it is none, as one that was removed since it was listed."""
-    try:
-        return path.stat().st_mtime if path.is_dir() else None
-    except FileNotFoundError:
-        return None
+    runs = state_folder().below(f"runs/{integration}")
+    yield from (runs.below(name) for name in runs.newest_folders(FROZEN_NAME)[:RUNS_LOOKED_AT])
 
 
 def _written_as_ours(item: RecalledItem, urls: ObjectUrls) -> RecalledItem:

@@ -54,7 +54,7 @@ class PlanOperator(StageOperator):
             now=listing.listed_at,
             full_pass=options.full_pass,
             narrowed_to=options.prefix,
-            sources=Sources(lambda: open_store(integration), ledger.files.root, tables_folder()),
+            sources=Sources(lambda: open_store(integration), ledger.files.files, tables_folder().files),
         )
         write_target(folder, target)
         for row in plan.rows:

@@ -71,7 +71,7 @@ class SelectOperator(StageOperator):
         from cloud_sync.registration.jobs import set_aside
 
         # What an earlier try said must not stand for this one if it fails.
-        folder.path(skipped_name(self.of_round)).unlink(missing_ok=True)
+        folder.remove(skipped_name(self.of_round))
         items, why_none = self._choose(folder, integration)
         index = self._rebuild(folder, integration, items)
         manifests = chain.from_iterable(one.manifests for one in [read_index(folder), *read_rounds(folder)])
@@ -143,7 +143,7 @@ class SelectOperator(StageOperator):
         from cloud_sync.failures.rounds import round_wait_s, seconds_since_failure
         from cloud_sync.failures.sendings import read_sendings
         from cloud_sync.registration.pacing import SharedPace
-        from cloud_sync_airflow.hooks.encord import pace_path
+        from cloud_sync_airflow.hooks.encord import pace_file
         from cloud_sync_airflow.triggers.pause import PauseTrigger
 
         sendings = (read_sendings(folder) or [])[: self.of_round]
@@ -152,7 +152,7 @@ class SelectOperator(StageOperator):
             first_wait_s=integration.retry.first_wait.total_seconds(),
             longest_wait_s=integration.retry.longest_wait.total_seconds(),
             failed_s_ago=seconds_since_failure(sendings, now=time.time()),
-            retry_after_s=SharedPace(pace_path(integration.target.connection_id)).wait_s(),
+            retry_after_s=SharedPace(pace_file(integration.target.connection_id)).wait_s(),
         )
         self.log.info("Sending after %.0f s", wait_s)
         if wait_s < SHORTEST_DEFERRAL_S:

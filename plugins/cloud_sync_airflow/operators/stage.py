@@ -52,13 +52,18 @@ class StageOperator(BaseOperator):
 
     def run_folder(self, context: Context) -> RunFolder:
         """Return the folder of this DAG run, the same for all its tasks."""
-        from cloud_sync.run_folder import RunFolder, safe_name
+        from cloud_sync.run_folder import safe_name
 
         of_dag = self.integration["name"] if self.integration is not None else self.runs
-        return RunFolder(state_folder() / "runs" / of_dag / safe_name(context["dag_run"].run_id))
+        return state_folder().below(f"runs/{of_dag}/{safe_name(context['dag_run'].run_id)}")
 
     def freeze_integration(self, folder: RunFolder, integration: Integration) -> None:
-        """Keep the integration as it is now for the whole run; only the first stage calls this."""
+        """Keep the integration as it is now for the whole run; only the first stage calls this.
+
+        Raises:
+            ConfigError: The state folder is in a bucket in which two workers could overwrite each other.
+        """
+        folder.check()
         folder.write_json(FROZEN_NAME, integration.model_dump(mode="json"))
 
     def frozen_integration(self, folder: RunFolder) -> Integration:
@@ -80,7 +85,7 @@ class StageOperator(BaseOperator):
         """Return the ledger of this integration and dataset."""
         from cloud_sync.ledger import Ledger
 
-        return Ledger(state_folder() / "ledgers" / integration.name / target.dataset_uuid)
+        return Ledger(state_folder().below(f"ledgers/{integration.name}/{target.dataset_uuid}").files)
 
     def freeze_urls(self, folder: RunFolder, urls: ObjectUrls) -> None:
         """Keep how object URLs are built, which the connection has a say in, for the whole run."""
@@ -122,12 +127,15 @@ class FormOperator(StageOperator):
 
         Raises:
             FormError: Something that the person gave is wrong; says what.
+            ManifestError: What the person gave cannot be read just now.
         """
         from cloud_sync.errors import FormError, ManifestError
 
         try:
             return self.take(context)
         except ManifestError as error:  # this stage reads no manifest but the given one
+            if error.transient:
+                raise
             raise FormError(error.message, where=error.where, remedy=error.remedy) from error
 
     def take(self, context: Context) -> dict[str, Any]:

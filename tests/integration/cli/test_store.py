@@ -1,4 +1,4 @@
-"""`manifest build` and `plan` as processes, over a real S3 server."""
+"""`manifest build` and `plan` as processes, over real servers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.servers import LOOPBACK, running_moto
+from tests.servers import LOOPBACK, running_azurite, running_gcs, running_moto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -164,3 +164,46 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     assert (process.returncode, out, err) == (130, "", "Error: interrupted.\n")
     assert not list(temporary.iterdir())
     assert not (tmp_path / "m.json").exists()
+
+
+def test_a_manifest_of_a_bucket_of_google(tmp_path: Path) -> None:
+    (tmp_path / "gcs").mkdir()
+    with running_gcs(tmp_path / "gcs", ["media"]) as server:
+        for key in ("raw/a.mp4", "raw/b c.mp4", "other/x.mp4"):
+            server.client().bucket("media").blob(key).upload_from_string(b"x")
+        env = environment("http://127.0.0.1:9") | {
+            "STORAGE_EMULATOR_HOST": server.endpoint_url,
+            "GOOGLE_APPLICATION_CREDENTIALS": "/nowhere/key.json",
+        }
+        done = run(tmp_path, env, "manifest", "build", "gs://media/raw/", "-o", "m.json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "m.json").read_text())["videos"] == [
+        {"objectUrl": "gs://media/raw/a.mp4"},
+        {"objectUrl": "gs://media/raw/b%20c.mp4"},
+    ]
+
+
+def test_a_manifest_of_a_container_of_azure(tmp_path: Path) -> None:
+    (tmp_path / "azure").mkdir()
+    with running_azurite(tmp_path / "azure", ["media"]) as server:
+        for key in ("raw/a.mp4", "raw/b c.mp4", "other/x.mp4"):
+            server.container("media").upload_blob(key, b"x")
+        env = environment("http://127.0.0.1:9") | {"AZURE_STORAGE_KEY": server.key}
+        options = ("-o", "m.json", "--endpoint-url", server.account_url)
+        done = run(tmp_path, env, "manifest", "build", "az://media/raw/", *options)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "m.json").read_text())["videos"] == [
+        {"objectUrl": f"{server.account_url}/media/raw/a.mp4"},
+        {"objectUrl": f"{server.account_url}/media/raw/b%20c.mp4"},
+    ]
+
+
+def test_wrong_credentials_of_azure_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "azure").mkdir()
+    with running_azurite(tmp_path / "azure", ["media"]) as server:
+        env = environment("http://127.0.0.1:9") | {"AZURE_STORAGE_KEY": "d3Jvbmc="}
+        options = ("-o", "m.json", "--endpoint-url", server.account_url)
+        done = run(tmp_path, env, "manifest", "build", "az://media/raw/", *options)
+    assert done.returncode == 4
+    assert "AZURE_STORAGE_KEY" in done.stderr
+    assert done.stderr.count("\n") == 1

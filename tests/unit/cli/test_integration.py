@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_sync.cli.integration_file import integration_text
-from cloud_sync.integration import Integration, json_schema, load_integration
+from cloud_sync.integration import Integration, Storage, json_schema, load_integration
 from tests.unit.cli.shell import cloud_sync
 
 DEMO = Path(__file__).parents[3] / "include" / "integrations" / "demo.yaml"
@@ -87,20 +87,48 @@ class TestNew:
                 assert before.startswith("#"), line
 
     def test_answers_are_checked_as_they_come(self):
-        answers = ["Cams", "cams", "media", "", "", "My cams", "", "film", "images", "image_group"]
+        answers = ["Cams", "cams", "ftp", "", "media", "", "", "My cams", "", "film", "images", "image_group"]
         answers += ["regex", "no group", "(?P<group>.+)/", "9 9", ""]
         result = cloud_sync("integration", "new", answers="\n".join(answers) + "\n")
         assert result.exit_code == 0, result.output
         complaints = [line.split(":")[0] for line in result.stderr.splitlines()]
-        assert complaints[:4] == ["--name", "--only", "--group-type, --group-by", "--schedule"]
+        assert complaints[:5] == [
+            *["--name", "--provider", "--only", "--group-type, --group-by", "--schedule"],
+        ]
         rule = load_integration(Path("cams.yaml")).groups[0]
         assert (rule.type, rule.by, rule.pattern) == ("image_group", "regex", "(?P<group>.+)/")
 
     def test_what_options_say_is_not_asked(self):
-        result = cloud_sync(*LEAST[:2], *LEAST[3:], answers="\n" * 6)
+        result = cloud_sync(*LEAST[:2], *LEAST[3:], answers="\n" * 7)
         assert result.exit_code == 0, result.output
         assert "Name of the integration" not in result.stdout
         assert "Prefix" in result.stdout
+
+    @pytest.mark.parametrize(
+        ("options", "storage"),
+        [
+            (["--provider", "gcs"], {"provider": "gcs", "connection_id": "google_cloud_default"}),
+            (["--provider", "azure"], {"provider": "azure", "connection_id": "wasb_default"}),
+            (["--provider", "otc"], {"provider": "otc", "connection_id": "aws_default", "region": "eu-de"}),
+            (
+                ["--provider", "otc", "--region", "eu-nl", "--storage-connection", "otc"],
+                {"provider": "otc", "connection_id": "otc", "region": "eu-nl"},
+            ),
+        ],
+    )
+    def test_each_provider_has_its_usual_connection(self, options, storage):
+        result = cloud_sync(*LEAST, *options)
+        assert result.exit_code == 0, result.output
+        written = load_integration(Path("cams.yaml")).storage
+        assert written == Storage.model_validate({"bucket": "media", **storage})
+
+    def test_the_connection_of_the_provider_is_proposed_to_whoever_is_asked(self):
+        answers = ["cams", "gcs", "media", *[""] * 2, "My cams", *[""] * 4]
+        result = cloud_sync("integration", "new", answers="\n".join(answers) + "\n")
+        assert result.exit_code == 0, result.output
+        assert "[google_cloud_default]" in result.stdout
+        assert "Region" not in result.stdout
+        assert load_integration(Path("cams.yaml")).storage.connection_id == "google_cloud_default"
 
     def test_a_missing_option_is_named(self):
         result = cloud_sync("integration", "new", "--yes", "--name", "cams")

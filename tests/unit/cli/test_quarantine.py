@@ -13,6 +13,9 @@ from cloud_sync.ledger import Ledger, LedgerState, SettledFailure, SettledManife
 from tests.unit.cli.shell import cloud_sync, terminal_of
 from tests.unit.tables import LONG_AGO, URL_BASE, write_items
 
+ACCOUNT_URL = "https://acct.blob.core.windows.net"
+AZURITE_URL = "http://127.0.0.1:10000/acct"
+OBS = "obs.eu-de.otc.t-systems.com"
 MRAP_ARN = "arn:aws:s3::123456789012:accesspoint/abc.mrap"
 INTEGRATION = """
 name: cams
@@ -68,7 +71,7 @@ class TestList:
         terminal = terminal_of(monkeypatch)
         monkeypatch.setenv("TERM", "xterm")
         monkeypatch.setenv("COLUMNS", "50")
-        list_(file=tmp_path / "cams.yaml", state_folder=tmp_path / "state")
+        list_(file=tmp_path / "cams.yaml", state_folder=str(tmp_path / "state"))
         keys = [word for word in terminal.getvalue().split() if word.endswith(".jpg")]
         assert keys == ["…/a.jpg", "…/b.jpg", "…/c.jpg"]
         assert "00:00Z" in terminal.getvalue()
@@ -213,6 +216,24 @@ class TestRelease:
         (tmp_path / "cams.yaml").write_text(INTEGRATION.replace("bucket: recordings", access_point))
         own = fill(tmp_path / "own", "dataset-1", f"{MRAP_ARN}/")
         command = ("quarantine", "release", "cams.yaml", "--state-folder", "own", "--yes")
+        result = cloud_sync(*command, "--url", named)
+        assert (result.exit_code, left(own)) == (0, ["raw/b.jpg", "raw/c.jpg"])
+
+    @pytest.mark.parametrize(
+        ("provider", "url_base", "named"),
+        [
+            ("gcs", "gs://recordings/", "https://storage.googleapis.com/recordings/raw/a.jpg"),
+            ("azure", f"{ACCOUNT_URL}/recordings/", f"{ACCOUNT_URL}/recordings/raw/%61.jpg"),
+            ("azure", f"{AZURITE_URL}/recordings/", f"{AZURITE_URL}/recordings/raw/%61.jpg"),
+            ("otc", f"https://recordings.{OBS}/", f"https://{OBS}/recordings/raw/a.jpg"),
+            ("otc", "http://127.0.0.1:8333/recordings/", "http://127.0.0.1:8333/recordings/raw/%61.jpg"),
+        ],
+    )
+    def test_every_providers_urls_are_known(self, tmp_path, provider, url_base, named):
+        (tmp_path / "cams.yaml").write_text(INTEGRATION.replace("provider: s3", f"provider: {provider}"))
+        own = fill(tmp_path / "own", "dataset-1", url_base)
+        command = ("quarantine", "release", "cams.yaml", "--state-folder", "own", "--yes")
+        assert cloud_sync(*command, "--url", "s3://other/a.jpg").exit_code == 3
         result = cloud_sync(*command, "--url", named)
         assert (result.exit_code, left(own)) == (0, ["raw/b.jpg", "raw/c.jpg"])
 

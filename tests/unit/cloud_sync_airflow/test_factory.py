@@ -257,7 +257,7 @@ class TestPolicy:
         assert "| `metadata.table.path` | `t.csv` |" in lines
         assert "| `metadata.constants.a` | `1` |" in lines
         assert "| `alerts[0].email.to` | `a@example.com, b@example.com` |" in lines
-        assert "| `alerts[0].when` | `failed_run, failed_task` |" in lines
+        assert "| `alerts[0].when` | `failed_run, failed_task, approval` |" in lines
 
     def test_no_value_breaks_the_table(self):
         prefix = "a|b`c\nd"

@@ -21,6 +21,21 @@ INTEGRATION = {
     "access_key_id_env": "SERVICE_KEY_ID",
     "secret_access_key_file": "secret.txt",
 }
+GOOGLE = {"title": "google", "provider": "gcs", "buckets": ["media"], "anonymous": True}
+AZURE = {
+    "title": "azure",
+    "provider": "azure",
+    "account": "traffic",
+    "buckets": ["media"],
+    "sas_token_env": "SERVICE_SAS",
+}
+TELEKOM = {
+    "title": "telekom",
+    "provider": "otc",
+    "buckets": ["media"],
+    "access_key_id_env": "SERVICE_KEY_ID",
+    "secret_access_key_env": "SERVICE_KEY",
+}
 
 
 def public_line() -> str:
@@ -83,6 +98,20 @@ def test_a_missing_secret_is_named_by_its_place(written, monkeypatch, tmp_path):
         config.encord_integrations[0].credentials(config.folder)
 
 
+def test_each_provider_has_its_own_fields(written):
+    config = load_config(written({"encord_integrations": [INTEGRATION, GOOGLE, AZURE, TELEKOM]}))
+    assert [each.provider for each in config.encord_integrations] == ["s3", "gcs", "azure", "otc"]
+    _, google, azure, telekom = config.encord_integrations
+    assert (google.endpoint, azure.url) == (None, "https://traffic.blob.core.windows.net")
+    assert (telekom.endpoint, telekom.region) == (None, "eu-de")
+
+
+def test_an_azure_account_may_be_elsewhere(written):
+    own = AZURE | {"account_url": "http://127.0.0.1:10000/traffic/"}
+    (azure,) = load_config(written({"encord_integrations": [own]})).encord_integrations
+    assert azure.url == "http://127.0.0.1:10000/traffic"
+
+
 def test_public_keys_may_stand_in_files(written, tmp_path):
     (tmp_path / "keys.pub").write_text(f"{public_line()}\n\n{public_line()}\n")
     assert load_config(written({"public_key_files": ["keys.pub"]})).key_ring()
@@ -97,13 +126,18 @@ def test_public_keys_may_stand_in_files(written, tmp_path):
         ("- a", "service.yaml: the file: "),
         ({"holds": 3}, "holds: Extra inputs"),
         ({"hold_s": 500}, "hold_s: "),
-        ({"encord_integrations": [{**INTEGRATION, "provider": "ftp"}]}, "encord_integrations.0.provider"),
-        ({"encord_integrations": [{**INTEGRATION, "buckets": []}]}, "encord_integrations.0.buckets"),
+        ({"encord_integrations": [{**INTEGRATION, "provider": "ftp"}]}, "encord_integrations.0: .*'azure'"),
+        ({"encord_integrations": [{**INTEGRATION, "buckets": []}]}, "encord_integrations.0.s3.buckets"),
         (
             {"encord_integrations": [{**INTEGRATION, "access_key_id_file": "x"}]},
             "exactly one of access_key_id",
         ),
         ({"encord_integrations": [INTEGRATION, INTEGRATION]}, "the same title"),
+        ({"encord_integrations": [GOOGLE | {"service_account_env": "A"}]}, "one of .* and anonymous"),
+        ({"encord_integrations": [GOOGLE | {"region": "eu"}]}, "encord_integrations.0.gcs.region: Extra"),
+        ({"encord_integrations": [AZURE | {"account_key_env": "A"}]}, "exactly one of account_key_env"),
+        ({"encord_integrations": [AZURE | {"account": "My"}]}, "encord_integrations.0.azure.account"),
+        ({"encord_integrations": [TELEKOM | {"access_key_id_env": None}]}, "one of access_key_id_env"),
         ({"faults": [{"fault": "explode"}]}, "faults.0: "),
         ({"faults": [{"fault": "refuse", "status": 200}]}, "faults.0.refuse.status"),
     ],

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from cloud_sync.failures.model import Evidence
 from cloud_sync.manifest.model import SentItem
 from cloud_sync.objects.errors import ObjectStoreError
 from cloud_sync.objects.model import StoredObject
@@ -14,6 +15,23 @@ from tests.unit.tables import LONG_AGO
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + b"x" * 100 + b"\xff\xd9"
 MP4 = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + b"x" * 100
+
+
+def refusal(reason: str) -> ObjectStoreError:
+    """Return an error of a store; `connection` is no reason, but holds for whatever is asked."""
+    if reason == "connection":
+        return ObjectStoreError(
+            "the token has expired.", reason="forbidden", remedy="Renew it.", is_general=True
+        )
+    return ObjectStoreError("refused.", reason=reason)
+
+
+def refused(reason: str, **more: int) -> Evidence:
+    """Return what is known of an object of such a refusal."""
+    if reason == "missing":
+        return Evidence(refusal=reason)
+    error = refusal(reason)
+    return Evidence(refusal=reason, detail=error.message, remedy=error.remedy or "", **more)
 
 
 @dataclass
@@ -42,7 +60,7 @@ class FakeStore:
             self._running -= 1
         content = self.objects.get(key, "missing")
         if isinstance(content, str):
-            raise ObjectStoreError("refused.", reason=content)
+            raise refusal(content)
         return content
 
     def head(self, key: str) -> StoredObject:

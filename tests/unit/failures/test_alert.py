@@ -16,6 +16,7 @@ CORRUPT = {
     "reason": "The object is empty.",
     "remedy": "Upload it again.",
     "count": 7,
+    "quarantined": 7,
     "examples": [f"https://b/{n}.jpg" for n in range(5)],
 }
 TRANSIENT = {
@@ -23,6 +24,7 @@ TRANSIENT = {
     "reason": "It looks healthy.",
     "remedy": "Nothing.",
     "count": 2,
+    "quarantined": 0,
     "examples": ["https://b/x.jpg"],
 }
 
@@ -96,7 +98,7 @@ class TestRun:
         alert = alert_of(verdict="ok_with_quarantine")
         assert alert.event == "quarantine"
         assert [cause.failure_class for cause in alert.causes] == ["corrupt"]
-        assert alert.headline == ("sync__cameras: 7 files failed and are quarantined until they change.")
+        assert alert.headline == ("sync__cameras: 7 files are quarantined now, until they change.")
 
     @pytest.mark.parametrize(
         "changes",
@@ -119,9 +121,18 @@ class TestRun:
         assert list(alert.counts) == ["registered", "already_registered", "failed", "waiting"]
 
     def test_one_file_is_not_spoken_of_as_many(self):
-        one = {**CORRUPT, "count": 1}
-        alert = alert_of(verdict="ok_with_quarantine", failures_by_cause=[one])
-        assert alert.why == "1 file failed and is quarantined until it changes."
+        alert = alert_of(verdict="ok_with_quarantine", newly_quarantined=1)
+        assert alert.why == "1 file is quarantined now, until it changes."
+
+    def test_the_files_of_a_group_count_and_not_only_those_at_fault(self):
+        one = {**CORRUPT, "count": 1, "quarantined": 1}
+        alert = alert_of(verdict="ok_with_quarantine", failures_by_cause=[one], newly_quarantined=3)
+        assert alert.why == "3 files are quarantined now, until they change."
+
+    def test_nobody_is_told_that_a_url_is_quarantined_that_was_not_sent(self):
+        unsent = {**CORRUPT, "quarantined": 0}
+        report = a_report(verdict="ok_with_quarantine", failures_by_cause=[unsent], newly_quarantined=0)
+        assert run_alert(report, RUN_URL) is None
 
 
 class TestTask:

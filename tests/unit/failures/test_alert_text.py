@@ -125,7 +125,15 @@ class TestWebhook:
                 "quarantined": 12,
                 "newly_quarantined": 7,
             },
-            "causes": [TRANSIENT | {"examples": ("https://b/x.jpg",)}],
+            "causes": [
+                {
+                    "failure_class": "transient",
+                    "reason": "It looks healthy.",
+                    "remedy": "Nothing.",
+                    "count": 2,
+                    "examples": ("https://b/x.jpg",),
+                }
+            ],
             "more_causes": 0,
             "failures_csv": "/state/failures.csv",
         }

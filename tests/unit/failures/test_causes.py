@@ -7,7 +7,7 @@ import pytest
 from cloud_sync.failures.causes import MOST_PROBES, PROBES, look_at
 from cloud_sync.failures.inquiry import OUTAGE, Inquiry
 from cloud_sync.failures.model import Evidence, Suspect
-from tests.unit.failures.fakes import JPEG, FakeStore
+from tests.unit.failures.fakes import JPEG, FakeStore, refused
 
 HEALTHY = Evidence(size_bytes=len(JPEG), mime="image/jpeg")
 GONE = Evidence(refusal="missing")
@@ -29,7 +29,7 @@ def test_one_revoked_permission_costs_a_few_requests():
     keys = [key for folder in range(50) for key in files(str(folder), 200)]
     store = FakeStore(dict.fromkeys(keys, "forbidden"))
     found = look(store, suspects(*keys))
-    assert set(found) == {Evidence(refusal="forbidden", alike=10_000, asked=len(store.calls))}
+    assert set(found) == {refused("forbidden", alike=10_000, asked=len(store.calls))}
     assert PROBES <= len(store.calls) <= 2 * MOST_PROBES
 
 
@@ -55,7 +55,7 @@ def test_a_file_that_differs_from_its_folder_is_found_when_a_probe_meets_it():
     keys = files("a", 40)
     store = FakeStore({key: "forbidden" if n % 2 else JPEG for n, key in enumerate(keys)})
     found = look(store, suspects(*keys))
-    assert found == [Evidence(refusal="forbidden") if n % 2 else HEALTHY for n in range(40)]
+    assert found == [refused("forbidden") if n % 2 else HEALTHY for n in range(40)]
     assert len(store.calls) == 40
 
 
@@ -63,14 +63,14 @@ def test_a_file_that_differs_from_its_folder_is_found_when_a_probe_meets_it():
 def test_that_an_object_is_missing_is_never_concluded(refusal):
     keys = files("a", 300)
     store = FakeStore(dict.fromkeys(keys, refusal))
-    assert look(store, suspects(*keys)) == [Evidence(refusal=refusal)] * 300
+    assert look(store, suspects(*keys)) == [refused(refusal)] * 300
     assert sorted(key for _, key in store.calls) == keys
 
 
 def test_a_small_group_is_asked_about_file_by_file():
     keys = files("a", PROBES)
     store = FakeStore(dict.fromkeys(keys, "forbidden"))
-    assert look(store, suspects(*keys)) == [Evidence(refusal="forbidden")] * PROBES
+    assert look(store, suspects(*keys)) == [refused("forbidden")] * PROBES
 
 
 def test_a_missing_bucket_holds_for_all():
@@ -135,3 +135,24 @@ def test_the_same_is_found_in_whatever_order_the_failures_come():
     found = look(one, suspects(*keys))
     assert look(other, suspects(*reversed(keys))) == found[::-1]
     assert {key for _, key in one.calls} == {key for _, key in other.calls}
+
+
+def test_refused_credentials_are_one_cause_and_say_what_to_do():
+    keys = [key for folder in range(9) for key in files(str(folder), 100)]
+    store = FakeStore(dict.fromkeys(keys, "connection"))
+    [found] = set(look(store, suspects(*keys)))
+    assert found == refused("connection", alike=900, asked=len(store.calls))
+    assert found.remedy == "Renew it."
+
+
+def test_credentials_that_expire_meanwhile_leave_what_is_known_as_it_is():
+    class Expiring(FakeStore):
+        def _content(self, call: str, key: str) -> bytes:
+            if len(self.calls) >= 100:
+                self.objects[key] = "connection"
+            return super()._content(call, key)
+
+    found = look(Expiring({}), suspects(*files("a", 400)))
+    expired = [one for one in found if one != GONE]
+    assert 90 <= found.count(GONE) <= 110
+    assert {(one.refusal, one.detail) for one in expired} == {("connection", "the token has expired.")}

@@ -38,7 +38,7 @@ CASES = [
         Evidence(refusal="forbidden"),
         FailureClass.FORBIDDEN,
         "The object cannot be read.",
-        "Allow s3:GetObject on it for the Airflow connection and for the credential stored in Encord.",
+        "Allow the connection to read it. The credential stored in Encord needs to read it, too.",
     ),
     (
         IMAGE,
@@ -51,15 +51,44 @@ CASES = [
         IMAGE,
         Evidence(refusal="no_bucket"),
         FailureClass.TRANSIENT,
-        "The bucket does not exist.",
-        "Check storage.bucket and the endpoint of the connection; the next run tries it again.",
+        "The store could not be asked about the object.",
+        "Check storage.bucket and the endpoint of the connection.",
+    ),
+    (
+        IMAGE,
+        Evidence("forbidden", detail="the store refused access.", remedy="Take the role Viewer."),
+        FailureClass.FORBIDDEN,
+        "The object cannot be read: the store refused access.",
+        "Take the role Viewer. The credential stored in Encord needs to read it, too.",
+    ),
+    (
+        IMAGE,
+        Evidence("connection", alike=9, asked=8, detail="the token has expired.", remedy="Renew it."),
+        FailureClass.TRANSIENT,
+        "The store could not be asked about the object (like 8 others of this cause; 8 of them were asked "
+        "about): the token has expired.",
+        "Renew it.",
+    ),
+    (
+        IMAGE,
+        Evidence("archived", detail="the object is in an archive.", remedy="Restore it."),
+        FailureClass.FORBIDDEN,
+        "The object cannot be read: the object is in an archive.",
+        "Restore it.",
+    ),
+    (
+        IMAGE,
+        Evidence("other", detail="it is odd.", remedy="Make it even."),
+        FailureClass.TRANSIENT,
+        "The object could not be looked at: it is odd. Encord said: no image",
+        "Make it even.",
     ),
     (
         IMAGE,
         Evidence(refusal="forbidden", alike=10_000, asked=200),
         FailureClass.FORBIDDEN,
-        "The object cannot be read, like 9,999 others of this cause; 200 of them were asked about.",
-        "Allow s3:GetObject on it for the Airflow connection and for the credential stored in Encord.",
+        "The object cannot be read (like 9,999 others of this cause; 200 of them were asked about).",
+        "Allow the connection to read it. The credential stored in Encord needs to read it, too.",
     ),
     (
         IMAGE,
@@ -144,7 +173,7 @@ CASES = [
 
 @pytest.mark.parametrize(("suspect", "found", "failure_class", "reason", "remedy"), CASES)
 def test_class_reason_and_remedy(suspect, found, failure_class, reason, remedy):
-    looked_at = found.refusal in (None, "missing", "forbidden")
+    looked_at = found.refusal in (None, "missing", "forbidden", "archived")
     assert classify(suspect, found) == Diagnosis(failure_class, reason, remedy, looked_at)
 
 
@@ -275,13 +304,14 @@ def test_what_there_are_no_requests_for_is_tried_again():
 
 def test_a_store_that_cannot_be_opened_makes_all_transient_and_says_why():
     def refuse():
-        raise ConfigError("the connection does not exist.", where="aws")
+        raise ConfigError("the connection does not exist.", where="aws", remedy="Make it.")
 
     suspects = [IMAGE, replace(IMAGE, attempts=9, key=None, encord_error="Oops")]
     assert [one.reason for one in open_and_diagnose(refuse, suspects)] == [
         f"Not looked at, because the store could not be opened: the connection does not exist. {said}"
         for said in ("Encord said: no image", "Encord said: Oops")
     ]
+    assert {one.remedy for one in open_and_diagnose(refuse, suspects)} == {"Make it."}
     assert open_and_diagnose(lambda: FakeStore({}), [IMAGE])[0].failure_class is FailureClass.MISSING
 
 

@@ -316,6 +316,46 @@ def test_attempts_and_times_go_on_from_the_nights_before(tmp_path):
     assert run.states() == {"a.jpg": "quarantined"}
 
 
+def test_what_is_newly_quarantined_is_counted_as_the_ledger_counts_it(tmp_path):
+    frames = ("g/1.jpg", "g/2.jpg", "g/3.jpg")
+    run = Run(tmp_path, [Group("g/", frames, title="Crossing"), "a.jpg"])
+    run.store.objects["g/2.jpg"] = b""
+    run.outcome(0, done=1, failed=1, unit_errors=(error("g/2.jpg"),))
+    result = run.settle()
+    assert len(result.failures) == 1
+    assert result.newly_quarantined == result.quarantined_files == 3
+
+
+def test_a_url_that_was_not_sent_is_not_quarantined(tmp_path):
+    run = Run(tmp_path, ["a.jpg"])
+    run.outcome(0, done=1, failed=1, unit_errors=(error("x/never-sent.jpg"),))
+    result = run.settle()
+    assert [(row.failure_class, row.next_step) for row in result.failures] == [("missing", NextStep.NONE)]
+    assert result.newly_quarantined == result.quarantined_files == 0
+
+
+def test_what_was_released_since_it_failed_is_said_to_be_tried_again(tmp_path):
+    run = Run(tmp_path, ["a.jpg", "b.jpg"])
+    run.store.objects["b.jpg"] = b""
+    run.outcome(0, done=1, failed=1, unit_errors=(error("b.jpg"),))
+    run.settle()
+    run.ledger.release(everything=True)
+    result = run.settle()
+    assert [row.next_step for row in result.failures] == [NextStep.RETRIED]
+    assert (result.newly_quarantined, run.states()["b.jpg"]) == (0, "failed")
+
+
+def test_what_another_run_has_registered_since_it_failed_is_not_said_to_be_quarantined(tmp_path):
+    run = Run(tmp_path, ["b.jpg"])
+    run.store.objects["b.jpg"] = b""
+    run.outcome(0, done=0, failed=1, unit_errors=(error("b.jpg"),))
+    run.settle()
+    later = Run(tmp_path, ["b.jpg"], run_id="night 2")
+    later.outcome(0, finished_at="2026-01-03T00:00:05+00:00")
+    later.settle()
+    assert [row.next_step for row in run.settle().failures] == [NextStep.NONE]
+
+
 def test_what_failed_in_an_earlier_run_and_has_not_changed_is_told_apart(tmp_path):
     first = Run(tmp_path, ["a.jpg", "b.jpg"])
     first.outcome(0, done=0, failed=2, unit_errors=(error("a.jpg"), error("b.jpg")))

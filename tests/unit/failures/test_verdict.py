@@ -218,8 +218,39 @@ def test_one_item_is_not_spoken_of_as_many():
     assert whys == [
         "the only item that was sent failed.",
         "1 item was never answered for.",
-        "1 upload job was refused, 0 cancelled.",
+        "1 upload job was refused.",
     ]
+
+
+def test_jobs_that_were_only_cancelled_are_not_spoken_of_as_refused():
+    judgement = judged([NEW], Settlement(ended=[ended("cancelled"), ended("cancelled")], registered=5))
+    assert judgement.why == "2 upload jobs were cancelled."
+
+
+@pytest.mark.parametrize(
+    ("plan", "quarantined", "remedy"),
+    [
+        ([NEW], 1, "See failures.csv; cloud-sync quarantine list shows what is quarantined."),
+        ([NEW, QUARANTINED], 0, "See failures.csv; cloud-sync quarantine list shows what is quarantined."),
+        ([NEW], 0, SEE),
+    ],
+)
+def test_nobody_is_sent_to_a_quarantine_in_which_nothing_is(plan, quarantined, remedy):
+    settlement = of_sent(1, 9)
+    settlement.newly_quarantined = quarantined
+    assert judged(plan, settlement).remedy == remedy
+    of_list = {"quarantined": 1} if QUARANTINED in plan else {}
+    assert judged([NEW], settlement, asked_for=True, left_out=of_list).remedy == remedy
+
+
+def test_a_url_that_was_not_sent_is_no_item_that_failed():
+    unsent = failure(item_type="")
+    none, one = of_sent(0, 10), of_sent(1, 9)
+    none.failures, one.failures = [unsent], [*one.failures, unsent, unsent]
+    assert (
+        judged([NEW], none).why == "nothing that was sent failed, but Encord named 1 URL that was not sent."
+    )
+    assert judged([NEW], one).why == "1 item failed, and Encord named 2 URLs that were not sent."
 
 
 def test_what_failed_hides_nothing_that_was_left_out_as_quarantined():

@@ -50,7 +50,8 @@ def write_metadata(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def chunks_of(folder: Path, size: int) -> list[Chunk]:
     with pq.ParquetFile(folder / "register.parquet") as rows:
-        return list(chunks(rows, folder / "metadata.parquet", size))
+        described = folder / "metadata.parquet"
+        return list(chunks(rows, described if described.is_file() else None, size))
 
 
 def items_of(chunk: Chunk) -> list[Item]:

@@ -65,3 +65,30 @@ def test_both_at_once_and_every_file_of_a_group_counts():
 
 def test_the_style_of_the_integration_decides():
     assert found("s3://b/a.mp4", of=ObjectUrls("s3", "b", UrlStyle.S3)) == []
+
+
+ACCOUNT = "https://acct.blob.core.windows.net"
+OTHER_PROVIDERS = {
+    "gcs": ObjectUrls("gcs", "b", UrlStyle.GS),
+    "azure": ObjectUrls("azure", "b", UrlStyle.HTTPS, endpoint_url=ACCOUNT),
+    "otc": ObjectUrls("otc", "b", region="eu-de"),
+}
+
+
+@pytest.mark.parametrize(
+    ("provider", "url", "code"),
+    [
+        ("gcs", "gs://b/a.mp4", None),
+        ("gcs", "https://storage.cloud.google.com/b/a.mp4", "url-other-form"),
+        ("gcs", "https://storage.cloud.google.com/c/a.mp4", "url-other-storage"),
+        ("azure", f"{ACCOUNT}/b/a.mp4", None),
+        ("azure", "https://ACCT.blob.core.windows.net/b/a.mp4", "url-other-form"),
+        ("azure", "https://other.blob.core.windows.net/b/a.mp4", "url-other-storage"),
+        ("otc", "https://b.obs.eu-de.otc.t-systems.com/a.mp4", None),
+        ("otc", "https://obs.eu-de.otc.t-systems.com/b/a.mp4", "url-other-form"),
+        ("otc", "s3://b/a.mp4", "url-other-storage"),
+    ],
+)
+def test_each_provider_knows_its_own_forms(provider, url, code):
+    manifest = read(videos(url))
+    assert [one.code for one in lint_storage(manifest, OTHER_PROVIDERS[provider])] == ([code] if code else [])

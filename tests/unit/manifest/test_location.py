@@ -11,7 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud_sync.errors import CloudSyncError, ConfigError, ManifestError
-from cloud_sync.manifest.location import FAILURE_LIST, find_manifest
+from cloud_sync.manifest import location
+from cloud_sync.manifest.location import FAILURE_LIST
+from cloud_sync.run_folder import RunFolder
+
+
+def find_manifest(folder: Path, name: str, **options: str) -> Path:
+    return location.find_manifest(RunFolder(folder), name, **options)
 
 
 @pytest.fixture

@@ -110,3 +110,22 @@ def test_a_pause_that_one_call_was_asked_for_is_kept_by_the_next():
     assert attempts.make(late, "bucket b") == "done"
     assert late.began[0] >= 500 + long_s
     assert late.began[0] < 500 + long_s + 0.1 * long_s
+
+
+@given(
+    asked_s=st.floats(0, 2 * CALL_WITHIN_S),
+    after_s=st.floats(0, 2 * CALL_WITHIN_S),
+    seed=st.integers(0, 99),
+)
+def test_a_pause_that_another_call_was_asked_for_leaves_time_for_the_request(asked_s, after_s, seed):
+    time = Time()
+    attempts = time.attempts(seed)
+    over_at = time.now + asked_s
+    with pytest.raises(ObjectStoreError):
+        attempts.make(lambda _: (_ for _ in ()).throw(failure(asked_s, transient=False)), "bucket b")
+    time.now += after_s
+    call, deadline = Call(time), time.now + CALL_WITHIN_S
+    with contextlib.suppress(ObjectStoreError):
+        attempts.make(call, "bucket b")
+    assert bool(call.began) == (over_at < deadline)
+    assert all(over_at - 1e-6 <= began < deadline for began in call.began)

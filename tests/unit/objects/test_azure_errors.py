@@ -36,7 +36,7 @@ def body(code: str, detail: str = "") -> bytes:
         (403, "KeyBasedAuthenticationNotPermitted", "forbidden", False, "shared keys"),
         (403, "AccountIsDisabled", "forbidden", False, "disabled"),
         (403, "SomethingNew", "forbidden", False, "do not allow"),
-        (409, "BlobArchived", "other", False, "archive tier"),
+        (409, "BlobArchived", "archived", False, "archive tier"),
         (400, "InvalidResourceName", "other", False, "name of the container"),
         (400, "InvalidHeaderValue", "other", False, "(InvalidHeaderValue)"),
         (500, "InternalError", "unreachable", True, "server error"),
@@ -106,3 +106,17 @@ def test_a_credential_that_gives_no_token(error: Exception, reason: str, transie
 
 def test_meanings_are_whole_sentences():
     assert all(each.message.endswith(".") and each.remedy.endswith(".") for each in MEANING_OF_CODE.values())
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "is_general"),
+    [
+        ("AuthenticationFailed", 403, True),
+        ("AuthorizationFailure", 403, True),
+        ("AccountIsDisabled", 403, True),
+        ("AuthorizationPermissionMismatch", 403, False),
+        ("BlobArchived", 409, False),
+    ],
+)
+def test_refused_credentials_are_told_apart_from_a_forbidden_object(code, status, is_general):
+    assert from_answer(status, {}, body(code), WHERE).is_general is is_general

@@ -110,3 +110,11 @@ def test_refusals_of_credentials(error: Exception, reason: str, transient: bool,
     assert said in str(translated)
     assert translated.remedy
     assert SECRET not in str(translated)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "is_general"),
+    [(401, "authError", True), (403, "accountDisabled", True), (403, "forbidden", False)],
+)
+def test_refused_credentials_are_told_apart_from_a_forbidden_object(status, reason, is_general):
+    assert from_gcs(status, {}, answer(status, reason), WHERE).is_general is is_general

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloud_sync.errors import ConfigError
-from cloud_sync.objects.otc import otc_endpoint
+from cloud_sync.objects.otc import is_otc, otc_endpoint
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,16 @@ def test_each_region_has_its_endpoint(region: str, endpoint: str):
 def test_what_is_no_region_is_refused(region: str):
     with pytest.raises(ConfigError, match="no region of Open Telekom Cloud"):
         otc_endpoint(region)
+
+
+@pytest.mark.parametrize(
+    ("endpoint_url", "expected"),
+    [
+        ("https://obs.eu-de.otc.t-systems.com", True),
+        ("https://obs.eu-ch2.sc.otc.t-systems.com:443", True),
+        ("http://127.0.0.1:8333", False),
+        ("https://obs.eu-de.otc.t-systems.com.example.com", False),
+    ],
+)
+def test_its_own_endpoints_are_known(endpoint_url, expected):
+    assert is_otc(endpoint_url) is expected

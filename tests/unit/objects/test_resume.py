@@ -8,13 +8,18 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from obstore.store import MemoryStore
 
 from cloud_sync.objects.listing import list_objects
+from cloud_sync.objects.model import read_listing
 from cloud_sync.objects.progress import ProgressFile
 from cloud_sync.run_folder import RunFolder, sha256_of
+from cloud_sync.run_folder.address import parse_address
+from cloud_sync.run_folder.stores import bucket_folder
 
 from .fake_store import FakeStore, as_paths, as_utf16
 from .listings import BUCKETS, KEYS, Died, DyingStore, list_to_the_end, rows_of
@@ -125,6 +130,21 @@ def test_the_next_try_asks_only_for_what_is_left(tmp_path: Path):
     assert rows_of(tmp_path, listing.index) == store.listed("")
     assert store.requests <= 2 + 100 / 10 - 4
     assert listing.requests < 10 + store.requests
+
+
+def test_it_goes_on_where_the_run_folder_is_in_a_bucket():
+    folder = bucket_folder(MemoryStore(), parse_address("s3://state", "here"))
+    store = DyingStore(FLAT, page_size=10, deaths=[10])
+    options: dict[str, Any] = {"attempt": "first", "pages_in_flight": 1, "part_rows": 20}
+    with pytest.raises(Died):
+        list_objects(cast("ObjectStore", store), "", folder, **options)
+
+    listing = list_objects(cast("ObjectStore", store), "", folder, **options)
+
+    parts = read_listing(folder, listing.index).parts
+    keys = [key for part in parts for key in pq.read_table(part)["key"].to_pylist()]
+    assert keys == sorted(FLAT)
+    assert store.requests <= 2 + 100 / 10 - 4
 
 
 def test_the_time_of_a_listing_is_that_of_its_first_try(tmp_path: Path):

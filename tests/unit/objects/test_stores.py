@@ -41,6 +41,9 @@ def client_error(code: str, status: int, **headers: str) -> ClientError:
         ("InvalidAccessKeyId", 403, "forbidden", False),
         ("SignatureDoesNotMatch", 403, "forbidden", False),
         ("ExpiredToken", 400, "forbidden", False),
+        ("RequestTimeTooSkewed", 403, "forbidden", False),
+        ("InvalidObjectState", 403, "archived", False),
+        ("TemporaryRedirect", 307, "unreachable", True),
         ("PermanentRedirect", 301, "other", False),
         ("AuthorizationHeaderMalformed", 400, "other", False),
         ("InvalidBucketName", 400, "other", False),
@@ -74,6 +77,44 @@ def test_the_right_region_is_named_when_the_store_names_it():
     assert "region eu-west-2" in str(error)
     assert "`region_name`" in str(error)
     assert str(from_answer(301, {"X-Amz-Bucket-Region": "eu-west-2"}, b"", "bucket media")) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "is_general"),
+    [
+        ("ExpiredToken", 400, True),
+        ("RequestTimeTooSkewed", 403, True),
+        ("InvalidAccessKeyId", 403, True),
+        ("Nothing", 401, True),
+        ("PermanentRedirect", 301, True),
+        ("AccessDenied", 403, False),
+        ("InvalidObjectState", 403, False),
+        ("NoSuchKey", 404, False),
+    ],
+)
+def test_what_holds_for_every_object_is_told_apart(code: str, status: int, is_general: bool):
+    assert from_botocore(client_error(code, status), "x").is_general is is_general
+
+
+def test_a_wrong_region_fails_at_once_although_the_client_could_go_to_the_right_one():
+    asked = []
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        asked.append(request.url)
+        body = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-central-1</Region></Error>"
+        raw = SimpleNamespace(stream=lambda: [body])
+        return AWSResponse(request.url, 400, {"x-amz-bucket-region": "eu-central-1"}, raw)
+
+    session = boto3.Session("id", "secret", region_name="us-east-1")
+    client = session.client("s3", config=client_config())
+    client.meta.events.register("before-send.s3", answer)
+    store = open_s3("media", session=session, client=client)
+
+    with pytest.raises(ObjectStoreError, match="the bucket is in the region eu-central-1") as caught:
+        store.check_access()
+
+    assert caught.value.remedy == "Set `region_name` in the extras of the connection to eu-central-1."
+    assert len(asked) == 1
 
 
 def test_the_stores_wish_to_be_left_alone_is_kept():

@@ -123,17 +123,48 @@ def test_a_head_has_size_and_headers():
     assert (answer.size_bytes, answer.headers["etag"], pool.requests[0].method) == (77, '"e"', "HEAD")
 
 
-@pytest.mark.parametrize(("headers", "size"), [({"Content-Range": "bytes */3"}, 3), ({}, 0)])
+@pytest.mark.parametrize(
+    ("headers", "body", "size"),
+    [
+        ({"Content-Range": "bytes */3"}, b"no", 3),
+        ({"ETag": '"e"'}, b"", 0),
+        ({}, b"<Error><Code>InvalidRange</Code></Error>", 0),
+        ({}, b"<Error><Code>InvalidRange</Code><ActualObjectSize>3</ActualObjectSize></Error>", 0),
+        ({}, b"<Error><ActualObjectSize>3</ActualObjectSize><Code>InvalidRange</Code></Error>", 3),
+    ],
+)
 @pytest.mark.parametrize("ask", [start, tail])
-def test_behind_the_end_there_is_nothing(ask, headers, size):
-    answer = ask(Pool(416, b"<Error><Code>InvalidRange</Code></Error>", headers))
+def test_behind_the_end_there_is_nothing(ask, headers, body, size):
+    answer = ask(Pool(416, body, headers))
     assert (answer.size_bytes, answer.data) == (size, b"")
+
+
+@pytest.mark.parametrize(("status", "body"), [(416, b""), (416, b"no"), (200, b"<html>Please log in</html>")])
+@pytest.mark.parametrize("ask", [start, tail])
+def test_what_a_gateway_says_is_no_content_of_an_object(ask, status, body):
+    with pytest.raises(ObjectStoreError, match="object 'a': the answer is not that of a") as caught:
+        ask(Pool(status, body))
+    assert (caught.value.reason, caught.value.transient) == ("unreachable", True)
+
+
+@pytest.mark.parametrize("ask", [start, tail])
+def test_a_part_that_is_cut_short_is_a_failure_of_the_network(ask):
+    pool = Pool(206, b"0123", {"Content-Range": "bytes 0-9/10"})
+    del pool.headers["Content-Length"]
+    with pytest.raises(ObjectStoreError, match="cannot be reached") as caught:
+        ask(pool)
+    assert caught.value.transient
+
+
+def test_a_part_of_a_shorter_object_is_whole():
+    answer = start(Pool(206, b"0123", {"Content-Range": "bytes 0-3/4"}))
+    assert (answer.size_bytes, answer.data) == (4, b"0123")
 
 
 @pytest.mark.parametrize("piece", [7, 1000, CHUNK_BYTES])
 def test_a_store_that_gives_all_instead_of_a_part_loses_nothing(piece):
     def whole() -> Pool:
-        return Pool(200, CONTENT, piece=piece)
+        return Pool(200, CONTENT, {"ETag": '"e"'}, piece=piece)
 
     assert start(whole()).data == CONTENT[:10]
     assert start(whole()).size_bytes == len(CONTENT)
@@ -143,7 +174,7 @@ def test_a_store_that_gives_all_instead_of_a_part_loses_nothing(piece):
 
 
 def test_no_more_is_read_than_wanted_and_such_a_connection_is_not_used_again():
-    pool = Pool(200, CONTENT, piece=1000)
+    pool = Pool(200, CONTENT, {"Accept-Ranges": "bytes"}, piece=1000)
     start(pool)
     assert pool.body.reads == 1
     assert pool.ends[0] == "closed"

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from cloud_sync import run_folder
 from cloud_sync.errors import EncordError, StorageError
 from cloud_sync.failures.accounting import refused_items
 from cloud_sync.manifest.model import ITEMS_NAME, ManifestEntry
@@ -25,7 +24,7 @@ from cloud_sync.registration.folder import find_items
 from cloud_sync.registration.jobs import JobStatus, open_record
 from cloud_sync.registration.model import Outcome, Target, read_outcome
 from cloud_sync.registration.register import Registrar
-from cloud_sync.run_folder import RunFolder
+from cloud_sync.run_folder import RunFolder, local
 from tests.unit.registration.fakes import FakeEncord, write_manifest
 
 BACKING = Target("dataset-1", "Dataset", "folder-1", True, "credential-1", "Credential")
@@ -168,7 +167,7 @@ TABLE = [(name, at, moment) for name, seen in MOMENTS.items() for at, moment in 
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr(run_folder, "_fsync", lambda path: None)
+    monkeypatch.setattr(local, "_fsync", lambda path: None)
 
 
 @pytest.fixture(params=TARGETS)

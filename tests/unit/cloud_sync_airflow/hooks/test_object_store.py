@@ -106,6 +106,30 @@ def test_an_assumed_role(connect, opened):
     assert token
 
 
+def test_a_web_identity(connect, opened, tmp_path):
+    (tmp_path / "token").write_text("a-token")
+    extra = {
+        "role_arn": "arn:aws:iam::123456789012:role/cloud-sync",
+        "region_name": "eu-central-1",
+        "assume_role_method": "assume_role_with_web_identity",
+        "assume_role_with_web_identity_federation": "file",
+        "assume_role_with_web_identity_token_file": str(tmp_path / "token"),
+    }
+    with mock_aws():
+        connect(extra).get_conn()
+        key, _, token = credentials_of(opened["session"])
+    assert key.startswith("ASIA")
+    assert key != MACHINE["AWS_ACCESS_KEY_ID"]
+    assert token
+
+
+@pytest.mark.parametrize("verify", [False, "/etc/ssl/certs/ca-certificates.crt"])
+def test_whom_to_trust_holds_for_listing_and_for_reading(connect, opened, verify):
+    connect({"verify": verify, "endpoint_url": "https://store.example"}, login="A", password="s").get_conn()
+    assert opened["verify"] == verify
+    assert opened["client"]._endpoint.http_session._verify == verify
+
+
 def test_an_endpoint_for_s3_alone(connect, opened):
     connect(
         {"service_config": {"s3": {"endpoint_url": "https://obs.example"}}}, login="A", password="s"

@@ -6,12 +6,14 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from cloud_sync.registration.model import DatasetRef
+from cloud_sync_airflow import settings
 from cloud_sync_airflow.assets import dataset_asset
 from cloud_sync_airflow.operators.build import BuildOperator
 from cloud_sync_airflow.operators.list import ListOperator
@@ -32,6 +34,11 @@ S3_SECRET, S3_TOKEN = "canary-secret-0815", "canary-token-4711"
 SIGNATURE = "canary-signature-2342"
 SSH_KEY = ed25519_key()
 CANARIES = [S3_SECRET, S3_TOKEN, SIGNATURE, *SSH_KEY.splitlines()[1:-1]]
+
+
+def state_folder() -> Path:
+    """Return the state folder, which is on a disk in most tests."""
+    return settings.state_folder().root
 
 
 class Bucket(Listed):

@@ -30,9 +30,8 @@ from cloud_sync_airflow.notifiers.callbacks import alert_on_failure, alert_on_su
 from cloud_sync_airflow.operators import check, choose
 from cloud_sync_airflow.operators.settle import SettleOperator
 from cloud_sync_airflow.retry_failures import retry_dag
-from cloud_sync_airflow.settings import state_folder
 from cloud_sync_airflow.upload import upload_dag
-from tests.unit.cloud_sync_airflow.operators.house import Bucket, House
+from tests.unit.cloud_sync_airflow.operators.house import Bucket, House, state_folder
 
 CHANNELS = [
     {"slack": {"connection_id": "chat"}, "when": ["failed_run", "failed_task", "quarantine"]},
@@ -219,7 +218,7 @@ class TestRuns:
         house.run("night 1")
         alert_on_success(self.settled(house, "night 1"))
         assert kinds(told) == ["slack"]
-        assert told[0][1].why == "1 file failed and is quarantined until it changes."
+        assert told[0][1].why == "1 file is quarantined now, until it changes."
 
     def test_quarantined_files_are_told_once_and_not_every_night(self, house, told):
         house.run("night 1")

@@ -23,8 +23,7 @@ from cloud_sync_airflow.operators.build import BuildOperator
 from cloud_sync_airflow.operators.list import ListOperator
 from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
-from cloud_sync_airflow.settings import state_folder
-from tests.unit.cloud_sync_airflow.operators.house import House
+from tests.unit.cloud_sync_airflow.operators.house import House, state_folder
 
 AT = datetime(2026, 11, 22, 3, tzinfo=UTC)
 TIMED_OUT = {"error": "The timeout has passed.", "error_type": "timeout"}

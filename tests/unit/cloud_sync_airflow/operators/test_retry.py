@@ -24,9 +24,8 @@ from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.retry import SelectOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
-from cloud_sync_airflow.settings import state_folder
 from cloud_sync_airflow.triggers.pause import PauseTrigger
-from tests.unit.cloud_sync_airflow.operators.house import Bucket, House
+from tests.unit.cloud_sync_airflow.operators.house import Bucket, House, state_folder
 from tests.unit.failures.fakes import JPEG
 
 

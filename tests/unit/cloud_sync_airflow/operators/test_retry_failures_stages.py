@@ -26,12 +26,11 @@ from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
 from cloud_sync_airflow.operators.settle_retried import SettleRetriedOperator
 from cloud_sync_airflow.retry_params import retry_params
-from cloud_sync_airflow.settings import state_folder
-from tests.unit.cloud_sync_airflow.operators.house import Bucket, House
+from tests.unit.cloud_sync_airflow.operators.house import Bucket, House, state_folder
 from tests.unit.cloud_sync_airflow.operators.test_upload_stages import Told, Upload
 from tests.unit.failures.fakes import JPEG
 
-FORM = {name: param.value for name, param in retry_params({}, Path()).items()}
+FORM = {name: param.value for name, param in retry_params({}, "").items()}
 ALIAS = AssetAlias("datasets")
 RUNS = "_retries"
 B = "https://b.s3.eu-central-1.amazonaws.com/"

@@ -30,7 +30,6 @@ from cloud_sync_airflow.operators.list import ListOperator, narrowed
 from cloud_sync_airflow.operators.list_shard import ListShardOperator
 from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
-from cloud_sync_airflow.settings import state_folder
 from tests.unit.cloud_sync_airflow.operators.house import (
     CANARIES,
     S3_SECRET,
@@ -39,6 +38,7 @@ from tests.unit.cloud_sync_airflow.operators.house import (
     SSH_KEY,
     Bucket,
     House,
+    state_folder,
 )
 from tests.unit.dicom_files import dicom_file
 from tests.unit.failures.fakes import JPEG

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -23,13 +25,12 @@ from cloud_sync_airflow.operators.build_given import BuildGivenOperator
 from cloud_sync_airflow.operators.check import SHOWN_FINDINGS, CheckOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.settle_given import REMEDIES_OF_UPLOADS, SettleGivenOperator
-from cloud_sync_airflow.settings import state_folder
 from cloud_sync_airflow.upload_params import upload_params
-from tests.unit.cloud_sync_airflow.operators.house import CANARIES, House
+from tests.unit.cloud_sync_airflow.operators.house import CANARIES, House, state_folder
 from tests.unit.failures.fakes import JPEG
 from tests.unit.manifest.samples import B
 
-FORM = {name: param.value for name, param in upload_params({}, Path()).items()}
+FORM = {name: param.value for name, param in upload_params({}, "").items()}
 ALIAS = AssetAlias("datasets")
 
 
@@ -291,6 +292,24 @@ class TestErrors:
         error = self.failed(upload(house, "in/1.jpg", **form))
         assert isinstance(error, FormError)
         assert str(error) == f"the form's field{said}"
+
+    @pytest.mark.parametrize(("number", "is_transient"), [(errno.ESTALE, True), (errno.EACCES, False)])
+    def test_a_share_that_fails_for_a_moment_is_no_mistake_in_the_form(
+        self, house, manifests, monkeypatch, number, is_transient
+    ):
+        (manifests / "a.json").write_text("{}")
+        opened = Path.open
+
+        def fail(path: Path, *how: Any, **more: Any) -> Any:
+            if path.name == "a.json":
+                raise OSError(number, os.strerror(number))
+            return opened(path, *how, **more)
+
+        monkeypatch.setattr(Path, "open", fail)
+        with pytest.raises(CloudSyncError, match=f"a.json: cannot be read: {os.strerror(number)}") as caught:
+            Upload(house, manifest_path="a.json").check()
+        error = caught.value
+        assert (error.transient, isinstance(error, FormError)) == (is_transient, not is_transient)
 
     def test_without_integrations(self, house):
         run = Upload(house, integration=None, manifest_text="{}")

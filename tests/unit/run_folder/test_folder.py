@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,14 +18,23 @@ from hypothesis import strategies as st
 
 from cloud_sync.errors import StorageError
 from cloud_sync.run_folder import FileRef, RunFolder, safe_name, sha256_of
+from tests.unit.places import PLACES, make_folder
+
+
+@pytest.fixture(params=PLACES)
+def folder(request, tmp_path) -> RunFolder:
+    return make_folder(request.param, tmp_path).below("runs/one")
 
 
 @pytest.fixture
-def folder(tmp_path) -> RunFolder:
+def on_disk(tmp_path) -> RunFolder:
     return RunFolder(tmp_path / "runs" / "one")
 
 
 def everything_in(folder: RunFolder) -> list[str]:
+    """Return the names of all files, temporary ones included."""
+    if not folder.is_on_disk:
+        return sorted(name.rpartition("/")[2] for pattern in ("*", "*/*") for name in folder.names(pattern))
     return sorted(path.name for path in folder.root.rglob("*") if path.is_file())
 
 
@@ -49,8 +59,8 @@ class TestWriting:
             assert folder.names("listing/*.parquet") == []
             assert folder.names("listing/part-*") == []
 
-    def test_the_bytes_are_on_disk_before_the_name_is(self, folder, monkeypatch):
-        folder.write("other.txt", b"")
+    def test_the_bytes_are_on_disk_before_the_name_is(self, on_disk, monkeypatch):
+        on_disk.write("other.txt", b"")
         steps = []
         fsync, replace = os.fsync, os.replace
 
@@ -64,7 +74,7 @@ class TestWriting:
 
         monkeypatch.setattr(os, "fsync", synced)
         monkeypatch.setattr(os, "replace", replaced)
-        folder.write("jobs/0000.json", b"{}")
+        on_disk.write("jobs/0000.json", b"{}")
         made, file, *rest = steps
         assert made == ("fsync", "one")  # the new folder jobs/ is durable too
         assert file[0] == "fsync"
@@ -81,22 +91,22 @@ class TestWriting:
 
 class TestErrors:
     @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
-    def test_a_full_or_broken_disk_may_pass(self, folder, monkeypatch, number):
-        folder.write("a.txt", b"old")
+    def test_a_full_or_broken_disk_may_pass(self, on_disk, monkeypatch, number):
+        on_disk.write("a.txt", b"old")
 
         def refuse(handle):
             raise OSError(number, os.strerror(number))
 
         monkeypatch.setattr(os, "fsync", refuse)
         with pytest.raises(StorageError) as caught:
-            folder.write("a.txt", b"new")
+            on_disk.write("a.txt", b"new")
         assert caught.value.transient
         assert str(caught.value) == (
-            f"{folder.path('a.txt')}: cannot be written: {os.strerror(number)}. "
+            f"{on_disk.path('a.txt')}: cannot be written: {os.strerror(number)}. "
             "Check the disk and the permissions of the state folder."
         )
-        assert folder.read("a.txt") == b"old"
-        assert everything_in(folder) == ["a.txt"]
+        assert on_disk.read("a.txt") == b"old"
+        assert everything_in(on_disk) == ["a.txt"]
 
     def test_a_disk_that_fills_up_while_the_code_inside_writes(self, folder):
         with (
@@ -108,25 +118,25 @@ class TestErrors:
         assert caught.value.transient
         assert not folder.exists("a.txt")
 
-    def test_a_disk_that_does_not_even_let_the_temporary_file_go(self, folder, monkeypatch):
+    def test_a_disk_that_does_not_even_let_the_temporary_file_go(self, on_disk, monkeypatch):
         def refuse(*_, **__):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-        folder.write("report.json", b"old")
+        on_disk.write("report.json", b"old")
         monkeypatch.setattr(Path, "write_bytes", refuse)
         monkeypatch.setattr(Path, "unlink", refuse)
         with pytest.raises(StorageError, match="cannot be written: Read-only file system"):
-            folder.write("report.json", b"new")
+            on_disk.write("report.json", b"new")
 
     def test_other_errors_of_the_code_inside_stay_what_they_are(self, folder):
         with pytest.raises(ConnectionResetError), folder.writing("a.txt"):
             raise ConnectionResetError(errno.ECONNRESET, "reset")
 
-    def test_what_a_person_must_change_is_not_tried_again(self, folder):
-        folder.root.parent.mkdir(parents=True)
-        folder.root.write_bytes(b"a file where the folder should be")
+    def test_what_a_person_must_change_is_not_tried_again(self, on_disk):
+        on_disk.root.parent.mkdir(parents=True)
+        on_disk.root.write_bytes(b"a file where the folder should be")
         with pytest.raises(StorageError) as caught:
-            folder.write("a.txt", b"")
+            on_disk.write("a.txt", b"")
         assert not caught.value.transient
 
     @pytest.mark.parametrize("call", ["read", "read_json", "ref"])
@@ -135,7 +145,7 @@ class TestErrors:
             getattr(folder, call)("gone.json")
         assert not caught.value.transient
         assert str(caught.value) == (
-            f"{folder.path('gone.json')}: is missing from the run folder. "
+            f"{folder.address('gone.json')}: is missing from the run folder. "
             "Clear the task that writes it, so that it is written again."
         )
 
@@ -150,13 +160,105 @@ class TestErrors:
         assert everything_in(folder) == []
 
 
+class TestNames:
+    def test_wildcards_match_no_slash(self, folder):
+        for name in (
+            "jobs/0000.json",
+            "jobs/0001.json",
+            "jobs/old/0000.json",
+            "outcomes/0000.json",
+            "a.json",
+        ):
+            folder.write(name, b"{}")
+        assert folder.names("jobs/*.json") == ["jobs/0000.json", "jobs/0001.json"]
+        assert folder.names("jobs/000[1-9].json") == ["jobs/0001.json"]
+        assert folder.names("*/0000.json") == ["jobs/0000.json", "outcomes/0000.json"]
+        assert folder.names("*/*/*") == ["jobs/old/0000.json"]
+        assert folder.names("*") == folder.names("a.json") == ["a.json"]
+        assert folder.names("nothing/*") == []
+        assert folder.folders() == ["jobs", "outcomes"]
+        assert folder.below("jobs").names("*.json") == ["0000.json", "0001.json"]
+
+    def test_a_folder_whose_name_begins_alike_is_another(self, folder):
+        folder.write("jobs/a.json", b"{}")
+        folder.write("jobs-old/a.json", b"{}")
+        assert folder.names("jobs/*") == ["jobs/a.json"]
+        folder.remove_folder("jobs")
+        assert folder.names("*/*") == ["jobs-old/a.json"]
+
+    def test_what_is_removed_need_not_be_there(self, folder):
+        folder.write("a.json", b"{}")
+        for _ in range(2):
+            folder.remove("a.json")
+            folder.remove_folder("jobs")
+        assert not folder.exists("a.json")
+
+    def test_a_file_that_was_moved_is_in_one_place(self, folder):
+        folder.write("jobs/0000.json", b"old")
+        folder.write("jobs/0001.json", b"new")
+        folder.move("jobs/0001.json", "superseded/jobs/0000.json")
+        folder.move("jobs/0000.json", "superseded/jobs/0000.json")
+        assert folder.names("jobs/*") == []
+        assert folder.read("superseded/jobs/0000.json") == b"old"
+        with pytest.raises(StorageError):
+            folder.move("jobs/0000.json", "x")
+
+    def test_the_folder_that_was_changed_last_comes_first(self, folder):
+        for name in ("b", "c", "a"):
+            folder.write(f"{name}/integration.json", b"{}")
+            time.sleep(0.01)
+        assert folder.newest_folders("integration.json") == ["a", "c", "b"]
+        assert folder.below("none").newest_folders("integration.json") == []
+
+
+class TestSwapping:
+    def test_only_what_was_seen_is_replaced(self, folder):
+        assert folder.read_tagged_json("a.json") is None
+        assert folder.swap_json("a.json", 1, None)
+        assert not folder.swap_json("a.json", 2, None)
+        value, tag = folder.read_tagged_json("a.json")
+        assert value == 1
+        assert folder.swap_json("a.json", 3, tag)
+        assert not folder.swap_json("a.json", 4, tag)
+        assert folder.read_json("a.json") == 3
+
+    def test_what_is_gone_is_not_replaced(self, folder):
+        folder.write_json("a.json", 1)
+        _, tag = folder.read_tagged_json("a.json")
+        folder.remove("a.json")
+        assert not folder.swap_json("a.json", 2, tag)
+        assert not folder.exists("a.json")
+
+
+class TestNamedByContent:
+    def test_the_name_has_the_digest(self, folder):
+        with folder.writing_by_content("v000001", ".parquet") as draft:
+            draft.path.write_bytes(b"content")
+            assert folder.names("v*") == []
+        assert draft.ref == folder.ref(draft.ref.path)
+        assert draft.ref.path == f"v000001-{draft.ref.sha256[:12]}.parquet"
+        assert folder.verified(draft.ref).read_bytes() == b"content"
+
+    def test_an_exception_inside_leaves_nothing(self, folder):
+        with pytest.raises(TypeError), folder.writing_by_content("v", ".parquet") as draft:
+            draft.path.write_bytes(b"half") + "text"
+        assert everything_in(folder) == []
+        assert not draft.path.exists()
+
+
+def test_the_age_of_a_file(folder):
+    assert folder.age_s("a.json") is None
+    folder.write_json("a.json", 1)
+    assert 0 <= folder.age_s("a.json") < 60
+
+
 class TestReferences:
     def test_round_trip(self, folder):
         folder.write("listing/index.json", b"[]")
         ref = folder.ref("listing/index.json", objects=3)
         assert FileRef.from_json(json.loads(json.dumps(ref.to_json()))) == ref
-        assert folder.verified(ref) == folder.path("listing/index.json")
-        assert ref.sha256 == sha256_of(folder.path("listing/index.json"))
+        assert folder.verified(ref) == folder.local("listing/index.json")
+        assert ref.sha256 == sha256_of(folder.local("listing/index.json"))
 
     def test_a_missing_file_is_refused(self, folder):
         with pytest.raises(StorageError, match="is missing from the run folder"):
@@ -216,15 +318,14 @@ class TestClaiming:
             won = list(pool.map(lambda n: folder.claim("a.json", n), range(64)))
         assert sum(won) == 1
 
-    def test_a_place_where_nothing_can_be_written_is_an_error(self, folder):
-        folder.write("alerts", b"a file in the place of the folder")
+    def test_a_place_where_nothing_can_be_written_is_an_error(self, on_disk):
+        on_disk.write("alerts", b"a file in the place of the folder")
         with pytest.raises(StorageError, match="cannot be written"):
-            folder.claim("alerts/a.json", {})
+            on_disk.claim("alerts/a.json", {})
 
 
 class TestLock:
-    def test_who_waits_too_long_is_told_and_may_try_again(self, tmp_path):
-        folder = RunFolder(tmp_path / "deep" / "folder")
+    def test_who_waits_too_long_is_told_and_may_try_again(self, folder):
         with (
             folder.locked("x.lock"),
             pytest.raises(StorageError, match="is held by another task") as caught,

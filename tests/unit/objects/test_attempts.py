@@ -6,7 +6,7 @@ import contextlib
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cloud_sync.objects.attempts import ATTEMPTS, CALL_WITHIN_S, LONGEST_BACKOFF_S, Attempts
@@ -113,13 +113,12 @@ def test_a_pause_that_one_call_was_asked_for_is_kept_by_the_next():
 
 
 @given(
-    asked_s=st.floats(0, 2 * CALL_WITHIN_S),
-    after_s=st.floats(0, 2 * CALL_WITHIN_S),
-    seed=st.integers(0, 99),
+    asked_s=st.floats(0, 2 * CALL_WITHIN_S), after_s=st.floats(0, 2 * CALL_WITHIN_S), share=st.floats(0, 1)
 )
-def test_a_pause_that_another_call_was_asked_for_leaves_time_for_the_request(asked_s, after_s, seed):
+@example(asked_s=CALL_WITHIN_S - 3, after_s=1.0, share=1.0)
+def test_a_pause_that_another_call_was_asked_for_leaves_time_for_the_request(asked_s, after_s, share):
     time = Time()
-    attempts = time.attempts(seed)
+    attempts = Attempts(clock=lambda: time.now, sleep=time.sleep, draw=lambda low, high: share * (high - low))
     over_at = time.now + asked_s
     with pytest.raises(ObjectStoreError):
         attempts.make(lambda _: (_ for _ in ()).throw(failure(asked_s, transient=False)), "bucket b")

@@ -8,6 +8,7 @@ import sys
 BENCHMARKS = (
     "bench_listing",
     "bench_listing_memory",
+    "bench_shards",
     "bench_pipeline",
     "bench_grouping",
     "bench_manifest",

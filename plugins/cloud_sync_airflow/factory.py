@@ -15,10 +15,12 @@ from cloud_sync_airflow.assets import dataset_asset
 from cloud_sync_airflow.notifiers.callbacks import alert_on_failure, alert_on_success
 from cloud_sync_airflow.operators.build import BuildOperator
 from cloud_sync_airflow.operators.list import ListOperator
+from cloud_sync_airflow.operators.list_shard import ListShardOperator
 from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.retry import SelectOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
+from cloud_sync_airflow.operators.survey import SurveyOperator
 from cloud_sync_airflow.operators.unlink import UnlinkOperator
 from cloud_sync_airflow.params import sync_params
 from cloud_sync_airflow.retry import CloudSyncRetryPolicy
@@ -85,7 +87,7 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
     ) as dag:
         # Register has a limit of its own: it waits for Encord, outside of any worker.
         timed = {**settings, "execution_timeout": STAGE_TIMEOUT}
-        listing = ListOperator(task_id="list", **timed)
+        listing = _list(integration.storage.listing_shards, timed)
         plan = PlanOperator(task_id="plan", listing=listing.output, **timed).as_setup()
         build = BuildOperator(task_id="build", plan=plan.output, **timed)
         agreed: Any = plan
@@ -110,6 +112,16 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
         )
         sending >> settle.as_teardown(setups=plan, on_failure_fail_dagrun=True)
     return dag
+
+
+def _list(shards: int, timed: Mapping[str, Any]) -> Any:
+    """Return the task that lists, or the one that is mapped over shards."""
+    if shards == 1:
+        return ListOperator(task_id="list", **timed)
+    survey = SurveyOperator(task_id="survey", **timed)
+    return ListShardOperator.partial(task_id="list", map_index_template="{{ task.label }}", **timed).expand(
+        shard=survey.output
+    )
 
 
 def _approve(limits: Approval, plan: Any, settings: Mapping[str, Any]) -> Any:

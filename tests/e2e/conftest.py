@@ -56,6 +56,10 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "linked": {"target": {"dataset": "Without a folder"}, "upload": {"items_per_manifest": 50}},
     "uploads": {"storage": {"prefix": "uploads/"}, "target": {"dataset": "Uploads"}},
     "cleared": {"storage": {"prefix": "cleared/"}, "target": {"dataset": "Cleared"}},
+    "sharded": {
+        "storage": {"prefix": "sharded/", "listing_shards": 3},
+        "target": {"dataset": "Sharded"},
+    },
     "strict": {
         "storage": {"prefix": "strict/"},
         "target": {"dataset": "Strict"},
@@ -229,7 +233,7 @@ def prepare_datasets(stack: Stack, slow: DatasetService) -> None:
     from encord.orm.dataset import StorageLocation
 
     stack.encord().create_dataset("Without a folder", StorageLocation.AWS, create_backing_folder=False)
-    for title in ("Cleared", "Uploads", "Strict", "Approved", "Unanswered", "Leaving"):
+    for title in ("Cleared", "Sharded", "Uploads", "Strict", "Approved", "Unanswered", "Leaving"):
         stack.encord().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)
     for title in ("Bulk", "Killed", "Ended"):
         slow.client().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)

@@ -205,6 +205,25 @@ def test_a_cleared_run_takes_what_has_come_since(bench: Bench) -> None:
     assert bench.report(run).listed_objects == len(keys)
 
 
+def test_a_bucket_is_listed_in_shards_and_anew_when_the_run_is_cleared(bench: Bench) -> None:
+    keys = [f"sharded/scene-{number:02d}/1.png" for number in range(30)]
+    for key in keys:
+        bench.stack.s3().put_object(Bucket=BUCKET, Key=key, Body=tiny_png())
+    run = bench.run("sharded")
+    assert run.state == "success"
+    assert [task.state for task in bench.tasks(run)["list"]] == ["success"] * 3
+    counts = [bench.stack.api.xcom(run, "list", map_index=shard)["counts"]["objects"] for shard in range(3)]
+    assert counts == [10, 10, 10]
+    assert urls_in(bench.stack.encord(), "Sharded") == [bench.url(key) for key in keys]
+    new = ["sharded/!first/1.png", "sharded/scene-14-b/1.png"]
+    for key in new:
+        bench.stack.s3().put_object(Bucket=BUCKET, Key=key, Body=tiny_png())
+    bench.stack.api.clear(run, ["survey"])
+    assert bench.end(run).state == "success"
+    assert urls_in(bench.stack.encord(), "Sharded") == sorted(bench.url(key) for key in keys + new)
+    assert bench.report(run).listed_objects == len(keys) + len(new)
+
+
 def test_a_killed_task_is_tried_again_and_registers_nothing_twice(bench: Bench, bulk_keys: list[str]) -> None:
     run = bench.start("killed")
     job_id = wait_for(lambda: submitted_job(bench.run_folder(run)))

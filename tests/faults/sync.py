@@ -168,6 +168,7 @@ class Sync:
 
     def clear(self, *stages: str) -> None:
         """Have stages, or all, run again, as clearing their tasks does."""
+        self._results.write_json("cleared.json", self._cleared + 1)
         for stage in stages or STAGES:
             self._results.path(f"{stage}.json").unlink(missing_ok=True)
 
@@ -186,9 +187,16 @@ class Sync:
     def _results(self) -> RunFolder:
         return RunFolder(self.root / "results" / self.run_id)
 
+    @property
+    def _cleared(self) -> int:
+        """How often a person has cleared the run."""
+        exists = self._results.exists("cleared.json")
+        return int(self._results.read_json("cleared.json")) if exists else 0
+
     def _list(self) -> dict[str, Any]:
         self.store.check_access(self.prefix)
-        return list_objects(self.store, self.prefix, self.folder).index.to_json()
+        attempt = f"cleared {self._cleared} times"
+        return list_objects(self.store, self.prefix, self.folder, attempt=attempt).index.to_json()
 
     def _plan(self) -> dict[str, Any]:
         listing = read_listing(self.folder, FileRef.from_json(self.result("list")))

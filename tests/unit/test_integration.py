@@ -64,6 +64,7 @@ def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
             "connection_id": "aws",
             "bucket": "recordings",
             "prefix": "",
+            "listing_shards": 1,
             "url_style": "virtual-hosted",
             "region": None,
             "account": None,

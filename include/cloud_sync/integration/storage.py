@@ -47,6 +47,9 @@ class Storage(Section):
     """Bucket name. Of Azure the container."""
     prefix: str = ""
     """Only keys that begin with this text are listed. Empty means the whole bucket."""
+    listing_shards: int = Field(default=1, ge=1, le=200, strict=True)
+    """Tasks that share the listing, for buckets of very many objects and a deployment with several workers.
+    1: one task lists all."""
     url_style: UrlStyleName = Field("virtual-hosted", json_schema_extra=_no_default)
     """How object URLs are written: virtual-hosted, path, s3 or mrap (s3); gs or https (gcs); https (azure);
     virtual-hosted or path (otc). Left out: the first. Encord tells duplicates by the exact URL, so do not

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from cloud_sync.errors import StorageError
 from cloud_sync.run_folder import FileRef, RunFolder
 
 if TYPE_CHECKING:
@@ -126,13 +128,36 @@ class WrittenListing:
     listed_at: datetime
 
 
-def read_listing(folder: RunFolder, index: FileRef) -> WrittenListing:
-    """Read which files a listing has, and check each against the index.
+def read_listing(folder: RunFolder, *indexes: FileRef) -> WrittenListing:
+    """Read which files a listing has, and check each against its index.
+
+    Args:
+        folder: The run folder.
+        indexes: The listing's index, or those of all of its shards, in order.
 
     Raises:
-        StorageError: The index or a part is missing or not as it was written.
+        StorageError: An index or a part is missing or not as it was written, or a shard is left out.
     """
-    folder.verified(index)
-    content = folder.read_json(index.path)
-    parts = tuple(folder.verified(FileRef(part["path"], part["sha256"], {})) for part in content["parts"])
-    return WrittenListing(parts, datetime.fromisoformat(content["listed_at"]))
+    contents = []
+    for index in indexes:
+        folder.verified(index)
+        contents.append(folder.read_json(index.path))
+    _check_covers_all(folder, contents)
+    parts = tuple(
+        folder.verified(FileRef(part["path"], part["sha256"], {}))
+        for content in contents
+        for part in content["parts"]
+    )
+    return WrittenListing(parts, min(datetime.fromisoformat(content["listed_at"]) for content in contents))
+
+
+def _check_covers_all(folder: RunFolder, contents: Sequence[Mapping[str, Any]]) -> None:
+    """See that each range of keys begins where the one before ends, from the first key to the last."""
+    ends = ["", *(content.get("to") for content in contents)]
+    begins = [*(content.get("after", "") for content in contents), None]
+    if ends != begins or len({content["prefix"] for content in contents}) > 1:
+        raise StorageError(
+            "the listing is not whole: a shard of it is missing, or from another listing.",
+            where=folder.address("listing"),
+            remedy="Clear the run from its first task.",
+        )

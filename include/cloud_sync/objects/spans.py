@@ -20,7 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cloud_sync.objects.rows import indices, strings
+from cloud_sync.objects.rows import indices, no_rows, strings
+from cloud_sync.objects.windows import WHOLE, OutOfOrderError, is_rising
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from cloud_sync.objects.model import ObjectStore, Page
     from cloud_sync.objects.tally import Tally
+    from cloud_sync.objects.windows import Window
 
 DELIMITER = "/"
 LAST_CHARACTER = "\U0010ffff"
@@ -80,28 +82,42 @@ class Folders:
 Unit = Span | Known
 
 
-def find_units(store: ObjectStore, prefix: str, pages_in_flight: int, tally: Tally) -> list[Unit]:
+def find_units(
+    store: ObjectStore,
+    prefix: str,
+    pages_in_flight: int,
+    tally: Tally,
+    *,
+    window: Window = WHOLE,
+    enough: int | None = None,
+) -> list[Unit]:
     """Split what stands under a prefix into ranges, in the order of keys.
 
     Args:
         store: The bucket.
         prefix: A string prefix: `raw/cam` holds `raw/cam.jpg` and `raw/camera1/x.jpg`.
         pages_in_flight: How many ranges are listed at the same time.
-        tally: Where requests are counted.
+        tally: Where requests are counted, and folders whose names came in another order.
+        window: Which keys are wanted. Ranges may reach beyond it.
+        enough: How many folders are enough to look for no more; twice the pages in flight if None.
 
     Raises:
         ObjectStoreError: The store refused or failed.
+        OutOfOrderError: The store has another order of keys than the window says.
     """
-    discovery = Discovery(store, tally)
+    enough = enough or 2 * pages_in_flight
+    discovery = Discovery(store, tally, window)
     found = discovery.look_into(prefix)
     with ThreadPoolExecutor(pages_in_flight, thread_name_prefix="discover") as pool:
         for _ in range(MAX_LEVELS):
-            if not 0 < _count_folders(found) < 2 * pages_in_flight:
+            names = _to_look_into(found, enough, window)
+            if not names:
                 break
-            names = [name for unit in found if isinstance(unit, Folders) for name in unit.names.to_pylist()]
             below = dict(zip(names, pool.map(discovery.look_into, names), strict=True))
             found = [part for unit in found for part in _replaced(unit, below)]
-    size = max(1, -(-_count_folders(found) // (SPANS_PER_FLIGHT * pages_in_flight)))
+    if tally.out_of_order and window.in_order and not window.is_whole:
+        raise OutOfOrderError
+    size = max(1, -(-_count_folders(found) // (SPANS_PER_FLIGHT * enough // 2)))
     return _joined(prefix, found, size, has_start_after=store.has_start_after)
 
 
@@ -109,35 +125,90 @@ def _count_folders(found: Sequence[Unit | Folders]) -> int:
     return sum(len(unit.names) for unit in found if isinstance(unit, Folders))
 
 
+def _to_look_into(found: Sequence[Unit | Folders], enough: int, window: Window) -> list[str]:
+    """Return the folders to look into: all while they are few, then those that the window cuts."""
+    levels = [unit.names for unit in found if isinstance(unit, Folders)]
+    if sum(map(len, levels)) < enough:
+        return [name for names in levels for name in names.to_pylist()]
+    # Of folders in order only the first and the last can reach out of the window.
+    ends = (names[place].as_py() for names in levels for place in _ends(names))
+    return [name for name in ends if window.cuts(name)]
+
+
+def _ends(names: pa.LargeStringArray) -> Sequence[int]:
+    return (0, len(names) - 1) if len(names) > 1 else (0,)
+
+
 def _replaced(
     unit: Unit | Folders, below: Mapping[str, Sequence[Unit | Folders]]
-) -> Iterable[Unit | Folders]:
+) -> Iterator[Unit | Folders]:
+    """Put what was found in folders in their place."""
     if not isinstance(unit, Folders):
-        return (unit,)
-    return (part for name in unit.names.to_pylist() for part in below[name])
+        yield unit
+        return
+    names = unit.names
+    start = 0
+    for place in range(len(names)) if len(names) <= len(below) else _ends(names):
+        if (name := names[place].as_py()) in below:
+            if start < place:
+                yield Folders(names.slice(start, place - start))
+            yield from below[name]
+            start = place + 1
+    if start < len(names):
+        yield Folders(names.slice(start))
 
 
 class Discovery:
     """Looks into folders with a delimiter; its methods may run in many threads."""
 
-    def __init__(self, store: ObjectStore, tally: Tally) -> None:
+    def __init__(self, store: ObjectStore, tally: Tally, window: Window = WHOLE) -> None:
         self._store = store
         self._tally = tally
+        self._window = window
+        self._begins_at_key = store.has_start_after and window.in_order
 
     def look_into(self, prefix: str) -> list[Unit | Folders]:
         """Return the folders and objects of one level; of one with mostly objects, the whole as one range."""
-        page = self._page(prefix, FIRST_LOOK)
-        level = [_entries_of(page)]
-        while token := page.next_token:
-            if len(level) > 1 and len(page.prefixes) < page.rows.num_rows:
+        after, begun = self._beginning(prefix)
+        level = [_Entries(no_rows(), strings([begun]))] if begun else []
+        page = self._page(prefix, FIRST_LOOK, after)
+        level.append(_entries_of(page, begun))
+        is_first = True
+        while (token := page.next_token) and not self._is_past(page):
+            if not is_first and len(page.prefixes) < page.rows.num_rows:
                 return [Span(prefix)]
-            page = self._page(prefix, None, token)
-            level.append(_entries_of(page))
-        return _units_of(level)
+            page, is_first = self._page(prefix, None, after, token), False
+            level.append(_entries_of(page, begun))
+        return self._inside(_units_of(level, self._tally))
 
-    def _page(self, prefix: str, limit: int | None, token: str | None = None) -> Page:
+    def _beginning(self, prefix: str) -> tuple[str | None, str | None]:
+        """Return behind which key a level is listed, and the folder before it in which the window begins.
+
+        Stores differ in whether they name a folder when they are asked to begin within it.
+        """
+        if not self._begins_at_key or not self._window.begins_in(prefix):
+            return None, None
+        begun = self._window.begun_folder(prefix, DELIMITER)
+        return (begun + LAST_CHARACTER, begun) if begun else (self._window.after, None)
+
+    def _page(self, prefix: str, limit: int | None, after: str | None, token: str | None = None) -> Page:
         self._tally.add(requests=1)
-        return self._store.page(prefix, delimiter=DELIMITER, token=token, limit=limit)
+        return self._store.page(prefix, after=after, delimiter=DELIMITER, token=token, limit=limit)
+
+    def _is_past(self, page: Page) -> bool:
+        keys = page.rows["key"]
+        last = max(*page.prefixes[-1:], keys[-1].as_py() if len(keys) else "", "")
+        return self._window.in_order and self._window.ends_before(last)
+
+    def _inside(self, found: Iterable[Unit | Folders]) -> list[Unit | Folders]:
+        """Return what of a level may be in the window."""
+        inside: list[Unit | Folders] = []
+        for unit in found:
+            if isinstance(unit, Known) and (rows := self._window.of(unit.rows)).num_rows:
+                inside.append(Known(rows))
+            elif isinstance(unit, Folders) and len(names := self._window.folders(unit.names)):
+                inside.append(Folders(names))
+        return inside
 
 
 class _Entries(NamedTuple):
@@ -147,11 +218,11 @@ class _Entries(NamedTuple):
     folders: pa.StringArray
 
 
-def _entries_of(page: Page) -> _Entries:
-    return _Entries(page.rows, strings(page.prefixes))
+def _entries_of(page: Page, begun: str | None) -> _Entries:
+    return _Entries(page.rows, strings([name for name in page.prefixes if name != begun]))
 
 
-def _units_of(level: list[_Entries]) -> list[Unit | Folders]:
+def _units_of(level: list[_Entries], tally: Tally) -> list[Unit | Folders]:
     """Return the entries of a level in the order of keys: what follows each other of one kind is one unit."""
     keys = pa.concat_arrays(
         [part.cast(pa.large_string()) for page in level for part in (page.rows["key"], page.folders)]
@@ -159,7 +230,8 @@ def _units_of(level: list[_Entries]) -> list[Unit | Folders]:
     rows = [page.rows for page in level]
     pages, lines = _places(level)
     level.clear()  # the names stand in `keys`
-    if not _is_sorted(keys):
+    if not is_rising(keys):
+        tally.add(out_of_order=int(not is_rising(keys, or_equal=True)))
         order = _order_of(keys)
         numbers = np.frombuffer(order.buffers()[1], np.uint64, len(order))
         keys, pages, lines = keys.take(order), pages[numbers], lines[numbers]
@@ -192,12 +264,6 @@ def _order_of(keys: pa.LargeStringArray) -> pa.UInt64Array:
     in_order = keys.take(order)
     is_new = pc.not_equal(in_order.slice(1), in_order.slice(0, len(in_order) - 1))
     return pa.concat_arrays([order.slice(0, 1), order.slice(1).filter(is_new)])
-
-
-def _is_sorted(keys: pa.LargeStringArray) -> bool:
-    """Tell whether keys stand in the order of their bytes, as S3 gives them."""
-    in_order = pc.less(keys.slice(0, max(0, len(keys) - 1)), keys.slice(1))
-    return bool(in_order.true_count == len(in_order))
 
 
 def _joined(prefix: str, found: Sequence[Unit | Folders], size: int, *, has_start_after: bool) -> list[Unit]:

@@ -1,4 +1,4 @@
-"""Counts what a listing costs and drops, from many threads."""
+"""Counts what a listing costs, from many threads."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Tally:
-    """What a listing has cost and dropped so far.
+    """What a listing has cost so far.
 
     Attributes:
         requests: Pages asked for.
-        folder_markers: Entries of no content whose key ends with a slash; they are not listed.
         resumed: How often a range was taken up again after the store failed.
+        out_of_order: How often keys came in another order than that of their bytes.
     """
 
     requests: int = 0
-    folder_markers: int = 0
     resumed: int = 0
+    out_of_order: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, *, requests: int = 0, folder_markers: int = 0, resumed: int = 0) -> None:
+    def add(self, *, requests: int = 0, resumed: int = 0, out_of_order: int = 0) -> None:
         """Count."""
         with self._lock:
             self.requests += requests
-            self.folder_markers += folder_markers
             self.resumed += resumed
+            self.out_of_order += out_of_order

@@ -1,4 +1,4 @@
-"""The list stage as a task."""
+"""The list stage as one task."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from cloud_sync_airflow.params import RunOptions
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from cloud_sync.integration import Integration
+    from cloud_sync.objects.listing import Listing
+    from cloud_sync.objects.model import ObjectStore
+    from cloud_sync.run_folder import RunFolder
 
-class ListOperator(StageOperator):
-    """Lists the integration's storage into the run folder; the first stage, so it freezes the settings."""
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Return a reference to the listing's index."""
+class BeginOperator(StageOperator):
+    """Base of the first stage of a sync, which freezes the settings."""
+
+    def begin(self, context: Context, folder: RunFolder) -> tuple[Integration, str, ObjectStore]:
+        """Freeze the settings; return the integration, the prefix to list, and the opened storage."""
         from cloud_sync.integration import Integration
-        from cloud_sync.objects.listing import list_objects
         from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
 
-        folder = self.run_folder(context)
         integration = Integration.model_validate(self.integration)
         self.freeze_integration(folder, integration)
         prefix = narrowed(integration.storage.prefix, RunOptions.of(context).prefix)
@@ -30,15 +33,35 @@ class ListOperator(StageOperator):
         self.freeze_urls(folder, hook.urls())
         store = hook.get_conn()
         store.check_access(prefix)
-        listing = list_objects(store, prefix, folder)
-        self.log.info(
-            "Listed %s, %s, under %s/%s",
-            counted(listing.objects, "object"),
-            counted(listing.total_bytes, "byte"),
-            integration.storage.bucket,
-            prefix,
-        )
+        return integration, prefix, store
+
+
+class ListOperator(BeginOperator):
+    """Lists the integration's storage into the run folder, in one task."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return a reference to the listing's index."""
+        from cloud_sync.objects.listing import list_objects
+
+        folder = self.run_folder(context)
+        integration, prefix, store = self.begin(context, folder)
+        listing = list_objects(store, prefix, folder, attempt=attempt_of(context))
+        self.log.info("Listed %s, under %s/%s", in_words(listing), integration.storage.bucket, prefix)
         return listing.index.to_json()
+
+
+def attempt_of(context: Context) -> str:
+    """Return what the tries of a task have in common until a person clears something in its run.
+
+    A task that is tried again goes on with the listing that it has begun. A person who clears the run wants
+    to see what has come since.
+    """
+    return f"cleared {context['dag_run'].clear_number or 0} times"
+
+
+def in_words(listing: Listing) -> str:
+    """Return how much was listed."""
+    return f"{counted(listing.objects, 'object')}, {counted(listing.total_bytes, 'byte')}"
 
 
 def narrowed(prefix: str, narrower: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cloud_sync.numbers import counted
@@ -20,7 +21,7 @@ class PlanOperator(StageOperator):
     """Decides what to do with each listed object. Changes nothing in Encord.
 
     Args:
-        listing: Reference to the listing, from the list stage.
+        listing: Reference to the listing, from the list stage; or those to all of its shards, in order.
     """
 
     template_fields = ("listing",)
@@ -39,7 +40,8 @@ class PlanOperator(StageOperator):
 
         folder = self.run_folder(context)
         integration = self.frozen_integration(folder)
-        listing = read_listing(folder, FileRef.from_json(self.listing))
+        indexes = [self.listing] if isinstance(self.listing, Mapping) else self.listing
+        listing = read_listing(folder, *map(FileRef.from_json, indexes))
         target = resolve(integration)
         ledger = self.ledger(integration, target)
         ledger.check_url_base(self.frozen_urls(folder).base)

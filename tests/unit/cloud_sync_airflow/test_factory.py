@@ -23,6 +23,7 @@ from cloud_sync_airflow.factory import (
     sync_dags,
 )
 from cloud_sync_airflow.notifiers.callbacks import alert_on_failure, alert_on_success
+from cloud_sync_airflow.operators.list_shard import ListShardOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.retry import CloudSyncRetryPolicy
 from tests.unit.tables import an_integration
@@ -176,6 +177,18 @@ class TestPolicy:
         assert (unlink.downstream_task_ids, unlink.retries) == ({"settle"}, 4)
         assert unlink.execution_timeout == timedelta(hours=12)
         check_settle(dag, setup="plan")
+
+    def test_a_listing_in_shards_is_mapped_over_what_a_survey_finds(self):
+        dag = sync_dag(an_integration(storage=STORAGE | {"listing_shards": 3}), Path("cameras.yaml"))
+        assert dag.get_task("survey").downstream_task_ids == {"list"}
+        listing = dag.get_task("list")
+        assert listing.downstream_task_ids == {"plan"}
+        assert listing.operator_class is ListShardOperator
+        assert list(listing.expand_input.value) == ["shard"]
+        check_settle(dag, setup="plan")
+        check_task_policy(dag, owner="data-team")
+        back = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        assert back.get_task("survey").downstream_task_ids == {"list"}
 
     @pytest.mark.parametrize("rounds", [0, 5])
     def test_there_are_as_many_retry_rounds_as_the_integration_says(self, rounds):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import tracemalloc
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 
@@ -202,6 +202,36 @@ def test_the_index_says_what_there_is(tmp_path: Path):
     assert (index["objects"], index["bytes"], index["folder_markers"]) == (20, 100, 1)
     assert listing.index.counts == {"objects": 20, "bytes": 100}
     assert RunFolder(tmp_path).verified(listing.index)
+
+
+@dataclass
+class OverlappingStore(FakeStore):
+    """Begins each page that follows with the end of the one before, or gives that one once more."""
+
+    repeats: int = 1
+    given: list[str] = field(default_factory=list)
+
+    def page(self, prefix: str, *, token: str | None = None, **options: Any) -> Page:
+        if token is None or options.get("delimiter"):
+            return super().page(prefix, token=token, **options)
+        place = self.keys.index(token)
+        earlier = self.keys[max(0, place - self.repeats)]
+        # A page that is repeated once must not be so for ever.
+        if token not in self.given:
+            self.given.append(token)
+            token = earlier
+        return super().page(prefix, token=token, **options)
+
+
+@pytest.mark.parametrize("repeats", [1, 3, 10])
+@pytest.mark.parametrize("helped_after", [ALONE, 1])
+def test_keys_that_a_store_gives_twice_are_listed_once(
+    repeats: int, helped_after: int | None, tmp_path: Path
+):
+    store = OverlappingStore({f"{number:04d}.jpg": 5 for number in range(900)}, 10, repeats=repeats)
+
+    assert rows(tmp_path, run(store, "", tmp_path, helped_after)) == store.listed("")
+    assert store.given
 
 
 def test_objects_are_counted_as_they_arrive(tmp_path: Path):

@@ -18,10 +18,12 @@ from cloud_sync_airflow import settings
 from cloud_sync_airflow.assets import dataset_asset
 from cloud_sync_airflow.operators.build import BuildOperator
 from cloud_sync_airflow.operators.list import ListOperator
+from cloud_sync_airflow.operators.list_shard import ListShardOperator
 from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.retry import SelectOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
+from cloud_sync_airflow.operators.survey import SurveyOperator
 from cloud_sync_airflow.operators.unlink import UnlinkOperator
 from tests.unit.failures.fakes import FakeStore as Contents
 from tests.unit.objects.fake_store import FakeStore as Listed
@@ -83,12 +85,15 @@ class House:
     bucket: Bucket
     encord: Encord
     options: dict[str, Any] = field(default_factory=dict)
+    listing_shards: int = 1
     xcoms: list[Any] = field(default_factory=list)
 
     def context(self, run_id: str, **params: Any) -> dict[str, Any]:
         started = datetime(2026, 11, 22, 2, tzinfo=UTC)
         return {
-            "dag_run": SimpleNamespace(run_id=run_id, dag_id="sync__cameras", start_date=started),
+            "dag_run": SimpleNamespace(
+                run_id=run_id, dag_id="sync__cameras", start_date=started, clear_number=0
+            ),
             "params": {"mode": "sync", "prefix": None, "full_pass": False, **params},
             "ti": SimpleNamespace(xcom_push=lambda key, value: self.xcoms.append(value)),
             "outlet_events": defaultdict(SimpleNamespace),
@@ -97,7 +102,8 @@ class House:
     @property
     def settings(self) -> dict[str, Any]:
         target = {"connection_id": "encord_cameras", "dataset": "Cameras", "encord_integration": "S3"}
-        storage = {"provider": "s3", "connection_id": "aws_cameras", "bucket": "b", "prefix": "in/"}
+        storage: dict[str, Any] = {"provider": "s3", "connection_id": "aws_cameras", "bucket": "b"}
+        storage |= {"prefix": "in/", "listing_shards": self.listing_shards}
         options = {"retry": {"first_wait": "0s"}} | self.options
         integration = an_integration(storage=storage, target=target, **options)
         return {"integration": integration.model_dump(mode="json")}
@@ -110,7 +116,7 @@ class House:
     def run(self, run_id: str, **params: Any) -> dict[str, Any]:
         """Run all stages; returns what settle returned."""
         context = self.context(run_id, **params)
-        listing = self.keep(ListOperator(task_id="list", **self.settings).execute(context))
+        listing = self.list(context)
         plan = self.keep(PlanOperator(task_id="plan", listing=listing, **self.settings).execute(context))
         try:
             shards = self.keep(BuildOperator(task_id="build", plan=plan, **self.settings).execute(context))
@@ -125,6 +131,16 @@ class House:
         result = self.keep(settle.execute(context))
         self.keep(context["outlet_events"][asset].extra)
         return result
+
+    def list(self, context: Any) -> Any:
+        """List, in one task or in shards; returns what the plan stage is given."""
+        if self.settings["integration"]["storage"]["listing_shards"] == 1:
+            return self.keep(ListOperator(task_id="list", **self.settings).execute(context))
+        survey = SurveyOperator(task_id="survey", **self.settings)
+        return [self.list_shard(context, shard) for shard in self.keep(survey.execute(context))]
+
+    def list_shard(self, context: Any, shard: int) -> Any:
+        return self.keep(ListShardOperator(task_id="list", shard=shard, **self.settings).execute(context))
 
     def register(self, context: Any, shards: list[int], of_round: int = 0) -> None:
         for shard in shards:

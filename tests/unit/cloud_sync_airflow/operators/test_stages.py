@@ -19,11 +19,15 @@ from cloud_sync.failures.alert import run_alert
 from cloud_sync.failures.sendings import account
 from cloud_sync.failures.verdict import RunFailed
 from cloud_sync.ledger import Ledger
-from cloud_sync.objects.errors import from_botocore, from_obstore
-from cloud_sync.run_folder import safe_name
+from cloud_sync.objects.errors import ObjectStoreError, from_botocore, from_obstore
+from cloud_sync.objects.listing import list_objects
+from cloud_sync.objects.model import read_listing
+from cloud_sync.objects.shards import list_shard
+from cloud_sync.run_folder import FileRef, RunFolder, safe_name
 from cloud_sync_airflow.hooks.encord import EncordHook
 from cloud_sync_airflow.operators.build import BuildOperator
 from cloud_sync_airflow.operators.list import ListOperator, narrowed
+from cloud_sync_airflow.operators.list_shard import ListShardOperator
 from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
 from tests.unit.cloud_sync_airflow.operators.house import (
@@ -224,6 +228,90 @@ def test_a_listing_that_changed_meanwhile_is_refused(house):
     listing = {**listing, "sha256": "0" * 64}
     with pytest.raises(StorageError, match="has changed since the task before wrote it"):
         PlanOperator(task_id="plan", listing=listing, **house.settings).execute(context)
+
+
+class TestShards:
+    """The listing as several tasks."""
+
+    CONTENTS: ClassVar = {f"in/camera-{camera}/{n}.jpg": JPEG for camera in range(9) for n in range(3)}
+
+    def sharded(self, house: House) -> House:
+        house.listing_shards = 3
+        house.bucket = Bucket(self.CONTENTS)
+        house.bucket.page_size = 1  # so small that the survey does not read the whole bucket
+        return house
+
+    def test_a_run_is_as_with_one_task(self, house):
+        assert self.sharded(house).run("night 1")["registered"] == 27
+        assert house.run("night 2")["already_registered"] == 27
+        [folder] = (state_folder() / "runs" / "cameras").glob("night_1*")
+        assert len(list(folder.glob("listing/*/index.json"))) == 3
+
+    def test_a_shard_of_which_nothing_is_known_ends_the_run(self, house):
+        context = self.sharded(house).context("night 1")
+        listing = house.list(context)
+        with pytest.raises(StorageError, match="the listing is not whole"):
+            PlanOperator(task_id="plan", listing=listing[:-1], **house.settings).execute(context)
+
+    def test_the_label_says_which_folders_a_task_has_listed(self, house):
+        context = self.sharded(house).context("night 1")
+        house.list(context)
+        task = ListShardOperator(task_id="list", shard=0, **house.settings)
+        assert task.label == "shard 0"
+        task.execute(context)
+        assert task.label == "0: in/camera-0/ to in/camera-2/"
+
+    def test_xcoms_stay_under_a_kilobyte(self, house):
+        house.bucket = Bucket({f"in/{n:04}-{'x' * 200}/1.jpg": JPEG for n in range(1600)})
+        house.listing_shards = 200
+        house.list(house.context("night 1"))
+        assert house.xcoms[0] == list(range(200))
+        assert max(len(json.dumps(value)) for value in house.xcoms) < 1024
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+class TestTries:
+    """What the next try of a list task takes over from the one before."""
+
+    @pytest.fixture
+    def died(self, house, monkeypatch, shards):
+        """A run of which a task died that had listed a part, and what came into the bucket since."""
+        for function in (list_objects, list_shard):
+            monkeypatch.setitem(function.__kwdefaults__, "part_rows", 4)
+        house.listing_shards = shards
+        contents = {f"in/camera-{camera}/{n}.jpg": JPEG for camera in range(3) for n in range(9)}
+        house.bucket = Bucket(contents)
+        house.bucket.page_size = 3
+        house.bucket.failures, house.bucket.down_after = [ObjectStoreError("no.", reason="forbidden")], 2
+        with pytest.raises(ObjectStoreError):
+            house.list(house.context("night 1"))
+        house.bucket = Bucket({"in/camera-0/!new.jpg": JPEG} | contents)
+        return house
+
+    def keys(self, house: House, **dag_run: Any) -> list[str]:
+        context = house.context("night 1")
+        vars(context["dag_run"]).update(dag_run)
+        if house.listing_shards == 1 or dag_run:
+            listing = house.list(context)
+        else:  # the survey is done
+            listing = [house.list_shard(context, shard) for shard in range(3)]
+        indexes = [listing] if house.listing_shards == 1 else listing
+        [folder] = (state_folder() / "runs" / "cameras").iterdir()
+        refs = map(FileRef.from_json, indexes)
+        parts = read_listing(RunFolder(folder), *refs).parts
+        return [key for part in parts for key in pq.read_table(part)["key"].to_pylist()]
+
+    def test_a_try_goes_on_with_what_is_listed(self, died):
+        keys = self.keys(died)
+        assert keys == sorted(keys)
+        assert len(keys) == 27
+        assert "in/camera-0/!new.jpg" not in keys
+
+    def test_a_run_that_a_person_cleared_sees_what_has_come_since(self, died):
+        keys = self.keys(died, clear_number=1)
+        assert keys == sorted(keys)
+        assert keys[0] == "in/camera-0/!new.jpg"
+        assert len(keys) == 28
 
 
 def test_when_everything_fails_the_run_fails_after_its_report_is_written(house):

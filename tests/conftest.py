@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 TESTS = Path(__file__).parent
@@ -24,6 +25,10 @@ GROUPED_BY = {folder: folder for folder in ("integration", "faults", "e2e")}
 AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
 os.environ["AIRFLOW_HOME"] = AIRFLOW_HOME.name
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+# A busy machine is no defect of what is tested; benchmarks say how long things take.
+settings.register_profile("patient", settings.default, deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups

@@ -10,7 +10,7 @@ PINS := requirements.txt requirements-dev.txt
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 # Two processes: one begins with the end-to-end tests, which mostly wait, the other with the rest.
 SUITES := $(wildcard tests/e2e tests/unit tests/integration tests/faults)
-SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := -n 2 --dist loadscope --no-loadscope-reorder
 
 # Each day looks elsewhere, and the name of a test says where; both processes of a run are told the same.
 test: FAULT_SEED ?= $(shell date +%Y%j)

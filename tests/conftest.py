@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 TESTS = Path(__file__).parent
@@ -18,7 +20,7 @@ MARKERS = {
     "e2e": [pytest.mark.servers, pytest.mark.e2e, pytest.mark.allow_hosts(LOOPBACK)],
 }
 # Folders whose tests stay in the process that started their servers; elsewhere only those of a file do.
-GROUPED_BY = {folder: folder for folder in ("integration", "faults", "e2e")}
+SHARE_SERVERS = ("integration", "faults", "e2e")
 
 # Airflow reads these once, when it is first imported: before any test module is. The reference
 # keeps the folder until the last test has ended.
@@ -31,11 +33,22 @@ settings.register_profile("patient", settings.default, deadline=None)
 settings.load_profile("patient")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by the folder it stands in, and keep together what shares servers."""
+    """Mark each test by the folder it stands in."""
     for item in items:
-        place = item.path.relative_to(TESTS)
-        for marker in MARKERS.get(place.parts[0], ()):
+        for marker in MARKERS.get(item.path.relative_to(TESTS).parts[0], ()):
             item.add_marker(marker)
-        item.add_marker(pytest.mark.xdist_group(str(GROUPED_BY.get(place.parts[0], place))))
+
+
+class ByServers(LoadScopeScheduling):
+    """Keeps the tests together that share servers: `--dist loadgroup` does nothing with pytest 9.2."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = file.split("/")[1]
+        return folder if folder in SHARE_SERVERS else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Return how tests are spread over processes."""
+    return ByServers(config, log)

@@ -19,8 +19,15 @@ MARKERS = {
     "faults": [pytest.mark.servers, pytest.mark.allow_hosts(LOOPBACK)],
     "e2e": [pytest.mark.servers, pytest.mark.e2e, pytest.mark.allow_hosts(LOOPBACK)],
 }
-# Folders whose tests stay in the process that started their servers; elsewhere only those of a file do.
-SHARE_SERVERS = ("integration", "faults", "e2e")
+# These end-to-end tests mostly wait, and have a stack of their own, beside that of the others.
+MOSTLY_WAIT = (
+    "test_approval.py",
+    "test_cancel.py",
+    "test_kills.py",
+    "test_leaving.py",
+    "test_state_in_a_bucket.py",
+    "test_storages.py",
+)
 
 # Airflow reads these once, when it is first imported: before any test module is. The reference
 # keeps the folder until the last test has ended.
@@ -44,9 +51,11 @@ class ByServers(LoadScopeScheduling):
     """Keeps the tests together that share servers: `--dist loadgroup` does nothing with pytest 9.2."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        folder = file.split("/")[1]
-        return folder if folder in SHARE_SERVERS else file
+        place = nodeid.partition("::")[0]
+        _, folder, *rest = place.split("/")
+        if folder == "e2e":
+            return "waiting" if rest[-1] in MOSTLY_WAIT else folder
+        return f"{folder}/{rest[0]}" if folder == "integration" else place
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

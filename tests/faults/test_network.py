@@ -133,7 +133,7 @@ def test_three_faults_in_ten_reads_lose_nothing_and_cost_less_than_twice_the_req
 
 @pytest.mark.parametrize("call", ["start", "range", "tail"])
 def test_an_object_that_trickles_is_given_up_in_time(bench, call, monkeypatch):
-    monkeypatch.setattr(attempts_module, "CALL_WITHIN_S", 1.0)
+    monkeypatch.setattr(attempts_module, "CALL_WITHIN_S", 4.0)
     monkeypatch.setattr(proxy_module, "PIECES", 1000)
     monkeypatch.setattr(proxy_module, "SLOW_BODY_S", 100.0)
     with running_proxy(bench.s3.endpoint_url, refusals=[Refusal("", fault=Fault.SLOW_BODY)]) as proxy:
@@ -143,7 +143,7 @@ def test_an_object_that_trickles_is_given_up_in_time(bench, call, monkeypatch):
             CloudSyncError, match=f"object '{GOOD[0]}': the answer did not come in time"
         ) as caught:
             STORE_CALLS[call](store)
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 20
         assert (caught.value.transient, bool(caught.value.remedy)) == (True, True)
         assert len(proxy.requests) == 1
 

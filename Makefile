@@ -8,8 +8,8 @@ INSTALLED := $(VENV)/.installed
 AZURITE := tests/azurite/node_modules/.package-lock.json
 PINS := requirements.txt requirements-dev.txt
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
-# Three processes: two begin with the end-to-end tests, which wait much, the third with the rest.
-SUITES := $(wildcard tests/e2e tests/unit tests/integration tests/faults)
+# Three processes: two begin with the end-to-end tests, which wait much. Long suites first, so that all end together.
+SUITES := $(wildcard tests/e2e tests/faults tests/integration tests/unit)
 SIDE_BY_SIDE := -n 3 --dist loadscope --no-loadscope-reorder
 
 # Each day looks elsewhere, and the name of a test says where; both processes of a run are told the same.

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from cloud_sync.objects.errors import OVERLOADED, ObjectStoreError
+from cloud_sync.objects.errors import OVERLOADED, ObjectStoreError, made
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,15 +86,7 @@ class Attempts:
         # Another call may be asked for a longer pause while this one waits.
         while (left_s := self._not_before - (now := self.clock())) > 0:
             if now + left_s >= deadline:
-                raise ObjectStoreError(
-                    OVERLOADED.message,
-                    reason=OVERLOADED.reason,
-                    where=where,
-                    remedy=OVERLOADED.remedy,
-                    transient=True,
-                    retry_after_s=left_s,
-                    is_sent=False,
-                )
+                raise made(OVERLOADED, where, left_s, is_sent=False)
             # What is left of the time is for the request.
             longest_s = min(left_s * SPREAD, (deadline - now - left_s) / 2)
             self._sleep(left_s + self._draw(0, longest_s))

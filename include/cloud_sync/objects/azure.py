@@ -9,13 +9,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import pyarrow.compute as pc
 
-from cloud_sync.objects.attempts import Attempts
 from cloud_sync.objects.azure_errors import NO_CONTAINER, from_answer
 from cloud_sync.objects.azure_pages import read_page
 from cloud_sync.objects.azure_signing import AzureSign, proof_of
@@ -23,20 +21,20 @@ from cloud_sync.objects.errors import MISSING_OBJECT, ObjectStoreError, made
 from cloud_sync.objects.model import Page, StoredObject
 from cloud_sync.objects.rows import strings
 from cloud_sync.objects.wire import connected, proxy_for, trusted_certificates
+from cloud_sync.objects.wired_store import WiredStore, check_goes_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pyarrow as pa
 
-    from cloud_sync.objects.wire import Answer, Wire
+    from cloud_sync.objects.attempts import Attempts
+    from cloud_sync.objects.wire import Wire
 
 KEYS_PER_PAGE: Final = 5_000
 """What the service gives in one page at most."""
 FOLDER_HEADERS: Final = {"x-ms-resource-type": "directory", "x-ms-meta-hdi_isfolder": "true"}
 
 
-class AzureObjectStore:
+class AzureObjectStore(WiredStore):
     """One container of Azure Blob Storage. All methods are safe to call from many threads.
 
     Make one with `open_azure`. Every method raises ObjectStoreError.
@@ -62,26 +60,10 @@ class AzureObjectStore:
     has_start_after: Final = False
 
     def __init__(self, container: str, sign: AzureSign, wire: Wire, attempts: Attempts | None = None) -> None:
-        self.bucket = container
-        self.where = f"container {container}"
+        super().__init__(container, f"container {container}", attempts)
         self._sign = sign
         self._wire = wire
-        self._attempts = attempts or Attempts()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="azure-pages")
-
-    def read_range(self, key: str, start: int, length: int) -> bytes:
-        """Return up to `length` bytes from offset `start`: fewer at the end, none behind it. One request."""
-        if length <= 0:
-            return b""
-        return self._read(key, partial(self._wire.start, key, start, length)).data
-
-    def read_start(self, key: str, length: int) -> tuple[int, bytes]:
-        """Return an object's size in bytes and its first `length` bytes: all there is of a shorter one.
-
-        One request.
-        """
-        answer = self._read(key, partial(self._wire.start, key, 0, length))
-        return answer.size_bytes, answer.data
 
     def read_tail(self, key: str, length: int) -> bytes:
         """Return the last `length` bytes, or all of a shorter object.
@@ -90,12 +72,12 @@ class AzureObjectStore:
         """
         if length <= 0:
             return b""
-        size_bytes = self._read(key, partial(self._wire.head, key)).size_bytes
+        size_bytes = self._head(key).size_bytes
         return self.read_range(key, max(0, size_bytes - length), min(size_bytes, length))
 
     def head(self, key: str) -> StoredObject:
         """Return what the store says of an object without reading it."""
-        answer = self._read(key, partial(self._wire.head, key))
+        answer = self._head(key)
         headers = answer.headers
         if any(headers.get(name, "").lower() == value for name, value in FOLDER_HEADERS.items()):
             raise made(MISSING_OBJECT, self._place(key))
@@ -105,14 +87,6 @@ class AzureObjectStore:
             raise _unreadable("answer", "it has no time", self._place(key)) from None
         etag = headers.get("ETag", "").strip('"')
         return StoredObject(key, answer.size_bytes, modified.astimezone(UTC), etag)
-
-    def check_access(self, prefix: str = "") -> None:
-        """Make one cheap request that tells a missing container and refused credentials apart.
-
-        Args:
-            prefix: Where to look. A condition may allow listing below a prefix only.
-        """
-        self.page(prefix, limit=1)
 
     def page(
         self,
@@ -158,7 +132,7 @@ class AzureObjectStore:
             return self._wire.whole(url, headers, deadline=deadline, where=self.where)
 
         try:
-            body = self._attempts.make(ask, self.where)
+            body = self._make(ask, self.where)
         except ObjectStoreError as error:
             # Of a listing nothing can be missing but the container.
             raise made(NO_CONTAINER, self.where) if error.reason == "missing" else error from None
@@ -167,18 +141,13 @@ class AzureObjectStore:
             # see the pages of S3; and what a thread has freed, the system's allocator keeps for that thread:
             # of so large pages, 25 MB for each that reads some.
             page = self._reader.submit(read_page, body).result()
-            if page.next_token is not None and page.next_token == marker:
-                raise ValueError("the page that follows is the page itself, so it would never end")
+            check_goes_on(page, marker)
         except ValueError as error:
             raise _unreadable("listing", error, f"{self.where}, prefix {prefix!r}") from None
         return page
 
-    def _read(self, key: str, ask: Callable[..., Answer]) -> Answer:
-        where = self._place(key)
-        return self._attempts.make(lambda deadline: ask(deadline=deadline, where=where), where)
-
-    def _place(self, key: str) -> str:
-        return f"{self.where}, object {key!r}"
+    def _opened_wire(self) -> Wire:
+        return self._wire
 
 
 def open_azure(container: str, *, account_url: str, credential: Any = None) -> AzureObjectStore:

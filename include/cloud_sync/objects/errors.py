@@ -298,7 +298,9 @@ def _translated(
     return made(meaning, where, retry_after_s)
 
 
-def made(meaning: Meaning, where: str, retry_after_s: float | None = None) -> ObjectStoreError:
+def made(
+    meaning: Meaning, where: str, retry_after_s: float | None = None, *, is_sent: bool = True
+) -> ObjectStoreError:
     """Return the error for a place that a meaning stands for."""
     return ObjectStoreError(
         meaning.message,
@@ -308,4 +310,5 @@ def made(meaning: Meaning, where: str, retry_after_s: float | None = None) -> Ob
         transient=meaning.transient,
         retry_after_s=retry_after_s,
         is_general=meaning.is_general,
+        is_sent=is_sent,
     )

@@ -11,13 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
-from cloud_sync.objects.attempts import Attempts
 from cloud_sync.objects.errors import ObjectStoreError, made
 from cloud_sync.objects.gcs_errors import NO_BUCKET, READ_ONLY, UNAUTHORISED, from_gcs, from_google_auth
 from cloud_sync.objects.gcs_pages import ITEM_FIELDS, PAGE_FIELDS, TornAnswer, read_object, read_page
 from cloud_sync.objects.model import Page
 from cloud_sync.objects.spans import DELIMITER, LAST_CHARACTER
 from cloud_sync.objects.wire import READ_TIMEOUT_S, Wire, connected, proxy_for, trusted_certificates
+from cloud_sync.objects.wired_store import WiredStore, check_goes_on
 from cloud_sync.version import user_agent
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from google.auth.credentials import Credentials
 
+    from cloud_sync.objects.attempts import Attempts
     from cloud_sync.objects.model import StoredObject
-    from cloud_sync.objects.wire import Answer
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class GcsSign:
                 self._credentials.refresh(self._request)  # type: ignore[no-untyped-call]
 
 
-class GcsObjectStore:
+class GcsObjectStore(WiredStore):
     """One bucket of Google Cloud Storage. All methods are safe to call from many threads.
 
     Make one with `open_gcs`. Every method raises ObjectStoreError. `gcs_pages` says what etags are.
@@ -95,45 +95,15 @@ class GcsObjectStore:
     has_start_after: Final = True
 
     def __init__(self, bucket: str, sign: GcsSign, wire: Wire, attempts: Attempts | None = None) -> None:
-        self.bucket = bucket
-        self.where = f"bucket {bucket}"
+        super().__init__(bucket, f"bucket {bucket}", attempts)
         self._sign = sign
         self._wire = wire
-        self._attempts = attempts or Attempts()
-
-    def read_range(self, key: str, start: int, length: int) -> bytes:
-        """Return up to `length` bytes from offset `start`: fewer at the end, none behind it. One request."""
-        if length <= 0:
-            return b""
-        return self._read(key, partial(self._wire.start, key, start, length)).data
-
-    def read_start(self, key: str, length: int) -> tuple[int, bytes]:
-        """Return an object's size in bytes and its first `length` bytes: all there is of a shorter one.
-
-        One request.
-        """
-        answer = self._read(key, partial(self._wire.start, key, 0, length))
-        return answer.size_bytes, answer.data
-
-    def read_tail(self, key: str, length: int) -> bytes:
-        """Return the last `length` bytes, or all of a shorter object. One request."""
-        if length <= 0:
-            return b""
-        return self._read(key, partial(self._wire.tail, key, length)).data
 
     def head(self, key: str) -> StoredObject:
         """Return what the store says of an object without reading it."""
         where = self._place(key)
         url = f"{self._sign.url_of(key)}?fields={ITEM_FIELDS}&prettyPrint=false"
         return self._whole(url, lambda body: _read(body, read_object, "answer", where), where)
-
-    def check_access(self, prefix: str = "") -> None:
-        """Make one cheap request that tells a missing bucket and refused credentials apart.
-
-        Args:
-            prefix: Where to look. A condition may allow listing below a prefix only.
-        """
-        self.page(prefix, limit=1)
 
     def page(
         self,
@@ -171,18 +141,19 @@ class GcsObjectStore:
             # Of a listing nothing can be missing but the bucket.
             raise made(NO_BUCKET, self.where) if error.reason == "missing" else error from None
 
-    def _read(self, key: str, ask: Callable[..., Answer]) -> Answer:
-        where = self._place(key)
-        return self._made(lambda deadline: ask(deadline=deadline, where=where), where)
+    def _opened_wire(self) -> Wire:
+        return self._wire
 
     def _whole(self, url: str, read: Callable[[bytes], T], where: str) -> T:
         def ask(deadline: float) -> T:
             headers = self._sign.headers("GET", url)
             return read(self._wire.whole(url, headers, deadline=deadline, where=where))
 
-        return self._made(ask, where)
+        return self._make(ask, where)
 
-    def _made(self, call: Callable[[float], T], where: str) -> T:
+    def _make(self, call: Callable[[float], T], where: str) -> T:
+        """Make a request; whatever google-auth raises is an ObjectStoreError."""
+
         def attempt(deadline: float) -> T:
             try:
                 return self._with_new_token(call, deadline)
@@ -191,7 +162,7 @@ class GcsObjectStore:
             except Exception as error:
                 raise from_google_auth(error, where) from None
 
-        return self._attempts.make(attempt, where)
+        return super()._make(attempt, where)
 
     def _with_new_token(self, call: Callable[[float], T], deadline: float) -> T:
         """Make a call; if the store does not take the token, once more with a new one."""
@@ -202,9 +173,6 @@ class GcsObjectStore:
                 raise
         self._sign.renew()
         return call(deadline)
-
-    def _place(self, key: str) -> str:
-        return f"{self.where}, object {key!r}"
 
 
 def open_gcs(bucket: str, *, credentials: Credentials, endpoint_url: str | None = None) -> GcsObjectStore:
@@ -245,8 +213,7 @@ def _start_of(after: str) -> str:
 
 def _read_page_behind(after: str | None, token: str | None, body: bytes) -> Page:
     page = read_page(body)
-    if token is not None and page.next_token == token:
-        raise ValueError("the page that follows is the page itself, so it would never end")
+    check_goes_on(page, token)
     # The API lists from a key on, this one included.
     if token is None and page.rows.num_rows and page.rows["key"][0].as_py() == after:
         return Page(page.rows.slice(1), page.prefixes, page.next_token)

@@ -13,17 +13,18 @@ from email.utils import parsedate_to_datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from cloud_sync.objects.attempts import Attempts
 from cloud_sync.objects.errors import ObjectStoreError, from_botocore
 from cloud_sync.objects.model import Page, StoredObject
 from cloud_sync.objects.s3_pages import keep_pages, read_page, stay_in_region
 from cloud_sync.objects.wire import CONNECT_TIMEOUT_S, MAX_CONNECTIONS, READ_TIMEOUT_S
+from cloud_sync.objects.wired_store import WiredStore, check_goes_on
 from cloud_sync.version import user_agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cloud_sync.objects.wire import Answer, Wire
+    from cloud_sync.objects.attempts import Attempts
+    from cloud_sync.objects.wire import Wire
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ KEYS_PER_PAGE = 1_000
 NO_STORE = "Check that the endpoint of the connection is that of an S3 store."
 
 
-class S3ObjectStore:
+class S3ObjectStore(WiredStore):
     """One bucket of AWS S3 or of an S3-compatible store. All methods are safe to call from many threads.
 
     Make one with `open_s3`. Every method raises ObjectStoreError.
@@ -60,45 +61,17 @@ class S3ObjectStore:
             make_wire: Makes a wire that goes where that client goes; called at the first read.
             attempts: How requests are tried again.
         """
-        self.bucket = bucket
-        self.where = f"bucket {bucket}"
+        super().__init__(bucket, f"bucket {bucket}", attempts)
         self._make_client = make_client
         self._make_wire = make_wire
-        self._attempts = attempts or Attempts()
         self._client: Any = None
         self._wire: Wire | None = None
         self._lock = Lock()
         self._reading = Lock()
 
-    def read_range(self, key: str, start: int, length: int) -> bytes:
-        """Return up to `length` bytes from offset `start`: fewer at the end, none behind it. One request."""
-        if length <= 0:
-            return b""
-        return self._read(
-            key, lambda wire, deadline, where: wire.start(key, start, length, deadline=deadline, where=where)
-        ).data
-
-    def read_start(self, key: str, length: int) -> tuple[int, bytes]:
-        """Return an object's size in bytes and its first `length` bytes: all there is of a shorter one.
-
-        One request.
-        """
-        answer = self._read(
-            key, lambda wire, deadline, where: wire.start(key, 0, length, deadline=deadline, where=where)
-        )
-        return answer.size_bytes, answer.data
-
-    def read_tail(self, key: str, length: int) -> bytes:
-        """Return the last `length` bytes, or all of a shorter object. One request."""
-        if length <= 0:
-            return b""
-        return self._read(
-            key, lambda wire, deadline, where: wire.tail(key, length, deadline=deadline, where=where)
-        ).data
-
     def head(self, key: str) -> StoredObject:
         """Return what the store says of an object without reading it."""
-        answer = self._read(key, lambda wire, deadline, where: wire.head(key, deadline=deadline, where=where))
+        answer = self._head(key)
         try:
             modified = parsedate_to_datetime(answer.headers.get("Last-Modified", ""))
         except ValueError:
@@ -114,14 +87,6 @@ class S3ObjectStore:
             last_modified=modified.astimezone(UTC),
             etag=answer.headers.get("ETag", "").strip('"'),
         )
-
-    def check_access(self, prefix: str = "") -> None:
-        """Make one cheap request that tells a missing bucket, refused credentials and a wrong region apart.
-
-        Args:
-            prefix: Where to look. A policy may allow listing below a prefix only.
-        """
-        self.page(prefix, limit=1)
 
     def page(
         self,
@@ -146,19 +111,15 @@ class S3ObjectStore:
         arguments |= {"ContinuationToken": token} if token else {}
         arguments |= {"StartAfter": after} if after and not token else {}
 
-        def attempt(_deadline: float) -> Any:
-            return self._translated(
-                lambda: self._opened_client().list_objects_v2(Bucket=self.bucket, **arguments), self.where
-            )
-
-        answer = self._attempts.make(attempt, self.where)
+        answer = self._make(
+            lambda _: self._opened_client().list_objects_v2(Bucket=self.bucket, **arguments), self.where
+        )
         try:
             # numpy and Arrow let go of the interpreter's lock at every step. Threads that read pages at the
             # same time would hand it to and fro: twice the CPU, and slower.
             with self._reading:
                 page = read_page(answer)
-            if token is not None and page.next_token == token:
-                raise ValueError("the page that follows is the page itself, so it would never end")
+            check_goes_on(page, token)
             return page
         except ValueError as error:
             raise ObjectStoreError(
@@ -168,16 +129,18 @@ class S3ObjectStore:
                 remedy=NO_STORE,
             ) from None
 
-    def _read(self, key: str, ask: Callable[[Wire, float, str], Answer]) -> Answer:
-        where = self._place(key)
+    def _make(self, call: Callable[[float], T], where: str) -> T:
+        """Make a request; whatever the provider's client raises is an ObjectStoreError."""
 
-        def attempt(deadline: float) -> Answer:
-            return self._translated(lambda: ask(self._opened_wire(), deadline, where), where)
+        def attempt(deadline: float) -> T:
+            try:
+                return call(deadline)
+            except ObjectStoreError:
+                raise
+            except Exception as error:
+                raise from_botocore(error, where) from None
 
-        return self._attempts.make(attempt, where)
-
-    def _place(self, key: str) -> str:
-        return f"{self.where}, object {key!r}"
+        return super()._make(attempt, where)
 
     def _opened_client(self) -> Any:
         with self._lock:
@@ -193,15 +156,6 @@ class S3ObjectStore:
             if self._wire is None:
                 self._wire = self._make_wire(client)
             return self._wire
-
-    def _translated(self, call: Callable[[], T], where: str) -> T:
-        """Call the provider's client; whatever it raises is an ObjectStoreError."""
-        try:
-            return call()
-        except ObjectStoreError:
-            raise
-        except Exception as error:
-            raise from_botocore(error, where) from None
 
 
 def open_s3(

@@ -162,15 +162,16 @@ def _listed(job: _Job, rest: Window, before: Progress, window: Window) -> Listin
     _remove_old_files(job.folder, job.name, keep=before.parts)
     tally = Tally(requests=before.requests, resumed=before.resumed)
 
-    def so_far() -> Progress:
+    # Given the writer: a function that held it would keep it, and the copies of its files, in a cycle.
+    def so_far(writer: PartsWriter) -> Progress:
         seconds = before.seconds + time.monotonic() - started
         return Progress(before.listed_at, tuple(writer.parts), tally.requests, tally.resumed, seconds)
 
-    def keep() -> None:
+    def keep(writer: PartsWriter) -> None:
         if job.progress is None:
             return
         if rest.in_order and writer.in_order and not tally.out_of_order:
-            job.progress.save(so_far())
+            job.progress.save(so_far(writer))
         else:
             job.progress.forget()
 
@@ -183,7 +184,7 @@ def _listed(job: _Job, rest: Window, before: Progress, window: Window) -> Listin
                 turns.take(unit, batch)
                 if job.on_objects and batch is not None:
                     job.on_objects(batch.num_rows)
-    return _indexed(job, window, so_far(), folder_markers=writer.folder_markers)
+    return _indexed(job, window, so_far(writer), folder_markers=writer.folder_markers)
 
 
 class Turns:

@@ -71,7 +71,7 @@ class PartsWriter:
         folder: A folder in it.
         part_rows: Rows of a file.
         parts: Files of an earlier try, to go on behind.
-        on_full: Called when a file with all its rows is written durably.
+        on_full: Called with this writer when a file with all its rows is written durably.
 
     Attributes:
         parts: The files written so far.
@@ -86,7 +86,7 @@ class PartsWriter:
         part_rows: int,
         *,
         parts: Sequence[Part] = (),
-        on_full: Callable[[], None] | None = None,
+        on_full: Callable[[PartsWriter], None] | None = None,
     ) -> None:
         self.parts = list(parts)
         self.folder_markers = 0
@@ -154,7 +154,7 @@ class PartsWriter:
         if self._rows_in_part == self._part_rows:
             self._close_part()
             if self._on_full is not None:
-                self._on_full()
+                self._on_full(self)
 
     def _parquet(self) -> pq.ParquetWriter:
         if self._writer is None:

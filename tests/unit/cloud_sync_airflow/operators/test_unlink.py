@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from cloud_sync.errors import ConfigError, EncordError
 from cloud_sync.failures.verdict import RunFailed
 from cloud_sync.planning.model import Answer, Decision, write_answer
+from cloud_sync.registration import jobs
 from cloud_sync_airflow.operators.unlink import UnlinkOperator
 from cloud_sync_airflow.settings import state_folder
 from tests.unit.cloud_sync_airflow.operators.house import Bucket, House
@@ -22,8 +25,16 @@ MOVED = "folder 'cloud-sync cameras removed'"
 
 
 @pytest.fixture
-def house(house: House) -> House:
-    """A house of which everything good is registered; Encord's folder is the dataset's own."""
+def house(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+    """A house of which everything good is registered; Encord's folder is the dataset's own.
+
+    Its upload jobs end minutes apart, as those of nights do: the records hold whole seconds.
+    """
+    began = datetime.now(UTC) - timedelta(hours=2)
+    minutes = count()
+    monkeypatch.setattr(
+        jobs, "now", lambda: (began + timedelta(minutes=next(minutes))).isoformat(timespec="seconds")
+    )
     house.encord.is_backing_folder = True
     house.run("night 1")
     house.options = dict(UNLINK)

@@ -20,6 +20,7 @@ from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.retry import SelectOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
+from cloud_sync_airflow.operators.stage import ASKING_TASK
 from cloud_sync_airflow.operators.survey import SurveyOperator
 from cloud_sync_airflow.operators.unlink import UnlinkOperator
 from cloud_sync_airflow.params import sync_params
@@ -129,7 +130,7 @@ def _approve(limits: Approval, plan: Any, settings: Mapping[str, Any]) -> Any:
     # Only these integrations pay for importing Airflow's operators that wait for people.
     from cloud_sync_airflow.operators.approve import ApproveOperator
 
-    return ApproveOperator(task_id="approve", plan=plan, response_timeout=limits.wait, **settings)
+    return ApproveOperator(task_id=ASKING_TASK, plan=plan, response_timeout=limits.wait, **settings)
 
 
 def _retry_round(number: int, before: Any, settings: Mapping[str, Any]) -> Any:

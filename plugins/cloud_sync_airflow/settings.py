@@ -18,8 +18,7 @@ def state_folder() -> RunFolder:
     Raises:
         ConfigError: The URL is wrong, or `[cloud_sync] state_connection_id` does not let in.
     """
-    home = os.environ.get("AIRFLOW_HOME", "~/airflow")
-    return _folder(_setting("state_folder") or f"{home}/cloud_sync")
+    return _folder(_state_location())
 
 
 def tables_folder() -> RunFolder:
@@ -36,9 +35,12 @@ def manifests_folder() -> RunFolder:
 
 def manifests_address() -> str:
     """Return what to call the folder of manifests; asks no connection, so it may be used in DAG files."""
+    return _expanded(_setting("manifests_folder") or f"{_state_location().rstrip('/')}/manifests")
+
+
+def _state_location() -> str:
     home = os.environ.get("AIRFLOW_HOME", "~/airflow")
-    state = _setting("state_folder") or f"{home}/cloud_sync"
-    return _expanded(_setting("manifests_folder") or f"{state.rstrip('/')}/manifests")
+    return _setting("state_folder") or f"{home}/cloud_sync"
 
 
 def _folder(location: str) -> RunFolder:

@@ -27,9 +27,9 @@ from cloud_sync.planning.model import (
     REASONS,
     UNLINK_ACTION,
     UNLINK_NAME,
-    Decision,
     PlanRow,
     read_answer,
+    read_unapproved,
 )
 from cloud_sync.registration.model import read_unlinked, tripped
 from cloud_sync.run_folder import RunFolder
@@ -128,8 +128,7 @@ def _judgement(
     refused = (facts.given or {}).get("error")
     if refused is not None:
         return Judgement(Verdict.FAILED, refused)
-    answer = read_answer(folder)
-    if answer is not None and answer.decision is not Decision.APPROVED:
+    if answer := read_unapproved(folder):
         return of_unapproved(answer)
     return judge(
         facts.plan,

@@ -188,3 +188,9 @@ def read_answer(folder: RunFolder) -> Answer | None:
         return None
     data: dict[str, Any] = folder.read_json(ANSWER_NAME)
     return Answer(Decision(data["decision"]), tuple(data["above"]), data["by"], data["at"])
+
+
+def read_unapproved(folder: RunFolder) -> Answer | None:
+    """Return the answer to a plan that was refused, or not answered for in time; None for any other plan."""
+    answer = read_answer(folder)
+    return None if answer is None or answer.decision is Decision.APPROVED else answer

@@ -9,7 +9,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from cloud_sync_airflow.notifiers.callbacks import alert_on_waiting
-from cloud_sync_airflow.operators.stage import StageOperator
+from cloud_sync_airflow.operators.stage import PlannedOperator
 from cloud_sync_airflow.params import sends_nothing
 
 if TYPE_CHECKING:
@@ -21,21 +21,15 @@ APPROVE = "Approve"
 REJECT = "Reject"
 
 
-class ApproveOperator(StageOperator, HITLOperator):
+class ApproveOperator(PlannedOperator, HITLOperator):
     """Asks a person if the plan is above the limits of the integration; otherwise lets it pass.
 
     Waiting takes no worker. A refused plan, and one that nobody answers for in time, skips all that would
     change something; settle says so.
-
-    Args:
-        plan: Reference to the plan's summary, from the plan stage.
     """
 
-    template_fields = ("plan",)
-
-    def __init__(self, *, plan: Any, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(subject="Approve the plan", options=[APPROVE, REJECT], **kwargs)
-        self.plan = plan
 
     def execute(self, context: Context) -> None:
         """Pass, or begin to wait for a person."""
@@ -60,14 +54,12 @@ class ApproveOperator(StageOperator, HITLOperator):
         """Return the limits that the plan is above, each as a sentence."""
         from cloud_sync.planning.approval import excesses
         from cloud_sync.planning.model import read_plan_rows
-        from cloud_sync.run_folder import FileRef
 
         folder = self.run_folder(context)
         limits = self.frozen_integration(folder).approval
         if limits is None:  # the section is new, and this run began before it was
             return []
-        plan = FileRef.from_json(self.plan)
-        folder.verified(plan)
+        plan = self.verified_plan(folder)
         return excesses(read_plan_rows(folder), plan.counts["registered"], limits)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> None:

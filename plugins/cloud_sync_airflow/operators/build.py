@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from cloud_sync.numbers import counted
-from cloud_sync_airflow.operators.stage import StageOperator
+from cloud_sync_airflow.operators.stage import PlannedOperator
 from cloud_sync_airflow.params import sends_nothing
 
 if TYPE_CHECKING:
@@ -17,21 +17,9 @@ if TYPE_CHECKING:
     from cloud_sync.integration import Integration
     from cloud_sync.run_folder import RunFolder
 
-ASKING_TASK = "approve"
 
-
-class BuildOperator(StageOperator):
-    """Writes the manifests of the run.
-
-    Args:
-        plan: Reference to the plan's summary, from the plan stage.
-    """
-
-    template_fields = ("plan",)
-
-    def __init__(self, *, plan: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.plan = plan
+class BuildOperator(PlannedOperator):
+    """Writes the manifests of the run."""
 
     def execute(self, context: Context) -> list[int]:
         """Return the numbers of the shards, over which the register stage is mapped."""
@@ -39,15 +27,13 @@ class BuildOperator(StageOperator):
         from cloud_sync.manifest.model import read_rounds
         from cloud_sync.planning.model import REGISTER_NAME
         from cloud_sync.registration.jobs import set_aside
-        from cloud_sync.run_folder import FileRef
 
         if sends_nothing(context):
             raise AirflowSkipException("Plan only: nothing is built or sent.")
         folder = self.run_folder(context)
-        check_answer(folder)
+        self.check_approved(folder)
         integration = self.frozen_integration(folder)
-        plan = FileRef.from_json(self.plan)
-        folder.verified(plan)
+        plan = self.verified_plan(folder)
         if plan.counts["to_register"]:
             make_target_folder(folder, integration)
         ref, index = build_manifests(
@@ -71,24 +57,6 @@ class BuildOperator(StageOperator):
     def contents(self, folder: RunFolder) -> dict[str, Any]:
         """Return what is said of the contents of the manifests, as arguments of `build_manifests`."""
         return {"build_urls": self.frozen_urls(folder).build_many}
-
-
-def check_answer(folder: RunFolder) -> None:
-    """Refuse a plan that a person has refused or not answered for, whatever Airflow says of the task.
-
-    Raises:
-        ConfigError: The plan was not approved.
-    """
-    from cloud_sync.errors import ConfigError
-    from cloud_sync.planning.model import Decision, read_answer
-
-    answer = read_answer(folder)
-    if answer is not None and answer.decision is not Decision.APPROVED:
-        raise ConfigError(
-            f"the plan was {answer.told}, so it is not carried out.",
-            where=f"task {ASKING_TASK}",
-            remedy=f"Clear {ASKING_TASK}: it asks again.",
-        )
 
 
 def make_target_folder(folder: RunFolder, integration: Integration) -> None:

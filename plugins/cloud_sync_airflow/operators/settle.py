@@ -50,15 +50,14 @@ class SettleOperator(StageOperator):
         from cloud_sync.failures.report import make_report, summary
         from cloud_sync.failures.settle import Settlement
         from cloud_sync.failures.verdict import check_verdict
-        from cloud_sync.planning.model import Decision, read_answer
+        from cloud_sync.planning.model import read_unapproved
         from cloud_sync.registration.model import read_target
 
         folder = self.run_folder(context)
         integration = self.frozen_integration(folder)
         target = read_target(folder)
         plan_only = sends_nothing(context)
-        answer = None if plan_only else read_answer(folder)
-        is_unapproved = answer is not None and answer.decision is not Decision.APPROVED
+        is_unapproved = not plan_only and read_unapproved(folder) is not None
         settlement = (
             Settlement() if plan_only or is_unapproved else self._settle(context, folder, integration, target)
         )

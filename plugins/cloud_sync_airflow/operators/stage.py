@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from cloud_sync.objects.model import ObjectStore
     from cloud_sync.objects.urls import ObjectUrls
     from cloud_sync.registration.model import Target
-    from cloud_sync.run_folder import RunFolder
+    from cloud_sync.run_folder import FileRef, RunFolder
 
 # Beside the folders of integrations, whose names never begin so.
 UPLOADS_FOLDER = "_uploads"
 RETRIES_FOLDER = "_retries"
+
+ASKING_TASK = "approve"
+"""The task that asks a person about a plan."""
 
 FROZEN_NAME = "integration.json"
 URLS_NAME = "urls.json"
@@ -99,6 +102,44 @@ class StageOperator(BaseOperator):
 
         values = folder.read_json(URLS_NAME)
         return ObjectUrls(**{**values, "style": UrlStyle(values["style"])})
+
+
+class PlannedOperator(StageOperator):
+    """Base of the stages that go by a plan.
+
+    Args:
+        plan: Reference to the plan's summary, from the plan stage.
+    """
+
+    template_fields = ("plan",)
+
+    def __init__(self, *, plan: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.plan = plan
+
+    def verified_plan(self, folder: RunFolder) -> FileRef:
+        """Return the reference to the plan, whose summary is as it was written."""
+        from cloud_sync.run_folder import FileRef
+
+        plan = FileRef.from_json(self.plan)
+        folder.verified(plan)
+        return plan
+
+    def check_approved(self, folder: RunFolder) -> None:
+        """Refuse a plan that a person has refused or not answered for, whatever Airflow says of the task.
+
+        Raises:
+            ConfigError: The plan was not approved.
+        """
+        from cloud_sync.errors import ConfigError
+        from cloud_sync.planning.model import read_unapproved
+
+        if answer := read_unapproved(folder):
+            raise ConfigError(
+                f"the plan was {answer.told}, so it is not carried out.",
+                where=f"task {ASKING_TASK}",
+                remedy=f"Clear {ASKING_TASK}: it asks again.",
+            )
 
 
 class FormOperator(StageOperator):

@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from cloud_sync_airflow.operators.build import check_answer
-from cloud_sync_airflow.operators.stage import StageOperator
+from cloud_sync_airflow.operators.stage import PlannedOperator
 from cloud_sync_airflow.params import sends_nothing
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class UnlinkOperator(StageOperator):
-    """Takes the items that the plan names out of the dataset. A try after a crash does what is left.
-
-    Args:
-        plan: Reference to the plan's summary, from the plan stage.
-    """
-
-    template_fields = ("plan",)
-
-    def __init__(self, *, plan: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.plan = plan
+class UnlinkOperator(PlannedOperator):
+    """Takes the items that the plan names out of the dataset. A try after a crash does what is left."""
 
     def execute(self, context: Context) -> dict[str, int]:
         """Return how many items were to leave, and how many of them were there no more."""
         from cloud_sync.planning.model import UNLINK_NAME
         from cloud_sync.registration.model import read_target
         from cloud_sync.registration.unlink import unlink
-        from cloud_sync.run_folder import FileRef
         from cloud_sync_airflow.hooks.encord import EncordHook
 
         if sends_nothing(context):
             raise AirflowSkipException("Plan only: the dataset is as it was.")
         folder = self.run_folder(context)
-        check_answer(folder)
-        folder.verified(FileRef.from_json(self.plan))
+        self.check_approved(folder)
+        self.verified_plan(folder)
         if not folder.exists(UNLINK_NAME):
             raise AirflowSkipException("No item has lost its objects.")
         integration = self.frozen_integration(folder)

@@ -33,7 +33,6 @@ EPILOG: Final = (
     "cloud-sync manifest build s3://scans -o scans.json --group-type dicom_series "
     "--group-by folder"
 )
-EXTENSIONS_SHOWN: Final = 3
 
 
 def build(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from cloud_sync.cli.options import option
+from cloud_sync.cli.output import say
+from cloud_sync.cli.state import named_state_folder
 from cloud_sync.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,6 +36,21 @@ def find_ledger(integration: Integration, state_folder: RunFolder, dataset_hash:
         )
     chosen = wanted or next(iter(known), None)
     return Ledger(folder.below(str(chosen)).files) if chosen in known else None
+
+
+def named_ledger(
+    integration: Integration, state_folder: str | None, dataset_hash: str | None
+) -> Ledger | None:
+    """Return the ledger in the named state folder, or in Airflow's; None if there is none, which is said.
+
+    Raises:
+        ConfigError: There is no such folder, or there are several ledgers and nothing says which.
+    """
+    folder = named_state_folder(state_folder)
+    ledger = find_ledger(integration, folder, dataset_hash)
+    if ledger is None:
+        say(f"There is no ledger in {ledgers_folder(integration, folder).address()} yet.", style="yellow")
+    return ledger
 
 
 def ledgers_folder(integration: Integration, state_folder: RunFolder) -> RunFolder:

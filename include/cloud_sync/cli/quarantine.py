@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cloud_sync.cli.exits import ExitCode
-from cloud_sync.cli.ledger import DatasetHashOption, find_ledger, ledgers_folder
+from cloud_sync.cli.ledger import DatasetHashOption, named_ledger
 from cloud_sync.cli.options import OutputOption, option
 from cloud_sync.cli.output import Cell, Column, say, show_json, show_table
-from cloud_sync.cli.state import airflow_state_folder, open_folder, state_remedies
+from cloud_sync.cli.state import state_remedies
 from cloud_sync.errors import ConfigError
 from cloud_sync.numbers import counted
 
@@ -76,7 +76,7 @@ def list_(
     """
     classes = _checked(failure_class)
     integration = _integration(file)
-    ledger = _ledger(integration, state_folder, dataset_hash)
+    ledger = named_ledger(integration, state_folder, dataset_hash)
     everything = list(ledger.quarantined()) if ledger else []
     found = [one for one in everything if _is_of(one, classes)]
     if output == "json":
@@ -116,7 +116,7 @@ def release(
     if bool(classes) + bool(urls) + everything != 1:
         raise typer.BadParameter("Say what to release: --class, --url or --all, and only one of them.")
     integration = _integration(file)
-    ledger = _ledger(integration, state_folder, dataset_hash)
+    ledger = named_ledger(integration, state_folder, dataset_hash)
     quarantined = list(ledger.quarantined()) if ledger else []
     named = [one for one in quarantined if _is_of(one, classes)]
     if urls:
@@ -147,16 +147,6 @@ def _integration(file: Path) -> Integration:
     from cloud_sync.integration import load_integration
 
     return load_integration(file)
-
-
-def _ledger(integration: Integration, state_folder: str | None, dataset_hash: str | None) -> Ledger | None:
-    folder = open_folder(state_folder) if state_folder else airflow_state_folder()
-    if folder.is_on_disk and not folder.root.is_dir():
-        raise ConfigError("is not a folder.", where=folder.address(), remedy="Correct --state-folder.")
-    ledger = find_ledger(integration, folder, dataset_hash)
-    if ledger is None:
-        say(f"There is no ledger in {ledgers_folder(integration, folder).address()} yet.", style="yellow")
-    return ledger
 
 
 def _is_of(one: QuarantinedObject, classes: Collection[str]) -> bool:

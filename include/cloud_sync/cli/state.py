@@ -66,6 +66,18 @@ def airflow_state_folder() -> RunFolder:
     return folder
 
 
+def named_state_folder(location: str | None) -> RunFolder:
+    """Return the state folder that was named, or Airflow's.
+
+    Raises:
+        ConfigError: It is on this machine, and not there.
+    """
+    folder = open_folder(location) if location else airflow_state_folder()
+    if folder.is_on_disk and not folder.root.is_dir():
+        raise ConfigError("is not a folder.", where=folder.address(), remedy=f"Correct {OPTION}.")
+    return folder
+
+
 @contextmanager
 def state_remedies() -> Iterator[None]:
     """Give errors of the state folder's store remedies for someone at a command line."""

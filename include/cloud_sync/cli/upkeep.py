@@ -16,12 +16,12 @@ import typer
 from cloud_sync.cli import encord
 from cloud_sync.cli.encord import DomainOption, EncordAccess, KeyFileOption
 from cloud_sync.cli.exits import ExitCode
-from cloud_sync.cli.ledger import DatasetHashOption, find_ledger, ledgers_folder
+from cloud_sync.cli.ledger import DatasetHashOption, ledgers_folder, named_ledger
 from cloud_sync.cli.options import Access, EndpointOption, OutputOption, ProfileOption, RegionOption, option
 from cloud_sync.cli.output import counting, printable, say, show_json
 from cloud_sync.cli.quarantine import FileArgument, StateFolderOption
 from cloud_sync.cli.run import list_bucket
-from cloud_sync.cli.state import airflow_state_folder, open_folder, state_remedies
+from cloud_sync.cli.state import named_state_folder, state_remedies
 from cloud_sync.cli.store import local_remedies, open_storage
 from cloud_sync.errors import ConfigError
 from cloud_sync.numbers import counted
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from cloud_sync.ledger import Ledger
     from cloud_sync.ledger_upkeep import Compared
     from cloud_sync.registration.contents import Contents
-    from cloud_sync.run_folder import RunFolder
 
 app = typer.Typer(
     help="The ledger, which knows what is registered: writing it anew, comparing it, removing old versions.",
@@ -173,10 +172,8 @@ def prune(
 
     age = _age(older_than)
     integration = load_integration(file)
-    folder = _state_folder(state_folder)
-    ledger = find_ledger(integration, folder, dataset_hash)
+    ledger = named_ledger(integration, state_folder, dataset_hash)
     if ledger is None:
-        say(f"There is no ledger in {ledgers_folder(integration, folder).address()} yet.", style="yellow")
         raise typer.Exit(ExitCode.FINDINGS)
     names = prune_versions(ledger, keep=keep, older_than=age, dry_run=dry_run)
     for name in names:
@@ -201,7 +198,7 @@ def _sides(
     from cloud_sync.registration.target import folder_of_dataset
     from cloud_sync.run_folder import RunFolder
 
-    state = _state_folder(state_folder)
+    state = named_state_folder(state_folder)
     client = encord.open_encord(encord_access)
     dataset = client.find_dataset(integration.target.dataset)
     folder_uuid = folder_of_dataset(
@@ -234,13 +231,6 @@ def _sides(
             url_base=storage.urls.base,
             scratch=Path(root),
         )
-
-
-def _state_folder(given: str | None) -> RunFolder:
-    folder = open_folder(given) if given else airflow_state_folder()
-    if folder.is_on_disk and not folder.root.is_dir():
-        raise ConfigError("is not a folder.", where=folder.address(), remedy="Correct --state-folder.")
-    return folder
 
 
 def _shown(found: Iterator[Compared], counts: Counter[str], *, everything: bool) -> Iterator[Compared]:

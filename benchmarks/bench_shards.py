@@ -1,15 +1,13 @@
-"""How a listing grows with the bucket, and what it costs to share it between tasks.
+"""What it costs to share a listing between tasks.
 
-    python -m benchmarks.bench_shards --largest 10000000
+    python -m benchmarks.bench_shards
 
-Memory should stay as it is from 100,000 to 10,000,000 objects, with 32 pages in flight. Shards run one after
-the other here, each in a process of its own as its task would be; their CPU seconds are added up, and the
-survey before them.
+Shards run one after the other here, each in a process of its own as its task would be; their CPU seconds are
+added up, and the survey before them. How a listing grows with the bucket, `bench_listing_memory` says.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +22,8 @@ if TYPE_CHECKING:
 
 BUCKET = "bench"
 THIS = "benchmarks.bench_shards"
-SMALLEST = 100_000
 SHARDED = 1_000_000
 SHARDS = 4
-PAGES_IN_FLIGHT = 32
-SLOW_MS = 20
-"""So that as many pages are in flight as may be: a fast store is read by one thread."""
 
 
 def opened(endpoint_url: str) -> ObjectStore:
@@ -45,9 +39,7 @@ def whole(endpoint_url: str, root: str) -> int:
     from cloud_sync.objects.listing import list_objects
     from cloud_sync.run_folder import RunFolder
 
-    return list_objects(
-        opened(endpoint_url), "", RunFolder(root), attempt="first", pages_in_flight=PAGES_IN_FLIGHT
-    ).objects
+    return list_objects(opened(endpoint_url), "", RunFolder(root), attempt="first").objects
 
 
 def surveyed(endpoint_url: str, root: str, shards: int) -> int:
@@ -64,18 +56,6 @@ def shard(endpoint_url: str, root: str, number: int) -> int:
     from cloud_sync.run_folder import RunFolder
 
     return list_shard(opened(endpoint_url), RunFolder(root), number, attempt="first").objects
-
-
-def growth(largest: int) -> list[Measurement]:
-    """Measure listings of buckets that are ten times as large each."""
-    measured, objects = [], SMALLEST
-    while objects <= largest:
-        with running_responder(objects, delay_ms=SLOW_MS) as url, tempfile.TemporaryDirectory() as root:
-            one = measure(f"{objects:,} objects", f"{THIS}:whole", endpoint_url=url, root=root)
-        assert one.result == objects, "keys are missing"
-        measured.append(one)
-        objects *= 10
-    return measured
 
 
 def shared() -> list[Measurement]:
@@ -104,13 +84,8 @@ def added_up(name: str, measured: Sequence[Measurement]) -> Measurement:
 
 
 def main() -> None:
-    """Read the command line, measure, print Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--largest", type=int, default=10_000_000, help="objects of the largest bucket")
-    options = parser.parse_args()
-    print(f"One task, {PAGES_IN_FLIGHT} pages in flight, {SLOW_MS} ms a page:\n")
-    print(table(growth(options.largest), base=f"{SMALLEST:,} objects"))
-    print(f"\n{SHARDED:,} objects, in one task and in shards:\n")
+    """Measure, print Markdown."""
+    print(f"{SHARDED:,} objects, in one task and in shards:\n")
     print(table(shared(), base="1 task"))
 
 

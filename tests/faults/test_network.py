@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
 import pytest
 
@@ -106,11 +107,13 @@ def test_a_store_is_left_alone_as_long_as_it_asks_by_all_threads(bench, call):
         list(pool.map(ask, BUSY))
 
 
-@pytest.mark.parametrize("fault", [Fault.CUT_BODY, Fault.RESET, Fault.LOST_ANSWER, Fault.BAD_GATEWAY])
-@pytest.mark.parametrize("call", STORE_CALLS)
+ONCE = [Fault.CUT_BODY, Fault.RESET, Fault.LOST_ANSWER, Fault.BAD_GATEWAY]
+# The answer to a HEAD has no body.
+CALLS_THAT_FAIL = [pair for pair in product(STORE_CALLS, ONCE) if pair != ("head", Fault.CUT_BODY)]
+
+
+@pytest.mark.parametrize(("call", "fault"), CALLS_THAT_FAIL)
 def test_a_store_that_fails_once_is_asked_once_more(bench, call, fault):
-    if (call, fault) == ("head", Fault.CUT_BODY):
-        pytest.skip("an answer without a body")
     with running_proxy(bench.s3.endpoint_url, refusals=[Refusal("", fault=fault, times=1)]) as proxy:
         STORE_CALLS[call](bench.sync(store_url=proxy.url).store)
         assert len(proxy.requests) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from cloud_sync.dataset_service.encord_integrations import (
     AzureEncordIntegration,
@@ -16,6 +16,7 @@ from cloud_sync.dataset_service.encord_integrations import (
 from cloud_sync.errors import ConfigError
 from cloud_sync.objects.azure import open_azure
 from cloud_sync.objects.gcs import open_gcs
+from cloud_sync.objects.gcs_errors import READ_ONLY
 from cloud_sync.objects.otc import otc_endpoint
 from cloud_sync.objects.stores import open_s3
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cloud_sync.objects.model import ObjectStore
-
-GOOGLE_SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_only",)
 
 OpenStore = Callable[[str], "ObjectStore"]
 """Opens a bucket by its name; makes no request."""
@@ -89,7 +88,7 @@ def _google_credentials(integration: GcsEncordIntegration, folder: Path) -> Any:
     if key is None:
         return AnonymousCredentials()  # type: ignore[no-untyped-call]
     try:
-        return Credentials.from_service_account_info(dict(json.loads(key)), scopes=GOOGLE_SCOPES)  # type: ignore[no-untyped-call]
+        return Credentials.from_service_account_info(dict(json.loads(key)), scopes=(READ_ONLY,))  # type: ignore[no-untyped-call]
     except (TypeError, ValueError, GoogleAuthError):
         raise ConfigError(
             "has a service account key that is none.",

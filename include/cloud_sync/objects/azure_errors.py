@@ -8,10 +8,10 @@ from cloud_sync.objects.errors import (
     MISSING_OBJECT,
     OVERLOADED,
     SERVER_ERROR,
-    UNKNOWN,
     XML_CODE,
     Meaning,
     made,
+    of_status,
     refused_credentials,
 )
 from cloud_sync.retry_after import retry_after_s
@@ -151,13 +151,9 @@ def from_answer(status: int, headers: Mapping[str, str], body: bytes, where: str
     values = {name.lower(): value for name, value in headers.items()}
     found = XML_CODE.search(body.decode(errors="replace"))
     code = values.get(CODE_HEADER) or (found[1] if found else "")
-    meaning = MEANING_OF_CODE.get(code) or MEANING_OF_STATUS.get(status)
+    meaning = MEANING_OF_CODE.get(code) or of_status(status, MEANING_OF_STATUS, said=code)
     if meaning is REFUSED:
         meaning = next((known for detail, known in MEANING_OF_DETAIL if detail in body), REFUSED)
-    if meaning is None:
-        message = f"the store refused the request ({code or f'HTTP {status}'})."
-        unknown = Meaning("other", message, UNKNOWN.remedy)
-        meaning = SERVER_ERROR if status >= 500 else unknown  # noqa: PLR2004 (HTTP: the server's fault)
     return made(meaning, where, retry_after_s(values))
 
 

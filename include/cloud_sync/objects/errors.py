@@ -280,8 +280,7 @@ def _translated(
     if redirected:
         meaning = WRONG_REGION
     if meaning is None and status is not None:
-        server_error = SERVER_ERROR if status >= 500 else UNKNOWN  # noqa: PLR2004 (HTTP: 5xx is the server's fault)
-        meaning = MEANING_OF_STATUS.get(status, server_error)
+        meaning = of_status(status, MEANING_OF_STATUS, said=code)
     if meaning is None:
         meaning = UNKNOWN if connected else NO_CONNECTION
     if meaning is WRONG_REGION and region:
@@ -291,11 +290,28 @@ def _translated(
             f"Set `region_name` in the extras of the connection to {region}.",
             is_general=True,
         )
-    if meaning is UNKNOWN and (code or status):
-        meaning = Meaning(
-            "other", f"the store refused the request ({code or f'HTTP {status}'}).", UNKNOWN.remedy
-        )
+    if meaning is UNKNOWN and code:
+        meaning = unknown_refusal(code)
     return made(meaning, where, retry_after_s)
+
+
+def of_status(status: int, known: Mapping[int, Meaning], *, said: str | None = None) -> Meaning:
+    """Return what a refusal means of which only the status tells something.
+
+    Args:
+        status: Of the answer.
+        known: What the provider's statuses mean.
+        said: What to call a refusal that is none of them, instead of its status.
+    """
+    server_error = 500
+    if status in known:
+        return known[status]
+    return SERVER_ERROR if status >= server_error else unknown_refusal(said or f"HTTP {status}")
+
+
+def unknown_refusal(said: str) -> Meaning:
+    """Return the meaning of a refusal that nothing is known of but what the store called it."""
+    return Meaning("other", f"the store refused the request ({said}).", UNKNOWN.remedy)
 
 
 def made(

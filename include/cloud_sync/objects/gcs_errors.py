@@ -15,6 +15,7 @@ from cloud_sync.objects.errors import (
     UNKNOWN,
     Meaning,
     made,
+    of_status,
     refused_credentials,
 )
 from cloud_sync.retry_after import retry_after_s
@@ -129,12 +130,9 @@ def from_gcs(status: int, headers: Mapping[str, str], body: bytes, where: str) -
     meaning = MEANING_OF_REASON.get(reason)
     if meaning is None:
         meaning = next((found for phrase, found in MEANING_OF_PHRASE.items() if phrase in text), None)
-    if meaning is None and status >= 500:  # noqa: PLR2004 (HTTP: 5xx is the server's fault)
-        meaning = MEANING_OF_STATUS.get(status, SERVER_ERROR)
     if meaning is None:
-        meaning = MEANING_OF_STATUS.get(status) or _unknown(
-            f"HTTP {status}, {reason}" if reason else f"HTTP {status}"
-        )
+        said = f"HTTP {status}, {reason}" if reason else None
+        meaning = of_status(status, MEANING_OF_STATUS, said=said)
     if meaning is FORBIDDEN and (permission := PERMISSION.search(text)):
         meaning = Meaning("forbidden", f"the store refused access: {permission[0]} is missing.", GRANT)
     return made(meaning, where, retry_after_s(headers))
@@ -162,10 +160,6 @@ def from_google_auth(error: Exception, where: str) -> ObjectStoreError:
     return made(
         next((found for phrase, found in MEANING_OF_RENEWAL.items() if phrase in text), REVOKED), where
     )
-
-
-def _unknown(what: str) -> Meaning:
-    return Meaning("other", f"the store refused the request ({what}).", UNKNOWN.remedy)
 
 
 def _reason(body: bytes) -> str:

@@ -31,7 +31,7 @@ SELECTED: Final = """
         END AS passed_over,
         NULL::VARCHAR AS series_key, NULL::DOUBLE AS mm, NULL::BIGINT AS number, NULL::VARCHAR AS uid,
         NULL::VARCHAR AS problem, NULL::BOOLEAN AS may_pass
-    FROM listing
+    FROM listing_here AS listing
     LEFT JOIN types
         ON types.extension = regexp_extract(lower(listing.key), getvariable('extension'), 1)
 """
@@ -55,7 +55,7 @@ SINGLE_OBJECTS: Final = f"""
         selected.*, NULL::INTEGER AS rule, known.state AS known_state,
         known.content = hash(selected.size_bytes, selected.etag) AS is_same
     FROM selected
-    LEFT JOIN (SELECT key, state, {CONTENT} AS content FROM known) AS known USING (key)
+    LEFT JOIN (SELECT key, state, {CONTENT} AS content FROM known_here) AS known USING (key)
 """
 
 DECIDE_ALONE: Final = """
@@ -182,7 +182,7 @@ def decidable_sql(groupings: Sequence[Grouping], *, narrowed_to: str | None, whe
                 known.content = hash(hits.size_bytes, hits.etag) AS is_same
             FROM ({hits_sql(groupings, where=where)}) AS hits
             LEFT JOIN (
-                SELECT key, state, item_type, {CONTENT} AS content, hash(item_key) AS item FROM known
+                SELECT key, state, item_type, {CONTENT} AS content, hash(item_key) AS item FROM known_here
             ) AS known USING (key)
         )
     """

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 
     from cloud_sync.integration import Changes
 
-ABSENT: Final = """
+NONE_ABSENT: Final = """
     CREATE TEMP TABLE absent AS
+    SELECT key, url, size_bytes, last_modified, etag, item_type, item_key FROM known WHERE false
+"""
+
+ABSENT: Final = """
+    INSERT INTO absent BY NAME
     SELECT key, url, size_bytes, last_modified, etag, item_type, item_key
-    FROM known ANTI JOIN listing USING (key)
+    FROM known_here ANTI JOIN listing_here USING (key)
     WHERE state = 'registered' AND starts_with(key, $1)
 """
 
@@ -130,18 +135,26 @@ UNLINK: Final = """
 """
 
 
-def load_gone(engine: duckdb.DuckDBPyConnection, changes: Changes, *, scope: str) -> bool:
+def find_absent(engine: duckdb.DuckDBPyConnection, *, scope: str) -> None:
+    """Add to the table `absent` what is registered in a range of keys and not listed there.
+
+    Args:
+        engine: Has `known_here` and `listing_here`.
+        scope: The prefix that was listed: what lies outside is not gone.
+    """
+    engine.execute(ABSENT, [scope])
+
+
+def load_gone(engine: duckdb.DuckDBPyConnection, changes: Changes) -> bool:
     """Make the table `gone` of the items that are registered and have no file left; tell if there are any.
 
     Args:
-        engine: Has `known` and `listing`.
+        engine: Has `known` and `absent`.
         changes: What the integration wants done about them.
-        scope: The prefix that was listed: what lies outside is not gone.
     """
     actions = {"removed_action": changes.removed, "moved_action": changes.moved}
     for name, action in actions.items():
         engine.execute(f"SET VARIABLE {name} = $1", [action])
-    engine.execute(ABSENT, [scope])
     engine.execute(PARTIAL)
     engine.execute(GONE)
     engine.execute("DROP TABLE absent")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Self
 
 from cloud_sync.integration import Integration
 from cloud_sync.ledger import LedgerVersion
@@ -29,16 +30,23 @@ from cloud_sync.planning.model import (
     Sources,
 )
 from cloud_sync.planning.natural import natural_key
+from cloud_sync.planning.ranges import key_ranges, view_whole
 from cloud_sync.planning.series import load_headers
-from cloud_sync.run_folder import FileRef, RunFolder, discard
+from cloud_sync.run_folder import FileRef, RunFolder
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow.parquet as pq
 
 EXAMPLES = 3
 # Keys and etags, each of which is there once, would fill a larger dictionary in vain.
-PARQUET_OPTIONS = "FORMAT parquet, COMPRESSION snappy, DICTIONARY_SIZE_LIMIT 1000"
-DECIDABLE_NAME = ".decidable.parquet"
+COPY_OPTIONS = "FORMAT parquet, COMPRESSION snappy, DICTIONARY_SIZE_LIMIT 1000"
+ROWS_PER_GROUP = 100_000
+PARQUET_OPTIONS: dict[str, Any] = {
+    "compression": "snappy",
+    "use_dictionary": ["item_type", "action", "reason", "detail"],
+}
+DECIDABLE_PREFIX = ".decidable-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +132,10 @@ def make_plan(
     with sql_engine(folder.scratch()) as engine:
         _load_listing(engine, request.listing_parts)
         _load_ledger(engine, request.ledger)
+        view_whole(engine)
         _load_rules(engine, request)
         groupings = _groupings(engine, request.integration)
-        with _decidable(engine, folder, request, groupings):
-            query = decisions.plan_sql(has_groups=bool(groupings))
-            if is_gone := departures.load_gone(engine, integration.changes, scope=request.listed_prefix):
-                query = f"{query} UNION ALL BY NAME {departures.GONE_ROWS}"
-            _write(engine, folder, PLAN_NAME, query)
+        is_gone = _write_plan(engine, folder, request, groupings)
         _tell_moves(engine, folder, is_gone=is_gone)
         _write_register(engine, folder, is_grouped=bool(groupings))
         _describe(engine, folder, request, groupings)
@@ -157,6 +162,60 @@ def _groupings(engine: duckdb.DuckDBPyConnection, integration: Integration) -> t
     return groupings if has_dicom else ()
 
 
+def _write_plan(
+    engine: duckdb.DuckDBPyConnection,
+    folder: RunFolder,
+    request: Request,
+    groupings: Sequence[Grouping],
+) -> bool:
+    """Write `plan.parquet`, in which moves are not told yet; tell if any item is gone."""
+    engine.execute(departures.NONE_ABSENT)
+    with folder.writing(PLAN_NAME) as path, PlanWriter(engine, path) as plan:
+        if groupings:
+            with _decidable(engine, folder, request, groupings):
+                plan.add(decisions.plan_sql(has_groups=True))
+        else:
+            engine.execute(f"CREATE TEMP VIEW selected AS {decisions.SELECTED}")
+            engine.execute(f"CREATE TEMP VIEW decidable AS {decisions.SINGLE_OBJECTS}")
+            for _ in key_ranges(engine, request.listing_parts):
+                plan.add(decisions.plan_sql(has_groups=False))
+                departures.find_absent(engine, scope=request.listed_prefix)
+        is_gone = departures.load_gone(engine, request.integration.changes)
+        if is_gone:
+            plan.add(departures.GONE_ROWS)
+    return is_gone
+
+
+class PlanWriter:
+    """Writes what several queries return into one Parquet file."""
+
+    def __init__(self, engine: duckdb.DuckDBPyConnection, path: Path) -> None:
+        self._engine = engine
+        self._path = path
+        self._open = ExitStack()
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> Self:
+        """Begin; the file is there after the first query."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Write the end of the file."""
+        self._open.close()
+
+    def add(self, query: str) -> None:
+        """Add the rows of a query, which has the columns of the one before."""
+        import pyarrow.parquet as pq
+
+        batches = self._engine.sql(query).to_arrow_reader(ROWS_PER_GROUP)
+        if self._writer is None:
+            self._writer = self._open.enter_context(
+                pq.ParquetWriter(self._path, batches.schema, **PARQUET_OPTIONS)
+            )
+        for batch in batches:
+            self._writer.write_batch(batch)
+
+
 @contextmanager
 def _decidable(
     engine: duckdb.DuckDBPyConnection,
@@ -164,27 +223,23 @@ def _decidable(
     request: Request,
     groupings: Sequence[Grouping],
 ) -> Iterator[None]:
-    """Make the view `decidable` and, with groups, the table `fates`.
+    """Make the view `decidable` and the table `fates`, and find what is absent.
 
     Groups are looked at twice, as a whole and file by file, so what is found out about each file waits on
-    disk meanwhile. Without groups nothing does.
+    disk meanwhile.
     """
-    if not groupings:
-        engine.execute(f"CREATE TEMP VIEW selected AS {decisions.SELECTED}")
-        engine.execute(f"CREATE TEMP VIEW decidable AS {decisions.SINGLE_OBJECTS}")
-        yield
-        return
     _load_selected(engine, request, groupings)
     engine.create_function("natural_key", natural_key, ["VARCHAR"], "VARCHAR")
-    path = folder.scratch() / DECIDABLE_NAME
-    try:
+    with TemporaryDirectory(prefix=DECIDABLE_PREFIX, dir=folder.scratch()) as parts_folder:
         query = decisions.decidable_sql(groupings, narrowed_to=request.narrowed_to, where=request.where)
-        _copy(engine, query, path)
-        engine.execute(f"CREATE TEMP VIEW decidable AS FROM {parquet([path])}")
+        parts: list[Path] = []
+        for _ in key_ranges(engine, request.listing_parts):
+            parts.append(Path(parts_folder) / f"{len(parts)}.parquet")
+            _copy(engine, query, parts[-1])
+            departures.find_absent(engine, scope=request.listed_prefix)
+        engine.execute(f"CREATE TEMP VIEW decidable AS FROM {parquet(parts)}")
         engine.execute(f"CREATE TEMP TABLE fates AS {decisions.fates_sql(groupings, request.now)}")
         yield
-    finally:
-        discard(path)
 
 
 def _load_selected(
@@ -302,4 +357,4 @@ def _write(engine: duckdb.DuckDBPyConnection, folder: RunFolder, name: str, quer
 
 
 def _copy(engine: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
-    engine.execute(f"COPY ({query}) TO {sql_text(path)} ({PARQUET_OPTIONS})")
+    engine.execute(f"COPY ({query}) TO {sql_text(path)} ({COPY_OPTIONS})")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from airflow.sdk import Param
 
+from cloud_sync.errors import FormError
 from cloud_sync.planning.model import PLAN_ONLY
 
 SYNC = "sync"
@@ -26,6 +28,25 @@ class RunOptions:
         """Read the choices from a task's context."""
         params = context["params"]
         return cls(mode=params["mode"], prefix=params["prefix"] or None, full_pass=params["full_pass"])
+
+
+def check_names(context: Mapping[str, Any]) -> None:
+    """Refuse what no field of the form is called: Airflow takes any name, and a run would go on without it.
+
+    Raises:
+        FormError: A name that was given with the run is none of a field.
+    """
+    fields = list(context["dag"].params)
+    for name in context["dag_run"].conf or {}:
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, n=1)
+            raise FormError(
+                f"the form has no field {name!r}.",
+                where="what was given with the run",
+                remedy=f"Nothing was done. Did you mean {near[0]}? Trigger a new run."
+                if near
+                else f"Nothing was done. Trigger a new run with some of {', '.join(fields)}.",
+            )
 
 
 def sends_nothing(context: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cloud_sync.errors import FormError
 from cloud_sync.numbers import counted
 from cloud_sync_airflow.operators.stage import StageOperator
-from cloud_sync_airflow.params import RunOptions
+from cloud_sync_airflow.params import RunOptions, check_names
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,10 +22,15 @@ class BeginOperator(StageOperator):
     """Base of the first stage of a sync, which freezes the settings."""
 
     def begin(self, context: Context, folder: RunFolder) -> tuple[Integration, str, ObjectStore]:
-        """Freeze the settings; return the integration, the prefix to list, and the opened storage."""
+        """Freeze the settings; return the integration, the prefix to list, and the opened storage.
+
+        Raises:
+            FormError: What a person gave with the run is no field, or lies outside the integration.
+        """
         from cloud_sync.integration import Integration
         from cloud_sync_airflow.hooks.object_store import ObjectStoreHook
 
+        check_names(context)
         integration = Integration.model_validate(self.integration)
         self.freeze_integration(folder, integration)
         prefix = narrowed(integration.storage.prefix, RunOptions.of(context).prefix)

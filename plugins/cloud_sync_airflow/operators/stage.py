@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from cloud_sync_airflow.params import check_names
 from cloud_sync_airflow.settings import state_folder
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ class FormOperator(StageOperator):
         """
         from cloud_sync.errors import FormError, ManifestError
 
+        check_names(context)
         try:
             return self.take(context)
         except ManifestError as error:  # this stage reads no manifest but the given one

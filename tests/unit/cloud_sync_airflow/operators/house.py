@@ -90,11 +90,13 @@ class House:
 
     def context(self, run_id: str, **params: Any) -> dict[str, Any]:
         started = datetime(2026, 11, 22, 2, tzinfo=UTC)
+        form = {"mode": "sync", "prefix": None, "full_pass": False}
         return {
+            "dag": SimpleNamespace(params=form),
             "dag_run": SimpleNamespace(
-                run_id=run_id, dag_id="sync__cameras", start_date=started, clear_number=0
+                run_id=run_id, dag_id="sync__cameras", start_date=started, clear_number=0, conf=params or None
             ),
-            "params": {"mode": "sync", "prefix": None, "full_pass": False, **params},
+            "params": form | params,
             "ti": SimpleNamespace(xcom_push=lambda key, value: self.xcoms.append(value)),
             "outlet_events": defaultdict(SimpleNamespace),
         }

@@ -44,9 +44,11 @@ class Retry:
         self.events: Any = defaultdict(Told)
         self.context = {
             **house.context(named),
+            "dag": SimpleNamespace(params=FORM),
             "params": FORM | {"integration": "cameras"} | form,
             "outlet_events": self.events,
         }
+        self.context["dag_run"].conf = {"integration": "cameras"} | form
         self.context["dag_run"].dag_id = "retry_failures"
 
     @property

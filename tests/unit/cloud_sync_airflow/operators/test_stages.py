@@ -405,6 +405,21 @@ class TestPrefix:
     def test_inside(self, prefix, narrower, listed):
         assert narrowed(prefix, narrower) == listed
 
+    @pytest.mark.parametrize(
+        ("name", "remedy"),
+        [
+            ("fullpass", "Did you mean full_pass? Trigger a new run."),
+            ("verbose", "Trigger a new run with some of mode, prefix, full_pass."),
+        ],
+    )
+    def test_a_name_that_is_no_field_does_nothing(self, house, name, remedy):
+        with pytest.raises(FormError) as caught:
+            house.run("manual 1", **{name: True})
+        assert str(caught.value) == (
+            f"what was given with the run: the form has no field {name!r}. Nothing was done. {remedy}"
+        )
+        assert not house.encord.sent
+
     @pytest.mark.parametrize("narrower", ["out/", "i", "IN/a", "/in/"])
     def test_outside(self, house, narrower):
         with pytest.raises(FormError) as caught:

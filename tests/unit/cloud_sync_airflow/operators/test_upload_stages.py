@@ -49,9 +49,11 @@ class Upload:
         self.events: Any = defaultdict(Told)
         self.context = {
             **house.context(run_id),
+            "dag": SimpleNamespace(params=FORM),
             "params": FORM | {"integration": "cameras"} | form,
             "outlet_events": self.events,
         }
+        self.context["dag_run"].conf = {"integration": "cameras"} | form
 
     @property
     def folder(self) -> Path:

@@ -90,9 +90,11 @@ class GcsObjectStore(WiredStore):
         bucket: The bucket's name.
         where: The place named in errors, `bucket <name>`.
         has_start_after: True: a listing can begin behind a key.
+        keys_per_shared_page: None: 1,000 keys take little memory.
     """
 
     has_start_after: Final = True
+    keys_per_shared_page: Final = None
 
     def __init__(self, bucket: str, sign: GcsSign, wire: Wire, attempts: Attempts | None = None) -> None:
         super().__init__(bucket, f"bucket {bucket}", attempts)

@@ -62,11 +62,17 @@ class ObjectStore(Protocol):
         where: The place named in errors, `bucket <name>`.
         has_start_after: The store can begin a listing behind a key. Without it `after` costs all pages before
             that, and tokens never expire.
+        keys_per_shared_page: How many keys to ask for in a page while others are in flight; None for as many
+            as the store gives.
     """
 
     @property
     def has_start_after(self) -> bool:
         """Whether the store can begin a listing behind a key."""
+
+    @property
+    def keys_per_shared_page(self) -> int | None:
+        """How many keys to ask for in a page while others are in flight."""
 
     @property
     def bucket(self) -> str:

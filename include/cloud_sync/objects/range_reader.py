@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from cloud_sync.objects.tally import Tally
     from cloud_sync.pace import Pace
 
-KEYS_PER_SHARED_PAGE = 1_000
-"""Keys of a page while others are in flight: Azure's pages of 5,000 would take 16 MB of memory each."""
 FAILURES_IN_A_ROW = 4
 """How often a range is taken up again without a new page in between, after the retries of each request."""
 LONGEST_PAUSE_S = 20.0
@@ -108,7 +106,7 @@ class RangeReader:
             yield rows
 
     def _limit(self) -> int | None:
-        return KEYS_PER_SHARED_PAGE if self.pace.worth > 1 else None
+        return self.store.keys_per_shared_page if self.pace.worth > 1 else None
 
     def _pages(self, prefix: str, after: str | None) -> Iterator[pa.RecordBatch]:
         """Yield pages to the end of a prefix; whatever fails is tried again from where it was."""

@@ -42,9 +42,11 @@ class S3ObjectStore(WiredStore):
         bucket: The bucket's name.
         where: The place named in errors, `bucket <name>`.
         has_start_after: True: a listing can begin behind a key.
+        keys_per_shared_page: None: 1,000 keys take little memory.
     """
 
     has_start_after: Final = True
+    keys_per_shared_page: Final = None
 
     def __init__(
         self,

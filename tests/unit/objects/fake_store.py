@@ -44,6 +44,7 @@ class FakeStore:
         down_after: So many whole pages, after which each request ends with the last of `failures`.
         order: By what the store orders keys; S3 does by their bytes.
         has_start_after: Whether it may be asked to begin behind a key.
+        keys_per_shared_page: How many keys it wants to be asked for while other pages are in flight.
         requests: Pages asked for so far.
         prefixes_asked: Their prefixes.
     """
@@ -54,6 +55,7 @@ class FakeStore:
     down_after: int | None = None
     order: Callable[[str], str] = str
     has_start_after: bool = True
+    keys_per_shared_page: int | None = None
     requests: int = 0
     whole_pages: int = 0
     prefixes_asked: list[str] = field(default_factory=list)

@@ -10,7 +10,7 @@ PINS := requirements.txt requirements-dev.txt
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 # Three processes: two begin with the end-to-end tests, which wait much. Long suites first, so that all end together.
 SUITES := $(wildcard tests/e2e tests/faults tests/integration tests/unit)
-SIDE_BY_SIDE := -n 3 --dist loadscope --no-loadscope-reorder
+SIDE_BY_SIDE := -n 4 --dist loadscope --no-loadscope-reorder
 
 # Each day looks elsewhere, and the name of a test says where; both processes of a run are told the same.
 test: FAULT_SEED ?= $(shell date +%Y%j)
@@ -64,7 +64,7 @@ imports: $(INSTALLED) ## Check who imports whom (import-linter)
 	PYTHONPATH=. $(BIN)/lint-imports
 
 test: $(INSTALLED) azurite ## Run all tests: unit, integration, faults, end to end
-	FAULT_SEED=$(FAULT_SEED) $(BIN)/pytest $(SIDE_BY_SIDE) --deselect tests/e2e/test_kills.py $(SUITES)
+	FAULT_SEED=$(FAULT_SEED) $(BIN)/pytest $(SIDE_BY_SIDE) $(SUITES)
 
 unit: $(INSTALLED) ## Run the unit tests
 	$(BIN)/pytest tests/unit

@@ -19,10 +19,9 @@ MARKERS = {
     "faults": [pytest.mark.servers, pytest.mark.allow_hosts(LOOPBACK)],
     "e2e": [pytest.mark.servers, pytest.mark.e2e, pytest.mark.allow_hosts(LOOPBACK)],
 }
-# These end-to-end tests mostly wait, and have a stack of their own, beside that of the others.
-MOSTLY_WAIT = (
+# These end-to-end tests have a stack of their own, beside that of the others, so that both end together.
+ON_THE_SECOND_STACK = (
     "test_approval.py",
-    "test_cancel.py",
     "test_kills.py",
     "test_leaving.py",
     "test_state_in_a_bucket.py",
@@ -54,7 +53,7 @@ class ByServers(LoadScopeScheduling):
         place = nodeid.partition("::")[0]
         _, folder, *rest = place.split("/")
         if folder == "e2e":
-            return "waiting" if rest[-1] in MOSTLY_WAIT else folder
+            return "second stack" if rest[-1] in ON_THE_SECOND_STACK else folder
         return f"{folder}/{rest[0]}" if folder == "integration" else place
 
 

@@ -124,10 +124,12 @@ def result_table(title: str, report: RunReport) -> Table:
         f"{agreeing(report.manifests, 'manifest')}{f' (upload jobs: {jobs})' if jobs else ''}",
     )
     table.add_row(
-        "registered", str(report.registered), f"new {agreeing(report.registered, 'item')} in the dataset"
+        "registered now", str(report.registered), f"{agreeing(report.registered, 'item')} by this run"
     )
     table.add_row(
-        "already registered", str(report.already_registered), agreeing(report.already_registered, "item")
+        "registered before",
+        str(report.already_registered),
+        f"{agreeing(report.already_registered, 'item')} by earlier runs",
     )
     for one in report.retry_rounds:
         items = f"{agreeing(one.sent, 'item')} that failed for a passing reason"

@@ -80,6 +80,7 @@ def test_what_is_read_is_shown(tmp_path: Path) -> None:
             "69",
             "ok_with_quarantine",
         ),
+        *("registered now", "items by this run", "registered before", "items by earlier runs"),
         *("retry round 1", "items that failed for a passing reason, sent again: 1 registered"),
         *("wrong_type", "Expected a video", "Rename it.", "incoming/clips/notes.mp4"),
     ):

@@ -159,8 +159,8 @@ class TestList:
         assert (result.exit_code, result.stdout) == (3, "")
         assert result.stderr == (
             f"Error: wrong: there is no ledger of the integration cams, {known}. Correct --state-folder: it "
-            "is what AIRFLOW__CLOUD_SYNC__STATE_FOLDER says where Airflow runs. A new integration has a ledger "
-            "after the first run that sends something.\n"
+            "is what AIRFLOW__CLOUD_SYNC__STATE_FOLDER says where Airflow runs. A new integration has a "
+            "ledger after the first run that sends something.\n"
         )
 
     def test_a_dataset_without_a_ledger(self):

@@ -65,7 +65,7 @@ def _settings() -> dict[str, Any]:
                 "Not needed for folders on a disk.",
                 "version_added": "0.1.0",
                 "type": "string",
-                "example": "aws_state",
+                "example": "state",
                 "default": "",
             },
             "integrations_folder": {

@@ -25,7 +25,7 @@ COPY --chown=airflow:0 dags dags
 RUN umask 0002 \
     && uv pip install --no-cache --no-deps --build-constraints requirements-dev.txt --editable . \
     && python -m compileall -q include plugins dags \
-    && mkdir -p state logs
+    && mkdir -p state/manifests state/tables logs
 
 # What the project needs wherever it runs; docs/deployment.md says why.
 ENV AIRFLOW__CORE__LOAD_EXAMPLES=False \

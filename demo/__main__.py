@@ -18,9 +18,10 @@ from cloud_sync.numbers import counted
 from demo.airflow import airflow_url
 from demo.narrator import Narrator
 from demo.places import AIRFLOW_USER, PROJECT, Places, load_secrets
+from demo.report import failure_lists
 from demo.servers import dataset_service_url, s3_url
 from demo.settings import Settings, environment_help
-from demo.show import introduce, show
+from demo.show import INTEGRATION, introduce, show
 from demo.stack import (
     Stack,
     end_stack,
@@ -44,6 +45,7 @@ app = typer.Typer(help=HELP, add_completion=False, no_args_is_help=True, rich_ma
 Root = Annotated[Path, typer.Option(help="Folder for everything that the demo writes.")]
 DEFAULT_ROOT = PROJECT / ".demo"
 INTERRUPTED = 130
+LISTS_SHOWN = 3
 
 
 def friendly(command: Callable[..., None]) -> Callable[..., None]:
@@ -155,16 +157,21 @@ def _refuse_while_up(root: Path) -> None:
 
 
 def _say_how_to_open(settings: Settings, root: Path, narrator: Narrator) -> None:
-    password = load_secrets(Places(root).secrets).airflow_password
+    places = Places(root)
+    password = load_secrets(places.secrets).airflow_password
     narrator.say(f"  Airflow   {airflow_url(settings)}")
     narrator.say(f"  login     {AIRFLOW_USER}")
     narrator.say(f"  password  {password}")
     narrator.say(f"  S3        {s3_url(settings)}, Encord's API at {dataset_service_url(settings)}")
-    narrator.say(f"  their keys and secrets are in {Places(root).secrets}")
+    narrator.say(f"  their keys and secrets are in {places.secrets}")
     narrator.say(
         "  the connections demo_s3 and demo_encord are in Airflow's environment, so the UI lists none"
     )
-    narrator.say("  logs      " + str(root / "logs"))
+    narrator.say(f"  state     {places.state}: run folders, ledger, and manifests/ for upload_manifest")
+    for failures in failure_lists(places.state, INTEGRATION)[-LISTS_SHOWN:]:
+        narrator.say(f"  failed    {failures}: one row for each file")
+    narrator.say(f"  commands  (. {places.airflow_environment} && airflow dags list)")
+    narrator.say(f"  logs      {root / 'logs'}, of tasks {places.airflow_home / 'logs'}")
     narrator.say("  the end   make down")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,6 +109,18 @@ def airflow_environment(
         | reached_by
         | (dict(extra or {}))
     )
+
+
+def write_environment(environment: Mapping[str, str], places: Places) -> None:
+    """Write Airflow's environment as a file for shells: what makes `airflow` commands speak to this stack."""
+    own = {
+        name: shlex.quote(value)
+        for name, value in sorted(environment.items())
+        if name.startswith("AIRFLOW_") or name in {"PYTHONPATH", "NO_PROXY"}
+    }
+    own["PATH"] = f'{shlex.quote(str(Path(sys.executable).parent))}:"$PATH"'
+    text = "".join(f"export {name}={value}\n" for name, value in own.items())
+    write_private(places.airflow_environment, text)
 
 
 def migrate_command(environment: Mapping[str, str], places: Places) -> Command:

@@ -42,6 +42,16 @@ class Places:
         return self.root / "state"
 
     @property
+    def manifests(self) -> Path:
+        """What `upload_manifest` and `retry_failures` may be given by path."""
+        return self.state / "manifests"
+
+    @property
+    def airflow_environment(self) -> Path:
+        """Airflow's settings and connections, for a shell to read. Carries secrets."""
+        return self.secrets / "airflow.sh"
+
+    @property
     def airflow_home(self) -> Path:
         """AIRFLOW_HOME: the logs of the tasks."""
         return self.root / "airflow"
@@ -72,6 +82,7 @@ class Places:
         for path in (self.state, self.airflow_home, self.s3, self.dataset_service, self.postgres):
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(mode=0o700)
+        self.manifests.mkdir()
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,17 @@ def run_folder_of(state: Path, integration: str, run_id: str) -> Path:
     return state / "runs" / integration / safe_name(run_id)
 
 
+def failure_lists(state: Path, integration: str) -> list[Path]:
+    """Return the failure CSVs of an integration's runs that have rows, the newest last."""
+    found = (state / "runs" / integration).glob(f"*/{FAILURES}")
+    return sorted((path for path in found if _has_rows(path)), key=lambda path: path.stat().st_mtime)
+
+
+def _has_rows(path: Path) -> bool:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return next(csv.DictReader(file), None) is not None
+
+
 def result_table(title: str, report: RunReport) -> Table:
     """Return the table with the numbers of a run."""
     table = Table(title=title, title_justify="left", show_header=False)
@@ -124,10 +135,12 @@ def result_table(title: str, report: RunReport) -> Table:
         f"{agreeing(report.manifests, 'manifest')}{f' (upload jobs: {jobs})' if jobs else ''}",
     )
     table.add_row(
-        "registered", str(report.registered), f"new {agreeing(report.registered, 'item')} in the dataset"
+        "registered now", str(report.registered), f"{agreeing(report.registered, 'item')} by this run"
     )
     table.add_row(
-        "already registered", str(report.already_registered), agreeing(report.already_registered, "item")
+        "registered before",
+        str(report.already_registered),
+        f"{agreeing(report.already_registered, 'item')} by earlier runs",
     )
     for one in report.retry_rounds:
         items = f"{agreeing(one.sent, 'item')} that failed for a passing reason"

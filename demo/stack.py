@@ -23,6 +23,7 @@ from demo.airflow import (
     airflow_url,
     migrate_command,
     part_commands,
+    write_environment,
 )
 from demo.airflow_api import HEALTHY, AirflowApi
 from demo.content import BUCKET, BucketContent, fill_bucket
@@ -175,6 +176,7 @@ def start_stack(
     places.make_fresh()
     secrets = load_secrets(places.secrets)
     environment = airflow_environment(settings, places, secrets, sources or Sources(), extra_environment)
+    write_environment(environment, places)
     stack = Stack(
         settings=settings,
         places=places,

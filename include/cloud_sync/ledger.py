@@ -90,6 +90,8 @@ class SettledFailure:
     url: str
     failure_class: str
     state: LedgerState
+    reason: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +285,7 @@ class Ledger:
         if version is None:
             return
         with sql.sql_engine(self.files.scratch()) as engine:
-            sql.view(engine, "known", version.path)
+            sql.view_known(engine, version.path)
             found = engine.execute(releases.QUARANTINED)
             while rows := found.fetchmany(ROWS_AT_ONCE):
                 yield from (releases.QuarantinedObject(*row) for row in rows)

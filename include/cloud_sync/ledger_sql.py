@@ -65,7 +65,7 @@ def load(
     load_table(
         engine,
         "failures",
-        "url VARCHAR, failure_class VARCHAR, state VARCHAR",
+        "url VARCHAR, failure_class VARCHAR, state VARCHAR, reason VARCHAR, remedy VARCHAR",
         [asdict(failure) for failure in failures],
     )
 
@@ -86,16 +86,19 @@ EMPTY_VERSION = """
     CREATE TEMP VIEW known AS SELECT * FROM (VALUES (
         NULL::VARCHAR, NULL::VARCHAR, NULL::BIGINT, NULL::VARCHAR, NULL::TIMESTAMPTZ, NULL::VARCHAR,
         NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR, NULL::INTEGER, NULL::VARCHAR,
-        NULL::TIMESTAMPTZ, NULL::TIMESTAMPTZ, NULL::TIMESTAMPTZ, NULL::INTEGER
+        NULL::TIMESTAMPTZ, NULL::TIMESTAMPTZ, NULL::TIMESTAMPTZ, NULL::INTEGER, NULL::VARCHAR, NULL::VARCHAR
     )) AS t (
         key, url, size_bytes, etag, last_modified, item_key, item_type, state, manifest, upload_job_id,
-        attempts, failure_class, first_failed_at, last_failed_at, registered_at, failed_runs
+        attempts, failure_class, first_failed_at, last_failed_at, registered_at, failed_runs, reason, remedy
     ) WHERE false
 """
 
-# Versions of older releases do not say in how many runs an object failed.
+# Versions of older releases do not say in how many runs an object failed, nor why and what to do about it.
 KNOWN = """
-    CREATE TEMP VIEW known AS FROM {version} UNION ALL BY NAME SELECT NULL::INTEGER AS failed_runs WHERE false
+    CREATE TEMP VIEW known AS
+    FROM {version}
+    UNION ALL BY NAME
+    SELECT NULL::INTEGER AS failed_runs, NULL::VARCHAR AS reason, NULL::VARCHAR AS remedy WHERE false
 """
 
 GROUPED = tuple(sorted(GROUPED_TYPES))
@@ -125,7 +128,10 @@ JUDGED = f"""
     failed AS (
         SELECT
             items.item_type, items.item_key,
-            max((failures.state = 'quarantined', failures.state, failures.failure_class)) AS worst
+            max((
+                failures.state = 'quarantined', failures.state, failures.failure_class,
+                failures.reason, failures.remedy
+            )) AS worst
         FROM items JOIN failures USING (url)
         WHERE items.item_type IN {GROUPED}
         GROUP BY items.item_type, items.item_key
@@ -133,7 +139,9 @@ JUDGED = f"""
         SELECT
             items.*,
             coalesce(failed.worst[2], failures.state, 'registered') AS state,
-            coalesce(failures.failure_class, failed.worst[3]) AS failure_class
+            coalesce(failures.failure_class, failed.worst[3]) AS failure_class,
+            coalesce(failures.reason, failed.worst[4]) AS reason,
+            coalesce(failures.remedy, failed.worst[5]) AS remedy
         FROM items
         LEFT JOIN failures USING (url)
         LEFT JOIN failed USING (item_type, item_key)
@@ -148,7 +156,7 @@ NEXT_VERSION = f"""
             ended.name AS manifest, ended.upload_job_id,
             CASE WHEN item.state = 'registered' AND known.state = 'registered' THEN known.attempts
                  ELSE coalesce(earlier.attempts, 0) + item.tries END::INTEGER AS attempts,
-            item.failure_class,
+            item.failure_class, item.reason, item.remedy,
             CASE WHEN item.state = 'registered' THEN known.first_failed_at
                  ELSE coalesce(earlier.first_failed_at, ended.finished_at) END AS first_failed_at,
             CASE WHEN item.state = 'registered' THEN known.last_failed_at

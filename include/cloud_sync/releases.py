@@ -25,6 +25,8 @@ class QuarantinedObject:
         item_type: What it is, or is a file of.
         failure_class: Why; of a group's healthy file that of the file at fault.
         attempts: How often its item failed.
+        reason: What was found; empty if it was quarantined by a release that did not keep it.
+        remedy: What to do about it, likewise.
     """
 
     key: str
@@ -34,10 +36,14 @@ class QuarantinedObject:
     attempts: int
     first_failed_at: datetime
     last_failed_at: datetime
+    reason: str
+    remedy: str
 
 
 QUARANTINED: Final = """
-    SELECT key, url, item_type, failure_class, attempts, first_failed_at, last_failed_at
+    SELECT
+        key, url, item_type, failure_class, attempts, first_failed_at, last_failed_at,
+        coalesce(reason, ''), coalesce(remedy, '')
     FROM known WHERE state = 'quarantined' ORDER BY key
 """
 

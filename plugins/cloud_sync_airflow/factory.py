@@ -181,7 +181,8 @@ def documentation(integration: Integration, path: Path) -> str:
             f"`{integration.storage.bucket}`. Settings stand in `{path.name}`.",
             "",
             "A rerun registers nothing twice. Failed files, each with a reason and a remedy, are in "
-            "`failures.csv` of the run; the log of `settle` names its path.",
+            "`failures.csv` of the run; the log of `settle` names its path. What earlier runs have put into "
+            "quarantine is shown by `cloud-sync quarantine list`.",
             "",
             table(("setting", "value"), rows),
         ]

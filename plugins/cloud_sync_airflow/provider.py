@@ -65,7 +65,7 @@ def _settings() -> dict[str, Any]:
                 "Not needed for folders on a disk.",
                 "version_added": "0.1.0",
                 "type": "string",
-                "example": "aws_state",
+                "example": "state",
                 "default": "",
             },
             "integrations_folder": {
@@ -82,7 +82,7 @@ def _settings() -> dict[str, Any]:
                 "`manifests` in the state folder.",
                 "version_added": "0.1.0",
                 "type": "string",
-                "example": "/opt/airflow/manifests",
+                "example": "/opt/airflow/state/manifests",
                 "default": "",
             },
             "tables_folder": {
@@ -90,7 +90,7 @@ def _settings() -> dict[str, Any]:
                 "disk that all workers share, or the URL of one. Left empty: `tables` in the state folder.",
                 "version_added": "0.1.0",
                 "type": "string",
-                "example": "/opt/airflow/tables",
+                "example": "/opt/airflow/state/tables",
                 "default": "",
             },
             "pool": {

@@ -20,9 +20,7 @@ def manifests(bench: Bench) -> Path:
     """The folder of manifests; the objects that they name are in the bucket."""
     for key in KEYS:
         bench.stack.s3().put_object(Bucket=BUCKET, Key=key, Body=tiny_png())
-    folder = bench.stack.places.state / "manifests"
-    folder.mkdir()
-    return folder
+    return bench.stack.places.manifests
 
 
 def dataset(bench: Bench) -> list[str]:

@@ -94,7 +94,7 @@ def test_compose_refuses_to_start_without_a_secret_and_says_how_to_make_it(
 def test_the_example_env_file_lists_every_variable_and_sets_no_secret(tmp_path: Path) -> None:
     example = (ROOT / ".env.example").read_text()
     used = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", (ROOT / "docker-compose.yaml").read_text()))
-    passed_through = {"AIRFLOW_CONN_ENCORD_DEFAULT", "AIRFLOW_CONN_AWS_DEFAULT"}
+    passed_through = {"AIRFLOW_CONN_ENCORD_DEFAULT", "AIRFLOW_CONN_AWS_DEFAULT", "AIRFLOW_CONN_STATE"}
 
     assert set(re.findall(r"^#?([A-Z_]+)=", example, re.MULTILINE)) == used | passed_through
     assert set(re.findall(r"^([A-Z_]+)=$", example, re.MULTILINE)) == set(SECRETS)
@@ -173,7 +173,9 @@ def test_every_airflow_service_shares_state_and_logs(services: dict[str, Any]) -
             assert {"/opt/airflow/state", "/opt/airflow/logs"} <= targets, name
             assert service["image"] == services["airflow-init"]["image"]
     assert "AIRFLOW__CLOUD_SYNC__STATE_FOLDER=/opt/airflow/state" in DOCKERFILE
-    assert "mkdir -p state logs" in DOCKERFILE  # owned by the image's user, as the new volumes will be
+    assert (
+        "mkdir -p state/manifests state/tables logs" in DOCKERFILE
+    )  # owned by the image's user, as the new volumes will be
 
 
 def test_every_airflow_command_parses(services: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The policies in include/iam: each allows listing and reading below one prefix, and nothing else."""
+"""The policies in include/iam: listing and reading below one prefix, or all that a state folder needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,19 @@ ALLOWED = {
     "otc-obs.json": {"obs:bucket:ListBucket", "obs:object:GetObject"},
 }
 """What reading needs, by file; Azure lists with the right to read."""
-READ_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
+BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+READ_BLOBS = f"{BLOBS}/read"
+S3_STATE = ("ListBucket", "GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload")
+ALLOWED_FOR_STATE = {
+    "aws-s3-state.json": {f"s3:{name}" for name in S3_STATE},
+    "google-gcs-state-role.yaml": {
+        *(f"storage.objects.{name}" for name in ("list", "get", "create", "delete")),
+        *(f"storage.multipartUploads.{name}" for name in ("create", "abort")),
+    },
+    "azure-blob-state-role.json": {f"{BLOBS}/{name}" for name in ("read", "write", "delete")},
+    "otc-obs-state.json": {f"obs:{'bucket' if 'Bucket' in name else 'object'}:{name}" for name in S3_STATE},
+}
+"""What a state folder needs, by file: an object that is written over is deleted, in Google's words."""
 
 
 def load(name: str) -> dict[str, Any]:
@@ -52,9 +64,31 @@ ACTIONS: dict[str, Callable[[str], Any]] = {
 }
 
 
+def allowed_by(name: str) -> list[str]:
+    return sorted(ACTIONS[name.replace("-state", "")](name))
+
+
 @pytest.mark.parametrize("name", ALLOWED)
 def test_a_policy_allows_listing_and_reading_and_nothing_else(name):
-    assert sorted(ACTIONS[name](name)) == sorted(ALLOWED[name])
+    assert allowed_by(name) == sorted(ALLOWED[name])
+
+
+@pytest.mark.parametrize("name", ALLOWED_FOR_STATE)
+def test_a_state_folder_is_listed_read_written_and_deleted_and_nothing_else(name):
+    assert allowed_by(name) == sorted(ALLOWED_FOR_STATE[name])
+
+
+@pytest.mark.parametrize("name", ["aws-s3-state.json", "otc-obs-state.json"])
+def test_the_state_folder_is_below_one_prefix_but_its_bucket_is_listed_without_a_condition(name):
+    """With one, S3 says of a file that is not there that it is forbidden."""
+    listing, objects = statements(name)
+    (bucket,), (below,) = as_list(listing["Resource"]), as_list(objects["Resource"])
+    assert below == f"{bucket.replace(':bucket:', ':object:')}/cloud-sync/*"
+    assert "Condition" not in listing
+
+
+def test_every_provider_has_a_policy_for_the_state_folder():
+    assert {name.replace("-state", "") for name in ALLOWED_FOR_STATE} == set(ALLOWED)
 
 
 @pytest.mark.parametrize("name", ["aws-s3.json", "otc-obs.json"])
@@ -112,6 +146,7 @@ def test_a_json_file_is_json(path):
 
 
 def test_the_docs_name_each_policy():
-    text = (PROJECT / "docs" / "storage.md").read_text(encoding="utf-8")
+    docs = (PROJECT / "docs" / name for name in ("storage.md", "deployment.md"))
+    text = "".join(path.read_text(encoding="utf-8") for path in docs)
     for path in FOLDER.iterdir():
         assert f"../include/iam/{path.name}" in text

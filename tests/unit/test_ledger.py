@@ -40,6 +40,10 @@ def url(key: str) -> str:
     return URL_BASE + key
 
 
+WHY = "The object is empty.", "Upload it again."
+"""Reason and remedy of what is quarantined."""
+
+
 def night(
     ledger: Ledger,
     number: int,
@@ -57,7 +61,7 @@ def night(
         manifests=[SettledManifest(0, "manifests/0000-a.json", f"job {number}", LONG_AGO + number * NIGHT)],
         failures=[
             *(SettledFailure(url(key), "transient", LedgerState.FAILED) for key in failed),
-            *(SettledFailure(url(key), "corrupt", LedgerState.QUARANTINED) for key in bad),
+            *(SettledFailure(url(key), "corrupt", LedgerState.QUARANTINED, *WHY) for key in bad),
         ],
     )
 
@@ -100,9 +104,12 @@ def test_the_first_night(ledger):
         "last_failed_at": None,
         "registered_at": LONG_AGO + NIGHT,
         "failed_runs": None,
+        "reason": None,
+        "remedy": None,
     }
     assert (found["b.mp4"]["state"], found["b.mp4"]["failure_class"]) == ("failed", "transient")
     assert (found["c.jpg"]["state"], found["c.jpg"]["failure_class"]) == ("quarantined", "corrupt")
+    assert (found["c.jpg"]["reason"], found["c.jpg"]["remedy"]) == WHY
     assert found["c.jpg"]["registered_at"] is None
 
 
@@ -196,6 +203,7 @@ class TestGroups:
         found = rows(version)
         assert {found[key]["state"] for key in GROUP.objects} == {state}
         assert found["g/3.jpg"]["failure_class"] == others_class
+        assert found["g/3.jpg"]["reason"] == (WHY[0] if bad else "")
         assert all(found[key]["failure_class"] == "transient" for key in failed)
         assert (found["a.jpg"]["state"], found["b.jpg"]["state"]) == ("registered", "failed")
         assert times(found["g/3.jpg"]) == (state, 1, 1, 1, None)
@@ -461,7 +469,7 @@ class TestSentAgain:
             ],
             failures=[
                 *(SettledFailure(url(key), "transient", LedgerState.FAILED) for key in failed),
-                *(SettledFailure(url(key), "corrupt", LedgerState.QUARANTINED) for key in bad),
+                *(SettledFailure(url(key), "corrupt", LedgerState.QUARANTINED, *WHY) for key in bad),
             ],
         )
 

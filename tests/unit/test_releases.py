@@ -6,6 +6,7 @@ import threading
 from datetime import datetime, timedelta
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from cloud_sync.errors import StorageError
@@ -14,7 +15,7 @@ from cloud_sync.ledger import LedgerState as State
 from cloud_sync.run_folder.files import Tag
 from tests.unit.places import PLACES, make_folder
 from tests.unit.tables import LONG_AGO, URL_BASE, Group, write_items
-from tests.unit.test_ledger import NIGHT, night, rows, times, url
+from tests.unit.test_ledger import NIGHT, WHY, night, rows, times, url
 
 GROUP = Group("g/", ["g/1.jpg", "g/2.jpg"])
 
@@ -46,12 +47,27 @@ def test_what_is_quarantined_is_told_with_its_history(ledger):
         "corrupt",
         1,
     )
+    assert (first.reason, first.remedy) == WHY
     assert (second.key, second.attempts, second.first_failed_at, second.last_failed_at) == (
         "b.jpg",
         2,
         day(1),
         day(2),
     )
+
+
+def test_a_ledger_of_an_older_release_knows_no_reasons(ledger):
+    version = night(ledger, 1, ["a.jpg", "b.jpg"], bad=("a.jpg",))
+    older = pq.read_table(version.path).drop_columns(["reason", "remedy"])
+    pointer = ledger.files.read_json("current.json")
+    with ledger.files.writing_by_content("v000001", ".parquet") as draft:
+        pq.write_table(older, draft.path)
+    assert draft.ref is not None
+    ledger.files.write_json("current.json", pointer | {"file": draft.ref.path, "sha256": draft.ref.sha256})
+    [known] = ledger.quarantined()
+    assert (known.key, known.reason, known.remedy) == ("a.jpg", "", "")
+    night(ledger, 2, ["b.jpg"], bad=("b.jpg",))
+    assert [(one.key, one.reason) for one in ledger.quarantined()] == [("a.jpg", ""), ("b.jpg", WHY[0])]
 
 
 def test_more_than_is_read_at_once(ledger):

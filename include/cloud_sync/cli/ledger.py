@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from cloud_sync.cli.options import option
-from cloud_sync.cli.output import say
-from cloud_sync.cli.state import named_state_folder
+from cloud_sync.cli.state import OPTION, SETTING, named_state_folder
 from cloud_sync.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,19 +37,36 @@ def find_ledger(integration: Integration, state_folder: RunFolder, dataset_hash:
     return Ledger(folder.below(str(chosen)).files) if chosen in known else None
 
 
-def named_ledger(
-    integration: Integration, state_folder: str | None, dataset_hash: str | None
-) -> Ledger | None:
-    """Return the ledger in the named state folder, or in Airflow's; None if there is none, which is said.
+def named_ledger(integration: Integration, state_folder: str | None, dataset_hash: str | None) -> Ledger:
+    """Return the ledger in the named state folder, or in Airflow's.
 
     Raises:
-        ConfigError: There is no such folder, or there are several ledgers and nothing says which.
+        ConfigError: There is no such folder, no ledger in it, or there are several and nothing says which.
     """
     folder = named_state_folder(state_folder)
     ledger = find_ledger(integration, folder, dataset_hash)
     if ledger is None:
-        say(f"There is no ledger in {ledgers_folder(integration, folder).address()} yet.", style="yellow")
+        raise _no_ledger(integration, folder)
     return ledger
+
+
+def _no_ledger(integration: Integration, state_folder: RunFolder) -> ConfigError:
+    """Return the error of a state folder that knows nothing of an integration: mostly it is another one's."""
+    folder = ledgers_folder(integration, state_folder)
+    if datasets := folder.folders():
+        return ConfigError(
+            f"there is no ledger of this dataset, only of {', '.join(datasets)}.",
+            where=folder.address(),
+            remedy="Correct --dataset-hash, or target.dataset of the integration.",
+        )
+    others = ", ".join(state_folder.below("ledgers").folders())
+    known = f"only of {others}" if others else "nor of any other"
+    return ConfigError(
+        f"there is no ledger of the integration {integration.name}, {known}.",
+        where=state_folder.address(),
+        remedy=f"Correct {OPTION}: it is what {SETTING} says where Airflow runs. "
+        "A new integration has a ledger after the first run that sends something.",
+    )
 
 
 def ledgers_folder(integration: Integration, state_folder: RunFolder) -> RunFolder:

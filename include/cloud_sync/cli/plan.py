@@ -34,7 +34,7 @@ LINES_ON_A_TERMINAL: Final = 20
 
 EPILOG = (
     "Examples:\n\ncloud-sync plan include/integrations/cameras.yaml --profile work\n\n"
-    "cloud-sync plan cameras.yaml --state-folder /opt/airflow/cloud_sync"
+    "cloud-sync plan cameras.yaml --state-folder /opt/airflow/state"
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict
@@ -37,6 +38,10 @@ COLUMNS: Final = (
     Column("first failed", "time"),
     Column("last failed", "time"),
 )
+REASON_COLUMNS: Final = (Column("reason"), Column("remedy"))
+"""Only in a pipe: on a terminal they would leave no room for the keys, so there each cause stands once."""
+CAUSES_SHOWN: Final = 20
+UNKNOWN_CAUSE: Final = "The ledger has not kept the reason: docs/failures.md says what the class means."
 
 FileArgument = Annotated[
     Path, typer.Argument(metavar="INTEGRATION", help="Integration file.", show_default=False)
@@ -70,19 +75,23 @@ def list_(
     dataset_hash: DatasetHashOption = None,
     output: OutputOption = "table",
 ) -> None:
-    """Show what is quarantined: why, how often it failed, since when.
+    """Show what is quarantined: why, what to do about it, how often it failed, since when.
 
-    Neither the bucket nor Encord is asked.
+    On a terminal reasons and remedies stand below the table, with how many objects each is of; in a pipe and
+    in JSON each object has its own. Neither the bucket nor Encord is asked.
     """
     classes = _checked(failure_class)
     integration = _integration(file)
     ledger = named_ledger(integration, state_folder, dataset_hash)
-    everything = list(ledger.quarantined()) if ledger else []
+    everything = list(ledger.quarantined())
     found = [one for one in everything if _is_of(one, classes)]
     if output == "json":
         show_json([_as_json(one) for one in found])
-    else:
+    elif sys.stdout.isatty():
         show_table(COLUMNS, [_as_row(one) for one in found])
+        _say_causes(found)
+    else:
+        show_table(COLUMNS + REASON_COLUMNS, [[*_as_row(one), one.reason, one.remedy] for one in found])
     whole = f"{counted(len(everything), 'object')} of {integration.name} quarantined"
     these = "this class" if len(set(classes)) == 1 else "these classes"
     say(f"{whole}, {len(found):,} of {these}." if classes else f"{whole}.")
@@ -117,11 +126,11 @@ def release(
         raise typer.BadParameter("Say what to release: --class, --url or --all, and only one of them.")
     integration = _integration(file)
     ledger = named_ledger(integration, state_folder, dataset_hash)
-    quarantined = list(ledger.quarantined()) if ledger else []
+    quarantined = list(ledger.quarantined())
     named = [one for one in quarantined if _is_of(one, classes)]
     if urls:
         named = _named_by(urls, quarantined, integration, ledger)
-    if ledger is None or not named:
+    if not named:
         say("There is nothing to release.")
         raise typer.Exit(ExitCode.FINDINGS)
     if not (yes or _is_confirmed(named)):
@@ -132,6 +141,14 @@ def release(
     )
     released, dag_id = counted(count, "object"), integration.dag_id
     say(f"Released {released}: the next run of {dag_id} sends what is still there.")
+
+
+def _say_causes(found: Collection[QuarantinedObject]) -> None:
+    causes = Counter((one.failure_class, f"{one.reason} {one.remedy}".strip()) for one in found)
+    for (failure_class, cause), count in causes.most_common(CAUSES_SHOWN):
+        say(f"{count:,} x {failure_class}: {cause or UNKNOWN_CAUSE}")
+    if (more := len(causes) - CAUSES_SHOWN) > 0:
+        say(f"and {counted(more, 'more cause')}: --output json shows the reason of each object.")
 
 
 def _checked(classes: Collection[str] | None) -> list[str]:
@@ -157,14 +174,14 @@ def _named_by(
     urls: Collection[str],
     quarantined: Collection[QuarantinedObject],
     integration: Integration,
-    ledger: Ledger | None,
+    ledger: Ledger,
 ) -> list[QuarantinedObject]:
     """Return the objects that are named by key or URL; say which are not quarantined.
 
     Raises:
         ConfigError: A URL is not one of the integration's bucket.
     """
-    version = ledger.current() if ledger else None
+    version = ledger.current()
     url_base = version.url_base if version else ""
     by_key = {one.key: one for one in quarantined}
     by_url = {one.url: one for one in quarantined}

@@ -97,7 +97,7 @@ def rebuild(
             now=datetime.now(UTC).replace(microsecond=0),
         )
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(version.counts.items()))
-    say(f"Version {version.number} of the ledger is in force: {states or 'no objects'}.")
+    say(f"Version {version.number} of the ledger is in force. Objects: {states or 'none'}.")
 
 
 @app.command(
@@ -173,8 +173,6 @@ def prune(
     age = _age(older_than)
     integration = load_integration(file)
     ledger = named_ledger(integration, state_folder, dataset_hash)
-    if ledger is None:
-        raise typer.Exit(ExitCode.FINDINGS)
     names = prune_versions(ledger, keep=keep, older_than=age, dry_run=dry_run)
     for name in names:
         typer.echo(name)

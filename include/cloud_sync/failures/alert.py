@@ -174,19 +174,21 @@ def task_alert(
     )
 
 
-def approval_alert(place: Place, above: Sequence[str], *, question: int) -> Alert:
+def approval_alert(place: Place, above: Sequence[str], *, question: int, until: str = "") -> Alert:
     """Return the alert about a plan that waits for a person.
 
     Args:
         place: Where; its link leads to the question.
         above: The limits that the plan is above, each as a sentence.
         question: Counts the questions of the run: each is told, also one about the same plan.
+        until: When the question expires; empty if it does not.
     """
+    expires = f" Without an answer by {until} the run fails." if until else ""
     return Alert(
         event="approval",
         place=place,
         why=clean("; ".join(above)),
-        remedy="Look at the plan in Airflow, then approve or reject it.",
+        remedy=f"Look at the plan in Airflow, then approve or reject it.{expires}",
         keys=(f"approval, question {question}",),
     )
 

@@ -19,8 +19,8 @@ EMAIL_CHARACTERS: Final = 20_000
 CAUSES_IN_BODY: Final = 50
 
 COUNT_WORDS: Final = {
-    "registered": "registered",
-    "already_registered": "registered already",
+    "registered": "registered by this run",
+    "already_registered": "registered before",
     "failed": "failed",
     "waiting": "never answered for",
 }
@@ -128,7 +128,7 @@ def _lines(alert: Alert, markup: Markup, causes: int, examples: int) -> Iterator
         yield "Items: " + ", ".join(f"{alert.counts[name]:,} {word}" for name, word in COUNT_WORDS.items())
     if "quarantined" in alert.counts:
         files = counted(alert.counts["quarantined"], "file")
-        yield f"In quarantine: {files}, {alert.counts['newly_quarantined']:,} by this run"
+        yield f"In quarantine: {files} of all runs, {alert.counts['newly_quarantined']:,} by this one"
     for cause in alert.causes[:causes]:
         yield ""
         yield from _cause_lines(cause, markup, examples)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from cloud_sync.failures.choice import LEFT_OUT
+from cloud_sync.failures.choice import LeftOut
 from cloud_sync.failures.failure_csv import CSV_NAME, JSONL_NAME
 from cloud_sync.failures.model import Failure, NextStep
 from cloud_sync.failures.rounds import missing_round
 from cloud_sync.failures.settle import Settlement
 from cloud_sync.failures.verdict import (
+    QUARANTINE_LIST,
     Judgement,
     Verdict,
     judge,
@@ -55,6 +57,7 @@ class RunFacts:
             if it was refused `error`.
         retried: What is known of the failure list whose items were sent again; None for other runs. It has
             `list`, `rows`, `items` and `files` (of what was sent), and `left_out` (by reason, with examples).
+        state_folder: Path or URL of the state folder.
     """
 
     integration: str
@@ -68,6 +71,7 @@ class RunFacts:
     finished_at: str
     given: Mapping[str, Any] | None = None
     retried: Mapping[str, Any] | None = None
+    state_folder: str = ""
 
 
 def make_report(
@@ -95,6 +99,7 @@ def make_report(
         "jobs": {status: jobs.count(status) for status in ("done", "failed", "cancelled")},
         "registered": settlement.registered,
         "already_registered": settlement.already_registered + known,
+        "already_registered_sent": settlement.already_registered,
         "registered_by_type": {kind: asdict(tally) for kind, tally in settlement.by_type.items()},
         "retry_rounds": [asdict(one) for one in settlement.rounds],
         "failed": settlement.failed,
@@ -102,6 +107,7 @@ def make_report(
         "quarantined": quarantined_items(facts.plan),
         "newly_quarantined": settlement.newly_quarantined,
         "quarantined_files": settlement.quarantined_files,
+        "registered_files": settlement.registered_files,
         "waiting": waiting_items(facts.plan, settlement),
         "causes": len(causes),
         "failures_by_cause": causes[:MOST_CAUSES],
@@ -139,9 +145,16 @@ def _judgement(
         runs_again=facts.given is None,
         missing_round=missing_round(folder, settlement, rounds=rounds),
         asked_for=facts.retried is not None,
-        left_out={reason: one["files"] for reason, one in (facts.retried or {}).get("left_out", {}).items()},
+        left_out=LeftOut.from_json((facts.retried or {}).get("left_out", {})),
         still_linked=_still_linked(folder, facts),
+        quarantine_list=quarantine_list(facts.integration, facts.state_folder),
     )
+
+
+def quarantine_list(integration: str, state_folder: str) -> str:
+    """Return the command that shows what is quarantined of an integration."""
+    where = f" --state-folder {shlex.quote(state_folder)}" if state_folder else ""
+    return f"{QUARANTINE_LIST} <file of {integration}>{where}"
 
 
 def _still_linked(folder: RunFolder, facts: RunFacts) -> int:
@@ -203,20 +216,32 @@ def _planned(report: Mapping[str, Any], *, with_examples: bool) -> Iterator[str]
 
 
 def _sent(report: Mapping[str, Any]) -> Iterator[str]:
-    yield f"  manifests           {report['manifests']:>9,}"
-    yield _line("registered", report["registered"], "item")
-    yield _line("already registered", report["already_registered"], "item")
+    jobs = ", ".join(f"{count:,} {status}" for status, count in report["jobs"].items() if count)
+    ended = f"; upload jobs: {jobs}" if jobs else ""
+    yield f"  manifests           {report['manifests']:>9,} of this run{ended}"
+    yield _line("registered now", report["registered"], "item", " by this run")
+    yield _line("registered before", report["already_registered"], "item", _before(report))
     for kind, tally in report["registered_by_type"].items():
-        of_files = f" of {counted(tally['files'], 'file')}, {kind}"
+        of_files = f" of {counted(tally['files'], 'file')}, {kind}, now or before"
         yield _line("sent, registered", tally["items"], "item", of_files)
     for one in report["retry_rounds"]:
-        came_of_it = f" sent again, {one['registered']:,} registered"
+        came_of_it = f" sent again, {one['registered']:,} of them registered now"
         yield _line(f"retry round {one['number']}", one["sent"], "item", came_of_it)
-    yield _line("failed", report["failed"], "item")
+    files = f", {counted(report['failed_files'], 'file')} at fault" if report["failed_files"] else ""
+    yield _line("failed", report["failed"], "item", f" of what this run sent{files}")
     if unlinked := report.get("unlinked"):
         kept = f", kept in the folder {unlinked['folder']}" if unlinked["folder"] else ""
         left = unlinked["items"] - unlinked["absent"]
         yield _line("left the dataset", left, "item", f" whose objects are gone{kept}")
+
+
+def _before(report: Mapping[str, Any]) -> str:
+    """Say who knew of what was registered before: the ledger, which had it left out, or Encord."""
+    sent = report["already_registered_sent"]
+    known = report["already_registered"] - sent
+    parts = [f"{known:,} known by the ledger and not sent"] if known else []
+    parts += [f"{sent:,} sent, and skipped by Encord"] if sent else []
+    return f": {', '.join(parts)}" if parts else ""
 
 
 def _left(report: Mapping[str, Any]) -> Iterator[str]:
@@ -229,12 +254,13 @@ def _left(report: Mapping[str, Any]) -> Iterator[str]:
         yield _line("never answered for", report["waiting"], "item", ": see the failed tasks of this run")
     if now := report["newly_quarantined"]:
         until = agreeing(now, "it changes or is released", "they change or are released")
-        yield _line("quarantined now", now, "file", f" until {until}")
+        yield _line("quarantined now", now, "file", f" by this run, until {until}")
     if before := report["quarantined"]:
         were = agreeing(before, "was", "were")
-        yield _line("quarantined before", before, "item", f", which {were} not sent")
-    if files := report["quarantined_files"]:
-        yield _line("in quarantine", files, "file", " in all")
+        yield _line("quarantined before", before, "item", f" by earlier runs, which {were} not sent")
+    if report["registered_files"] is not None:
+        quarantined = f" registered and {report['quarantined_files']:,} quarantined, of all runs"
+        yield _line("in the ledger", report["registered_files"], "file", quarantined)
 
 
 def _causes(report: Mapping[str, Any]) -> Iterator[str]:
@@ -253,11 +279,12 @@ def _line(name: str, number: int, noun: str, rest: str = "") -> str:
 def _source(report: Mapping[str, Any]) -> list[str]:
     """Return the line about where the run's items came from: a listing, or a manifest that was given."""
     if retried := report.get("retried"):
+        left_out = LeftOut.from_json(retried["left_out"])
         return [
             _line("failure list", retried["rows"], "row", f": {retried['list']}"),
             *(
-                _line("left out", one["files"], "file", f": {LEFT_OUT[reason]}")
-                for reason, one in retried["left_out"].items()
+                _line("left out", count, "file", f": {left_out.why(reason)}")
+                for reason, count in left_out.counts.items()
             ),
         ]
     if (given := report.get("given")) is None:

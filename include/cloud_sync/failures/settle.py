@@ -56,6 +56,7 @@ class Settlement:
         by_type: The items of both, by their type.
         rounds: What each retry round came to.
         quarantined_files: Files that are quarantined after this run, by the ledger; None without a ledger.
+        registered_files: Files that are registered after this run, likewise.
         newly_quarantined: Those of them that belong to items that failed in this run.
         healed: Numbers of manifests of which each item is registered, was sent again in a retry round, or has
             an error of its own.
@@ -73,6 +74,7 @@ class Settlement:
     by_type: dict[str, Tally] = field(default_factory=dict)
     rounds: list[RoundTally] = field(default_factory=list)
     quarantined_files: int | None = None
+    registered_files: int | None = None
     newly_quarantined: int = 0
     healed: frozenset[int] = frozenset()
 
@@ -145,7 +147,9 @@ def settle(
     if ledger is not None:
         _mark_removed(folder, ledger)
         version = ledger.current()
-        result.quarantined_files = version.counts.get(LedgerState.QUARANTINED, 0) if version else 0
+        counts = version.counts if version else {}
+        result.quarantined_files = counts.get(LedgerState.QUARANTINED, 0)
+        result.registered_files = counts.get(LedgerState.REGISTERED, 0)
     return result
 
 
@@ -326,7 +330,7 @@ def _commit(
             for entry, outcome in result.ended
         ],
         failures=[
-            SettledFailure(row.object_url, row.failure_class, _state_of(row))
+            SettledFailure(row.object_url, row.failure_class, _state_of(row), row.reason, row.remedy)
             for row in result.failures
             if row.item_type  # else Encord named a URL that was not sent in that manifest
         ],

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cloud_sync.errors import CloudSyncError
-from cloud_sync.failures.choice import LEFT_OUT, QUARANTINED
+from cloud_sync.failures.choice import CLASS_NOT_CHOSEN, QUARANTINED, LeftOut
 from cloud_sync.failures.settle import Settlement
 from cloud_sync.numbers import agreeing, counted
 from cloud_sync.planning.model import SENT_ACTIONS, Answer, Decision, PlanRow
@@ -19,6 +19,9 @@ from cloud_sync.planning.model import SENT_ACTIONS, Answer, Decision, PlanRow
 if TYPE_CHECKING:
     from cloud_sync.integration import Failures
     from cloud_sync.registration.model import Trip
+
+
+QUARANTINE_LIST: Final = "cloud-sync quarantine list"
 
 
 class Verdict(StrEnum):
@@ -42,6 +45,27 @@ class Judgement:
     remedy: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """Where people see what is wrong with single files.
+
+    Attributes:
+        failures_csv: What failed in this run.
+        quarantine_list: The command that shows what is quarantined.
+    """
+
+    failures_csv: str
+    quarantine_list: str
+
+    def see(self, *, has_failures: bool, has_quarantined: bool) -> str:
+        """Send people to the list that has rows."""
+        if not has_quarantined:
+            return _look_into(self.failures_csv)
+        if not has_failures:
+            return f"What is quarantined, and why: {self.quarantine_list}"
+        return f"See {self.failures_csv}; what is quarantined: {self.quarantine_list}"
+
+
 def judge(
     plan: Sequence[PlanRow],
     settlement: Settlement,
@@ -52,8 +76,9 @@ def judge(
     runs_again: bool = True,
     missing_round: int = 0,
     asked_for: bool = False,
-    left_out: Mapping[str, int] | None = None,
+    left_out: LeftOut | None = None,
     still_linked: int = 0,
+    quarantine_list: str = QUARANTINE_LIST,
 ) -> Judgement:
     """Judge a run.
 
@@ -72,10 +97,12 @@ def judge(
         runs_again: Whether a later run tries again what can pass.
         missing_round: The retry round that was due and did not run; 0 if there is none.
         asked_for: Whether a person asked for what was sent: then what failed before counts as well.
-        left_out: How many files of a failure list were not sent, by reason (`cloud_sync.failures.choice`).
+        left_out: Which files of a failure list were not sent, and why.
         still_linked: How many items were to leave the dataset and did not.
+        quarantine_list: The command that shows what is quarantined.
     """
     again = 0 if asked_for else settlement.failed_before
+    lists = Lists(failures_csv, quarantine_list)
     for why, remedy in (
         *_stopped(stopped, failures_csv),
         *_unanswered(plan, settlement),
@@ -86,17 +113,15 @@ def judge(
     ):
         return Judgement(Verdict.FAILED, why, remedy)
     if asked_for:
-        return _of_failure_list(plan, settlement, left_out or {}, failures_csv, again)
+        return _of_failure_list(plan, settlement, left_out or LeftOut(), lists, again)
     quarantined = quarantined_items(plan) if runs_again else 0
     if settlement.failures or quarantined:
-        return _with_failures(settlement, quarantined, failures_csv, again, runs_again=runs_again)
+        return _with_failures(settlement, quarantined, lists, again)
     known = ", and nothing that was listed is quarantined" if runs_again else ""
     return Judgement(Verdict.OK, f"nothing failed{known}.")
 
 
-def _with_failures(
-    settlement: Settlement, quarantined: int, failures_csv: str, again: int, *, runs_again: bool
-) -> Judgement:
+def _with_failures(settlement: Settlement, quarantined: int, lists: Lists, again: int) -> Judgement:
     """Judge a good run of which files failed, or that left out quarantined ones."""
     if not settlement.failures:
         are = agreeing(quarantined, "is", "are")
@@ -105,30 +130,35 @@ def _with_failures(
         are = f", and {quarantined:,} {agreeing(quarantined, 'is', 'are')} quarantined since earlier runs"
         why = f"{_failed(settlement, again)}{are if quarantined else ''}."
     has_quarantined = bool(quarantined or settlement.newly_quarantined)
-    return Judgement(Verdict.OK_WITH_QUARANTINE, why, _see(failures_csv, has_quarantined))
+    remedy = lists.see(has_failures=bool(settlement.failures), has_quarantined=has_quarantined)
+    return Judgement(Verdict.OK_WITH_QUARANTINE, why, remedy)
 
 
 def _of_failure_list(
     plan: Sequence[PlanRow],
     settlement: Settlement,
-    left_out: Mapping[str, int],
-    failures_csv: str,
+    left_out: LeftOut,
+    lists: Lists,
     again: int,
 ) -> Judgement:
     """Judge a good retry of a failure list, which knows only of the files that the list names."""
-    held = left_out.get(QUARANTINED, 0)
-    reasons = []
-    if held:
-        reasons.append(f"{counted(held, 'file')} {agreeing(held, 'is', 'are')} {LEFT_OUT[QUARANTINED]}")
+    held = left_out.quarantined.total()
+    reasons = [
+        f"{counted(count, 'file')} {agreeing(count, 'is', 'are')} {left_out.why(reason)}"
+        for reason in (CLASS_NOT_CHOSEN, QUARANTINED)
+        if (count := left_out.counts[reason])
+    ]
     if settlement.failures:
         why = "; ".join([_failed(settlement, again), *reasons])
         has_quarantined = bool(held or settlement.newly_quarantined)
-        return Judgement(Verdict.OK_WITH_QUARANTINE, f"{why}.", _see(failures_csv, has_quarantined))
-    if others := sum(left_out.values()) - held:
+        see = lists.see(has_failures=True, has_quarantined=has_quarantined)
+        remedy = f"{left_out.remedy} {see}".lstrip()
+        return Judgement(Verdict.OK_WITH_QUARANTINE, f"{why}.", remedy)
+    if others := left_out.counts.total() - left_out.counts[CLASS_NOT_CHOSEN] - left_out.counts[QUARANTINED]:
         were = f"{counted(others, 'file')} {agreeing(others, 'was', 'were')} left out"
-        reasons.append(f"{were}{' for other reasons' if held else ''}")
+        reasons.append(f"{were}{' for other reasons' if reasons else ''}")
     verdict = Verdict.OK_WITH_QUARANTINE if held else Verdict.OK
-    remedy = "The log of choose says which and why." if left_out else ""
+    remedy = f"{left_out.remedy} The log of choose says which and why.".lstrip() if reasons else ""
     if any(row.action in SENT_ACTIONS for row in plan):
         return Judgement(verdict, f"{'; '.join(['nothing that was sent failed', *reasons])}.", remedy)
     why = "; ".join(reasons) or "the failure list has no rows"
@@ -255,12 +285,6 @@ def _again(failed: int, again: int) -> str:
     if again == failed:
         return f", {agreeing(again, 'as', 'all of them as')} in earlier runs"
     return f", {again:,} of them as in earlier runs"
-
-
-def _see(failures_csv: str, has_quarantined: bool) -> str:
-    if has_quarantined:
-        return f"See {failures_csv}; cloud-sync quarantine list shows what is quarantined."
-    return _look_into(failures_csv)
 
 
 def _look_into(failures_csv: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from cloud_sync.markdown import code, table
@@ -65,13 +67,41 @@ def _of_kind(
         )
 
 
-def shown(plan: Sequence[PlanRow], above: Sequence[str]) -> str:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person has to know besides the plan.
+
+    Attributes:
+        dataset: Title of the dataset that the plan would change.
+        bucket: The bucket, or container, that was listed.
+        prefix: Under which prefix; empty for all of it.
+        plan_path: Path or URL of the plan, with a row for each object.
+        summary_path: Path or URL of its summary.
+        expires_at: When the run fails without an answer; None if it waits for ever.
+    """
+
+    dataset: str
+    bucket: str
+    prefix: str
+    plan_path: str
+    summary_path: str
+    expires_at: datetime | None
+
+    @property
+    def until(self) -> str:
+        """When it expires, for people: `2026-11-22 15:00 UTC`; empty if it does not."""
+        return f"{self.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if self.expires_at else ""
+
+
+def shown(plan: Sequence[PlanRow], above: Sequence[str], question: Question) -> str:
     """Return a plan as Markdown, for the person who decides.
 
     Args:
         plan: Its summary.
         above: What `excesses` returned.
+        question: What it is about, and until when.
     """
+    until = question.until
     rows = [
         [
             row.action,
@@ -84,13 +114,17 @@ def shown(plan: Sequence[PlanRow], above: Sequence[str]) -> str:
     ]
     return "\n".join(
         [
+            f"For the dataset {code(question.dataset)}, from {code(f'{question.bucket}/{question.prefix}')}. "
             "This plan is above limits of the integration:",
             "",
             *(f"- {sentence}" for sentence in above),
             "",
             table(("action", "how many", "type", "why", "such as"), rows),
             "",
+            f"Every object is in {code(question.plan_path)}, this table in {code(question.summary_path)}.",
+            "",
             "**Approve** carries it out. **Reject** ends the run, and nothing changes.",
+            *([f"Without an answer by **{until}** the run fails, and nothing changes."] if until else []),
         ]
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cloud_sync.objects.errors import ObjectStoreError, from_botocore
+from cloud_sync.objects.otc import is_otc
 from cloud_sync.run_folder.address import BucketAddress
 from cloud_sync.run_folder.bucket import Bucket, as_state_error
 from cloud_sync.run_folder.folder import RunFolder
@@ -54,7 +55,8 @@ def s3_store(
         session: A boto3 session. Its credentials are asked for again and again, so those of a role are fine.
         endpoint_url: Address of an S3-compatible store, without the bucket; None for AWS.
         region: The bucket's region; the session's if None.
-        virtual_hosted: The endpoint wants the bucket in its host name. AWS itself always gets it so.
+        virtual_hosted: The endpoint wants the bucket in its host name. AWS itself and Open Telekom Cloud
+            always get it so.
         verify: False for certificates that are not checked.
 
     Raises:
@@ -62,6 +64,7 @@ def s3_store(
     """
     from obstore.store import S3Store
 
+    virtual_hosted = virtual_hosted or (endpoint_url is not None and is_otc(endpoint_url))
     in_host = virtual_hosted or endpoint_url is None
     options: dict[str, Any] = {
         "virtual_hosted_style_request": in_host,

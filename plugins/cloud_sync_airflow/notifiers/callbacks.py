@@ -38,14 +38,15 @@ def alert_on_success(context: Context) -> None:
     _tell(context, lambda _, folder: _run(context, folder), concerns=_settles)
 
 
-def alert_on_waiting(context: Context, above: Sequence[str]) -> None:
+def alert_on_waiting(context: Context, above: Sequence[str], *, until: str) -> None:
     """Tell people that a plan waits for one of them.
 
     Args:
         context: The task's context.
         above: The limits that the plan is above, each as a sentence.
+        until: When the question expires; empty if it does not.
     """
-    _tell(context, lambda integration, _: _waiting(context, integration, above))
+    _tell(context, lambda integration, _: _waiting(context, integration, above, until))
 
 
 def _tell(
@@ -91,12 +92,14 @@ def _failure(context: Context, integration: Integration, folder: RunFolder) -> A
     return task_alert(error, _place(context, integration), _task_name(context), mask=redact)
 
 
-def _waiting(context: Context, integration: Integration, above: Sequence[str]) -> Alert:
+def _waiting(context: Context, integration: Integration, above: Sequence[str], until: str) -> Alert:
     from cloud_sync.failures.alert import approval_alert
 
     place = _place(context, integration)
     question = f"{place.run_url}/tasks/{quote(context['ti'].task_id, safe='')}/required_actions"
-    return approval_alert(replace(place, run_url=question), above, question=context["ti"].try_number)
+    return approval_alert(
+        replace(place, run_url=question), above, question=context["ti"].try_number, until=until
+    )
 
 
 def _place(context: Context, integration: Integration) -> Place:

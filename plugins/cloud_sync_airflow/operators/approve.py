@@ -10,12 +10,15 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from cloud_sync_airflow.notifiers.callbacks import alert_on_waiting
 from cloud_sync_airflow.operators.stage import PlannedOperator
-from cloud_sync_airflow.params import sends_nothing
+from cloud_sync_airflow.params import RunOptions, sends_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow.sdk import Context
+
+    from cloud_sync.planning.approval import Question
+    from cloud_sync.run_folder import RunFolder
 
 APPROVE = "Approve"
 REJECT = "Reject"
@@ -44,11 +47,32 @@ class ApproveOperator(PlannedOperator, HITLOperator):
         if not above:
             self.log.info("The plan is within the limits of the integration.")
             return
-        self.log.info("The plan needs a person's approval: %s", "; ".join(above))
+        question = self.question(context, folder)
+        self.log.info(
+            "The plan needs a person's approval by %s, under Required Actions in Airflow: %s",
+            question.until,
+            "; ".join(above),
+        )
         self.subject = f"{context['dag_run'].dag_id}: approve the plan?"
-        self.body = shown(read_plan_rows(folder), above)
-        alert_on_waiting(context, above)
+        self.body = shown(read_plan_rows(folder), above, question)
+        alert_on_waiting(context, above, until=question.until)
         HITLOperator.execute(self, context)
+
+    def question(self, context: Context, folder: RunFolder) -> Question:
+        """Return what a person has to know besides the plan."""
+        from cloud_sync.planning.approval import Question
+        from cloud_sync.planning.model import PLAN_NAME, SUMMARY_NAME
+        from cloud_sync.registration.model import read_target
+
+        storage = self.frozen_integration(folder).storage
+        return Question(
+            dataset=read_target(folder).dataset_title,
+            bucket=storage.bucket,
+            prefix=RunOptions.of(context).prefix or storage.prefix,
+            plan_path=folder.address(PLAN_NAME),
+            summary_path=folder.address(SUMMARY_NAME),
+            expires_at=datetime.now(UTC) + self.response_timeout if self.response_timeout else None,
+        )
 
     def above(self, context: Context) -> list[str]:
         """Return the limits that the plan is above, each as a sentence."""
@@ -75,6 +99,10 @@ class ApproveOperator(PlannedOperator, HITLOperator):
             by, at = (said["responded_by_user"] or {}).get("name", ""), said["responded_at"]
         answer = Answer(decision, tuple(self.above(context)), by, at.isoformat(timespec="seconds"))
         write_answer(self.run_folder(context), answer)
-        if decision is not Decision.APPROVED:
-            raise AirflowSkipException(f"The plan was {answer.told}: the dataset is as it was.")
-        self.log.info("The plan was %s.", answer.told)
+        if decision is Decision.APPROVED:
+            self.log.info("The plan was %s.", answer.told)
+            return
+        again = "To be asked again, clear this task, or trigger a new run."
+        said = f"The plan was {answer.told}. Nothing was sent: the dataset is as it was. {again}"
+        self.log.warning("%s", said)
+        raise AirflowSkipException(said)

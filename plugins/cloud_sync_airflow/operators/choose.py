@@ -62,13 +62,13 @@ class ChooseOperator(FormOperator):
         urls = self._freeze(folder, integration)
         listed = read_failure_list(path, file=file)
         rows = by_key(listed, urls.key_of, file=file, bucket=integration.storage.bucket)
-        left_out = LeftOut()
-        wanted = of_classes(rows, options.classes, left_out)
         target = resolve(integration)
         ledger = self.ledger(integration, target)
         ledger.check_url_base(urls.base)
+        left_out = LeftOut()
+        wanted = of_classes(rows, options.classes, left_out, states_of=ledger.states)
         items = self._items(integration, urls, wanted, left_out)
-        items = _not_left_out(items, ledger, options, left_out)
+        items = _not_left_out(items, wanted, ledger, options, left_out)
         items = _in_bucket(items, integration, left_out)
         ref = write_recalled(folder, items)
         folder.write_json(
@@ -136,7 +136,7 @@ class ChooseOperator(FormOperator):
     def _log(
         self, file: str, rows: int, items: Sequence[RecalledItem], left_out: LeftOut, *, would_be: bool
     ) -> None:
-        from cloud_sync.failures.choice import EXAMPLES, LEFT_OUT
+        from cloud_sync.failures.choice import EXAMPLES
 
         are = "would be" if would_be else agreeing(len(items), "is", "are")
         chosen = counted(len(items), "item")
@@ -144,9 +144,11 @@ class ChooseOperator(FormOperator):
         for item in items[:EXAMPLES]:
             self.log.info("      %s", item.item_key)
         for reason, count in left_out.counts.items():
-            self.log.info("  left out: %s: %s", counted(count, "file"), LEFT_OUT[reason])
+            self.log.info("  left out: %s: %s", counted(count, "file"), left_out.why(reason))
             for key in left_out.examples[reason]:
                 self.log.info("      %s", key)
+        if left_out.remedy:
+            self.log.info("%s", left_out.remedy)
 
 
 def _failure_list(integration: Integration, options: RetryOptions) -> tuple[Path, str]:
@@ -259,9 +261,13 @@ def _in_bucket(
 
 
 def _not_left_out(
-    items: Sequence[RecalledItem], ledger: Ledger, options: RetryOptions, left_out: LeftOut
+    items: Sequence[RecalledItem],
+    wanted: Mapping[str, ListedFailure],
+    ledger: Ledger,
+    options: RetryOptions,
+    left_out: LeftOut,
 ) -> list[RecalledItem]:
-    from cloud_sync.failures.choice import reason_to_leave_out
+    from cloud_sync.failures.choice import QUARANTINED, reason_to_leave_out
 
     states = ledger.states([key for item in items for key in item.keys])
     kept = []
@@ -270,6 +276,10 @@ def _not_left_out(
         reason = reason_to_leave_out(of_item, release_quarantine=options.release_quarantine)
         if reason is None:
             kept.append(item)
+        elif reason == QUARANTINED:
+            # A group may stand in the list with some of its files only.
+            failure_class = next((wanted[key].failure_class for key in item.keys if key in wanted), "")
+            left_out.add(reason, item.keys, failure_class=failure_class, is_quarantined=True)
         else:
             left_out.add(reason, item.keys)
     return kept

@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from cloud_sync.planning.model import PLAN_ONLY
 from cloud_sync_airflow.operators.stage import StageOperator, open_store
 from cloud_sync_airflow.params import SYNC, sends_nothing
+from cloud_sync_airflow.settings import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -151,6 +152,7 @@ def run_facts(
         plan=plan,
         started_at=dag_run.start_date.isoformat(timespec="seconds"),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        state_folder=state_folder().address(),
     )
 
 

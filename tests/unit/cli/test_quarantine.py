@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from cloud_sync.cli import quarantine
 from cloud_sync.cli.quarantine import list_
 from cloud_sync.ledger import Ledger, LedgerState, SettledFailure, SettledManifest
 from tests.unit.cli.shell import cloud_sync, terminal_of
@@ -22,6 +23,7 @@ name: cams
 storage: {provider: s3, connection_id: aws, bucket: recordings, prefix: raw/}
 target: {connection_id: encord, dataset: Cams}
 """
+WHY = {"corrupt": ("It is empty.", "Upload it again."), "missing": ("", "")}
 FAILED = {"raw/a.jpg": "corrupt", "raw/b.jpg": "missing", "raw/c.jpg": "corrupt"}
 
 
@@ -46,7 +48,10 @@ def fill(state: Path, dataset: str, url_base: str = URL_BASE) -> Ledger:
         url_base=url_base,
         items_path=write_items(state / "items.parquet", [[*FAILED, "raw/ok.jpg"]]),
         manifests=[SettledManifest(0, "m", "j", LONG_AGO)],
-        failures=[SettledFailure(url(key), kind, LedgerState.QUARANTINED) for key, kind in FAILED.items()],
+        failures=[
+            SettledFailure(url(key), kind, LedgerState.QUARANTINED, *WHY[kind])
+            for key, kind in FAILED.items()
+        ],
     )
     return ledger
 
@@ -63,7 +68,7 @@ class TestList:
         result = cloud_sync("quarantine", "list", "cams.yaml", "--state-folder", "state")
         assert result.exit_code == 0
         assert result.stdout.splitlines() == [
-            f"{kind}\t{key}\t1\t{WHEN}\t{WHEN}" for key, kind in FAILED.items()
+            "\t".join([kind, key, "1", WHEN, WHEN, *WHY[kind]]) for key, kind in FAILED.items()
         ]
         assert result.stderr == "3 objects of cams quarantined.\n"
 
@@ -75,6 +80,21 @@ class TestList:
         keys = [word for word in terminal.getvalue().split() if word.endswith(".jpg")]
         assert keys == ["…/a.jpg", "…/b.jpg", "…/c.jpg"]
         assert "00:00Z" in terminal.getvalue()
+
+    def test_on_a_terminal_each_cause_stands_once(self, tmp_path, monkeypatch, capsys):
+        terminal_of(monkeypatch)
+        list_(file=tmp_path / "cams.yaml", state_folder=str(tmp_path / "state"))
+        assert capsys.readouterr().err.splitlines() == [
+            "2 x corrupt: It is empty. Upload it again.",
+            "1 x missing: The ledger has not kept the reason: docs/failures.md says what the class means.",
+            "3 objects of cams quarantined.",
+        ]
+
+    def test_on_a_terminal_the_most_frequent_causes_are_enough(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(quarantine, "CAUSES_SHOWN", 1)
+        terminal_of(monkeypatch)
+        list_(file=tmp_path / "cams.yaml", state_folder=str(tmp_path / "state"))
+        assert "and 1 more cause: --output json shows" in capsys.readouterr().err
 
     def test_of_some_classes_as_json(self):
         options = ("--class", "missing", "--class", "rejected", "--output", "json")
@@ -88,6 +108,8 @@ class TestList:
                 "attempts": 1,
                 "first_failed_at": WHEN,
                 "last_failed_at": WHEN,
+                "reason": "",
+                "remedy": "",
             }
         ]
 
@@ -124,14 +146,30 @@ class TestList:
         assert result.exit_code == 3
         assert "--state-folder" in result.stderr
 
-    def test_no_ledger_yet(self, tmp_path):
-        (tmp_path / "empty").mkdir()
-        result = cloud_sync("quarantine", "list", "cams.yaml", "--state-folder", "empty")
-        assert (result.exit_code, result.stdout) == (0, "")
-        assert result.stderr.splitlines() == [
-            "There is no ledger in empty/ledgers/cams yet.",
-            "0 objects of cams quarantined.",
-        ]
+    @pytest.mark.parametrize(
+        ("others", "known"),
+        [((), "nor of any other"), (("docks", "streets"), "only of docks, streets")],
+    )
+    @pytest.mark.parametrize("command", [("list",), ("release", "--all", "--yes")])
+    def test_a_state_folder_without_a_ledger_of_the_integration(self, tmp_path, command, others, known):
+        (tmp_path / "wrong").mkdir()
+        for name in others:
+            (tmp_path / "wrong" / "ledgers" / name).mkdir(parents=True)
+        result = cloud_sync("quarantine", command[0], "cams.yaml", "--state-folder", "wrong", *command[1:])
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert result.stderr == (
+            f"Error: wrong: there is no ledger of the integration cams, {known}. Correct --state-folder: it "
+            "is what AIRFLOW__CLOUD_SYNC__STATE_FOLDER says where Airflow runs. A new integration has a "
+            "ledger after the first run that sends something.\n"
+        )
+
+    def test_a_dataset_without_a_ledger(self):
+        options = ("--state-folder", "state", "--dataset-hash", "dataset-9")
+        result = cloud_sync("quarantine", "list", "cams.yaml", *options)
+        assert result.exit_code == 3
+        assert (
+            "there is no ledger of this dataset, only of dataset-1. Correct --dataset-hash" in result.stderr
+        )
 
     def test_several_ledgers_want_a_choice(self, tmp_path):
         fill(tmp_path / "state", "dataset-2")

@@ -57,7 +57,8 @@ def test_the_setting_may_be_a_url(folder, monkeypatch):
 
 def test_without_a_ledger_the_url_is_told(folder):
     result = cloud_sync("quarantine", "list", "cams.yaml", "--state-folder", "s3://state/other")
-    assert "There is no ledger in s3://state/other/ledgers/cams yet." in result.stderr
+    assert result.exit_code == 3
+    assert "Error: s3://state/other: there is no ledger of the integration cams, nor of any" in result.stderr
 
 
 @pytest.mark.parametrize(

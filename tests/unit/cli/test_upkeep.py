@@ -82,7 +82,7 @@ def test_a_lost_ledger_is_written_anew_and_then_agrees(ledger):
         "The dataset Cams holds 3 items.",
         "1 file of it have URLs of no object of recordings.",
         result.stderr.splitlines()[2],
-        "Version 1 of the ledger is in force: 3 registered.",
+        "Version 1 of the ledger is in force. Objects: 3 registered.",
     ]
     assert ledger.current().counts == {"registered": 3}
     result = run("verify", "--listing", "--all")
@@ -148,7 +148,7 @@ class TestPrune:
 
     def test_an_age_that_is_none_and_a_missing_ledger(self):
         assert run("prune", "--older-than", "old").exit_code == 2
-        assert run("prune").exit_code == 1
+        assert run("prune").exit_code == 3
 
 
 class TestKey:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.airflow import POOL, Sources, airflow_environment, part_commands
+from demo.airflow import POOL, Sources, airflow_environment, part_commands, write_environment
 from demo.places import PROJECT, Places, Secrets, load_secrets
 from demo.servers import base_environment
 from demo.settings import Settings
@@ -90,6 +90,21 @@ def test_everybody_signs_in_and_nobody_from_outside_gets_there(places: Places, s
     assert passwords.stat().st_mode & 0o777 == 0o600
     assert json.loads(passwords.read_text()) == {"admin": secrets.airflow_password}
     assert len(environment["AIRFLOW__API_AUTH__JWT_SECRET"]) >= 64
+
+
+def test_a_shell_that_reads_the_file_speaks_to_this_stack(places: Places, secrets: Secrets) -> None:
+    extra = {"AIRFLOW__CORE__FOO": "a 'quoted' $value"}
+    environment = airflow_environment(Settings(), places, secrets, Sources(), extra)
+    write_environment(environment, places)
+    assert places.airflow_environment.stat().st_mode & 0o777 == 0o600
+    command = f". {places.airflow_environment}; command -v python; env -0"
+    shell = {"PATH": "/usr/bin:/bin"}
+    done = subprocess.run(["/bin/sh", "-c", command], env=shell, capture_output=True, text=True, check=True)
+    python, _, variables = done.stdout.partition("\n")
+    assert Path(python).parent == Path(sys.executable).parent
+    found = dict(one.split("=", 1) for one in variables.split("\0") if one)
+    airflow = {name: value for name, value in environment.items() if name.startswith("AIRFLOW_")}
+    assert {name: found.get(name) for name in airflow} == airflow
 
 
 def test_no_secret_shows_in_a_command(places: Places, secrets: Secrets) -> None:

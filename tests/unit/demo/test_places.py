@@ -44,8 +44,10 @@ def test_a_fresh_start_keeps_the_secrets_and_empties_the_rest(tmp_path: Path) ->
     places.make_fresh()
     kept = load_secrets(places.secrets)
     (places.state / "runs").mkdir()
+    (places.manifests / "old.csv").touch()
     (places.s3 / "1.dat").write_bytes(b"old")
     places.make_fresh()
     assert load_secrets(places.secrets) == kept
-    assert not any(places.state.iterdir())
+    assert list(places.state.iterdir()) == [places.manifests]
+    assert not any(places.manifests.iterdir())
     assert not any(places.s3.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from cloud_sync.errors import StorageError
-from demo.report import RunReport, failure_table, result_table, run_folder_of
+from demo.report import RunReport, failure_lists, failure_table, result_table, run_folder_of
 
 URL = "http://127.0.0.1:1/demo-media/incoming/clips/notes.mp4"
 
@@ -80,6 +81,7 @@ def test_what_is_read_is_shown(tmp_path: Path) -> None:
             "69",
             "ok_with_quarantine",
         ),
+        *("registered now", "items by this run", "registered before", "items by earlier runs"),
         *("retry round 1", "items that failed for a passing reason, sent again: 1 registered"),
         *("wrong_type", "Expected a video", "Rename it.", "incoming/clips/notes.mp4"),
     ):
@@ -100,6 +102,17 @@ def test_the_failure_csv_is_read_as_spreadsheets_write_it(tmp_path: Path) -> Non
     text = f'object_url,reason\r\n{URL},"two\r\nlines, one cell"\r\n'
     report.failure_csv.write_text(text, encoding="utf-8-sig", newline="")
     assert report.failed_urls() == [URL]
+
+
+def test_only_failure_lists_with_rows_are_named(tmp_path: Path) -> None:
+    texts = {"b": "object_url\r\nb.jpg\r\n", "a": "object_url\r\na.jpg\r\n", "empty": "object_url\r\n"}
+    for age, (run, text) in enumerate(texts.items()):
+        path = tmp_path / "runs" / "demo" / run / "failures.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+        os.utime(path, (age, age))
+    assert [path.parent.name for path in failure_lists(tmp_path, "demo")] == ["b", "a"]
+    assert failure_lists(tmp_path / "nowhere", "demo") == []
 
 
 @pytest.mark.parametrize(

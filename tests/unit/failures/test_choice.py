@@ -38,13 +38,58 @@ def test_other_classes_are_left_out_and_counted_but_rows_without_one_are_not():
         for row in (
             *listed("a.jpg"),
             *listed("b.jpg", failure_class="transient"),
-            *listed("c.jpg", "d.jpg", failure_class="corrupt"),
+            *listed("c.jpg", "d.jpg", "since.jpg", failure_class="corrupt"),
+            *listed("e.jpg", failure_class="missing"),
         )
     }
+    known = {url("a.jpg"): "quarantined", url("c.jpg"): "quarantined", url("since.jpg"): "registered"}
     left_out = LeftOut()
-    chosen = of_classes(rows, {"transient", "forbidden"}, left_out)
+    chosen = of_classes(
+        rows,
+        {"transient", "forbidden"},
+        left_out,
+        states_of=lambda keys: {key: known[key] for key in keys if key in known},
+    )
     assert list(chosen) == [url("a.jpg"), url("b.jpg")]
-    assert left_out.to_json() == {"class_not_chosen": {"files": 2, "examples": [url("c.jpg"), url("d.jpg")]}}
+    assert left_out.to_json() == {
+        "class_not_chosen": {
+            "files": 3,
+            "examples": [url("c.jpg"), url("d.jpg"), url("e.jpg")],
+            "classes": {"corrupt": 2, "missing": 1},
+            "quarantined": 1,
+        },
+        "registered": {"files": 1, "examples": [url("since.jpg")]},
+    }
+    assert left_out.why("class_not_chosen") == (
+        "of a failure class that was not chosen (2 corrupt, 1 missing)"
+    )
+    assert left_out.why("registered") == "registered since"
+    assert LeftOut.from_json(left_out.to_json()) == left_out
+
+
+@pytest.mark.parametrize(
+    ("reason", "failure_class", "is_quarantined", "remedy"),
+    [
+        ("registered", "", False, ""),
+        ("quarantined", "corrupt", True, "To send what the form left out, tick release_quarantine."),
+        (
+            "class_not_chosen",
+            "corrupt",
+            False,
+            "To send what the form left out, add corrupt to failure_classes.",
+        ),
+        (
+            "class_not_chosen",
+            "corrupt",
+            True,
+            "To send what the form left out, add corrupt to failure_classes and tick release_quarantine.",
+        ),
+    ],
+)
+def test_what_the_form_left_out_says_what_to_change_in_it(reason, failure_class, is_quarantined, remedy):
+    left_out = LeftOut()
+    left_out.add(reason, ["a.jpg"], failure_class=failure_class, is_quarantined=is_quarantined)
+    assert left_out.remedy == remedy
 
 
 def test_examples_are_few():

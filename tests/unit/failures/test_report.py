@@ -47,6 +47,7 @@ def ended(status: str = "done", items: int = 10) -> tuple[ManifestEntry, Outcome
     return entry, outcome
 
 
+QUARANTINE_LIST = "cloud-sync quarantine list <file of cameras> --state-folder /opt/airflow/state"
 NEW = PlanRow("register", "image", "new", 10, 1000, ("a.jpg",), items=10)
 QUARANTINED = PlanRow("skip", "image", "quarantined", 1, 10, ("bad.jpg",), items=1)
 REGISTERED = PlanRow("skip", "image", "registered", 30, 300, ("old.jpg",), items=30)
@@ -70,6 +71,7 @@ def facts(mode: str = "sync", plan=(NEW, OTHER)) -> RunFacts:
         plan=plan,
         started_at="2026-01-02T00:00:00+00:00",
         finished_at="2026-01-02T00:01:00+00:00",
+        state_folder="/opt/airflow/state",
     )
 
 
@@ -81,6 +83,7 @@ def settlement() -> Settlement:
         by_type={"image": Tally(6, 6), "image_group": Tally(2, 2400)},
         failed=2,
         quarantined_files=9,
+        registered_files=1234,
         newly_quarantined=8,
         rounds=[RoundTally(1, 5, 3)],
         failures=[failure(object_url=f"https://b/{n}.jpg") for n in range(7)]
@@ -93,6 +96,7 @@ COUNTS = {
     "jobs": {"done": 1, "failed": 0, "cancelled": 0},
     "registered": 7,
     "already_registered": 1,
+    "already_registered_sent": 1,
     "registered_by_type": {"image": {"items": 6, "files": 6}, "image_group": {"items": 2, "files": 2400}},
     "retry_rounds": [{"number": 1, "sent": 5, "registered": 3}],
     "failed": 2,
@@ -100,6 +104,7 @@ COUNTS = {
     "quarantined": 1,
     "newly_quarantined": 8,
     "quarantined_files": 9,
+    "registered_files": 1234,
     "waiting": 0,
     "causes": 2,
 }
@@ -117,9 +122,10 @@ def test_the_report_tells_of_which_run_it_is_and_what_came_of_it(folder):
         "listed": {"objects": 12, "total_bytes": 1020},
         "started_at": "2026-01-02T00:00:00+00:00",
         "finished_at": "2026-01-02T00:01:00+00:00",
+        "state_folder": "/opt/airflow/state",
         "verdict": "ok_with_quarantine",
         "why": "2 items failed, and 1 is quarantined since earlier runs.",
-        "remedy": f"See {folder.path('failures.csv')}; cloud-sync quarantine list shows what is quarantined.",
+        "remedy": f"See {folder.path('failures.csv')}; what is quarantined: {QUARANTINE_LIST}",
         "failures_by_cause": failures_by_cause(settlement().failures),
         "files": {
             "report": str(folder.path("report.json")),
@@ -144,7 +150,10 @@ def test_the_report_counts_everything(folder):
 
 
 def test_what_the_plan_skipped_as_registered_counts_as_registered_already(folder):
-    assert make_report(folder, facts(plan=(NEW, REGISTERED)), settlement())["already_registered"] == 31
+    report = make_report(folder, facts(plan=(NEW, REGISTERED)), settlement())
+    assert report["already_registered"] == 31
+    told = "31 items: 30 known by the ledger and not sent, 1 sent, and skipped by Encord"
+    assert f"  registered before          {told}" in summary(report)
 
 
 def test_items_are_counted_and_not_their_files(folder):
@@ -188,15 +197,15 @@ def test_the_summary_in_the_log(folder):
             "  listed                     12 objects, 1,020 bytes",
             "  plan: register             10 items, image: new since the last run",
             "  plan: skip                  2 objects, other: its extension stands under no type",
-            "  manifests                   1",
-            "  registered                  7 items",
-            "  already registered          1 item",
-            "  sent, registered            6 items of 6 files, image",
-            "  sent, registered            2 items of 2,400 files, image_group",
-            "  retry round 1               5 items sent again, 3 registered",
-            "  failed                      2 items",
-            "  quarantined now             8 files until they change or are released",
-            "  in quarantine               9 files in all",
+            "  manifests                   1 of this run; upload jobs: 1 done",
+            "  registered now              7 items by this run",
+            "  registered before           1 item: 1 sent, and skipped by Encord",
+            "  sent, registered            6 items of 6 files, image, now or before",
+            "  sent, registered            2 items of 2,400 files, image_group, now or before",
+            "  retry round 1               5 items sent again, 3 of them registered now",
+            "  failed                      2 items of what this run sent, 8 files at fault",
+            "  quarantined now             8 files by this run, until they change or are released",
+            "  in the ledger           1,234 files registered and 9 quarantined, of all runs",
             "  7 x corrupt: The object is empty. Upload it again, or delete it.",
             *[f"      https://b/{n}.jpg" for n in range(5)],
             "  1 x missing: Gone. Nothing.",
@@ -204,14 +213,19 @@ def test_the_summary_in_the_log(folder):
             f"  all failures: {folder.path('failures.csv')}",
             f"  all of this: {folder.path('report.json')}",
             "ok_with_quarantine: 2 items failed. "
-            f"See {folder.path('failures.csv')}; cloud-sync quarantine list shows what is quarantined.",
+            f"See {folder.path('failures.csv')}; what is quarantined: {QUARANTINE_LIST}",
         ]
     )
 
 
 def test_what_is_quarantined_is_counted_each_night(folder):
     text = summary(make_report(folder, facts(plan=(QUARANTINED,)), Settlement()))
-    assert "  quarantined before          1 item, which was not sent" in text
+    assert "  quarantined before          1 item by earlier runs, which was not sent" in text
+    assert text.splitlines()[-1] == (
+        "ok_with_quarantine: nothing failed, but 1 item is quarantined since earlier runs. "
+        f"What is quarantined, and why: {QUARANTINE_LIST}"
+    )
+    assert "failures.csv" not in text, "it is empty"
     assert "quarantined before" not in summary(make_report(folder, facts(), Settlement()))
 
 

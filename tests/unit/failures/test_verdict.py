@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
+from cloud_sync.failures.choice import LeftOut
 from cloud_sync.failures.settle import Settlement
 from cloud_sync.failures.verdict import RunFailed, Verdict, check_verdict, judge
 from cloud_sync.integration import Failures
@@ -22,8 +25,19 @@ def judged(plan, settlement, *, runs_again: bool = True, asked_for: bool = False
         failures_csv="failures.csv",
         runs_again=runs_again,
         asked_for=asked_for,
-        left_out=left_out,
+        left_out=left_out_of(left_out or {}),
     )
+
+
+def left_out_of(files: Mapping[str, int]) -> LeftOut:
+    """Return what a form left out: corrupt files in quarantine, missing ones that were not chosen."""
+    left_out = LeftOut()
+    for reason, count in files.items():
+        failure_class = {"class_not_chosen": "missing", "quarantined": "corrupt"}.get(reason, "")
+        left_out.add(
+            reason, ["x"] * count, failure_class=failure_class, is_quarantined=reason == "quarantined"
+        )
+    return left_out
 
 
 def of_sent(failed: int, registered: int = 0, already_registered: int = 0, before: int = 0) -> Settlement:
@@ -153,37 +167,51 @@ def test_what_a_person_asked_for_counts_also_if_it_failed_before():
     assert judged([], of_sent(4, 5, before=4), asked_for=True).why == "4 items failed."
 
 
+HELD = "are quarantined and not released by the form (2 corrupt)"
+OTHER_CLASS = "1 file is of a failure class that was not chosen (1 missing)"
+LOG = "The log of choose says which and why."
+TICK = "tick release_quarantine."
+
+
 @pytest.mark.parametrize(
-    ("plan", "left_out", "verdict", "why"),
+    ("plan", "left_out", "verdict", "why", "remedy"),
     [
         (
             [],
             {"quarantined": 2},
             Verdict.OK_WITH_QUARANTINE,
-            "nothing was sent: 2 files are quarantined and not released by the form.",
+            f"nothing was sent: 2 files {HELD}.",
+            f"To send what the form left out, {TICK} {LOG}",
         ),
         (
             [],
             {"quarantined": 2, "registered": 1000, "class_not_chosen": 1},
             Verdict.OK_WITH_QUARANTINE,
-            "nothing was sent: 2 files are quarantined and not released by the form; "
-            "1,001 files were left out for other reasons.",
+            f"nothing was sent: {OTHER_CLASS}; 2 files {HELD}; 1,000 files were left out for other reasons.",
+            f"To send what the form left out, add missing to failure_classes and {TICK} {LOG}",
         ),
-        ([], {"registered": 1}, Verdict.OK, "nothing was sent: 1 file was left out."),
-        ([], {"registered": 3}, Verdict.OK, "nothing was sent: 3 files were left out."),
+        (
+            [],
+            {"class_not_chosen": 1},
+            Verdict.OK,
+            f"nothing was sent: {OTHER_CLASS}.",
+            f"To send what the form left out, add missing to failure_classes. {LOG}",
+        ),
+        ([], {"registered": 1}, Verdict.OK, "nothing was sent: 1 file was left out.", LOG),
+        ([], {"registered": 3}, Verdict.OK, "nothing was sent: 3 files were left out.", LOG),
         (
             [NEW],
-            {"quarantined": 1},
+            {"quarantined": 2},
             Verdict.OK_WITH_QUARANTINE,
-            "nothing that was sent failed; 1 file is quarantined and not released by the form.",
+            f"nothing that was sent failed; 2 files {HELD}.",
+            f"To send what the form left out, {TICK} {LOG}",
         ),
     ],
 )
-def test_what_a_failure_list_held_and_was_not_sent_is_no_all_clear(plan, left_out, verdict, why):
+def test_what_a_failure_list_held_and_was_not_sent_is_no_all_clear(plan, left_out, verdict, why, remedy):
     settlement = of_sent(0, 10) if plan else Settlement()
     judgement = judged(plan, settlement, asked_for=True, left_out=left_out)
-    assert (judgement.verdict, judgement.why) == (verdict, why)
-    assert judgement.remedy == "The log of choose says which and why."
+    assert (judgement.verdict, judgement.why, judgement.remedy) == (verdict, why, remedy)
 
 
 @pytest.mark.parametrize(
@@ -227,11 +255,16 @@ def test_jobs_that_were_only_cancelled_are_not_spoken_of_as_refused():
     assert judgement.why == "2 upload jobs were cancelled."
 
 
+def test_nobody_is_sent_to_a_failure_csv_without_rows():
+    remedy = judged([QUARANTINED], Settlement()).remedy
+    assert remedy == "What is quarantined, and why: cloud-sync quarantine list"
+
+
 @pytest.mark.parametrize(
     ("plan", "quarantined", "remedy"),
     [
-        ([NEW], 1, "See failures.csv; cloud-sync quarantine list shows what is quarantined."),
-        ([NEW, QUARANTINED], 0, "See failures.csv; cloud-sync quarantine list shows what is quarantined."),
+        ([NEW], 1, "See failures.csv; what is quarantined: cloud-sync quarantine list"),
+        ([NEW, QUARANTINED], 0, "See failures.csv; what is quarantined: cloud-sync quarantine list"),
         ([NEW], 0, SEE),
     ],
 )
@@ -240,7 +273,7 @@ def test_nobody_is_sent_to_a_quarantine_in_which_nothing_is(plan, quarantined, r
     settlement.newly_quarantined = quarantined
     assert judged(plan, settlement).remedy == remedy
     of_list = {"quarantined": 1} if QUARANTINED in plan else {}
-    assert judged([NEW], settlement, asked_for=True, left_out=of_list).remedy == remedy
+    assert judged([NEW], settlement, asked_for=True, left_out=of_list).remedy.endswith(remedy)
 
 
 def test_a_url_that_was_not_sent_is_no_item_that_failed():
@@ -255,7 +288,11 @@ def test_a_url_that_was_not_sent_is_no_item_that_failed():
 
 def test_what_failed_hides_nothing_that_was_left_out_as_quarantined():
     judgement = judged([NEW], of_sent(1, 9), asked_for=True, left_out={"quarantined": 2})
-    assert judgement.why == "1 item failed; 2 files are quarantined and not released by the form."
+    assert judgement.why == f"1 item failed; 2 files {HELD}."
+    assert judgement.remedy == (
+        "To send what the form left out, tick release_quarantine. "
+        "See failures.csv; what is quarantined: cloud-sync quarantine list"
+    )
 
 
 def test_nobody_waits_for_a_next_run_that_does_not_come():

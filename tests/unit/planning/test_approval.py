@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
 import pytest
 
 from cloud_sync.integration import Approval
-from cloud_sync.planning.approval import excesses, shown
+from cloud_sync.planning.approval import Question, excesses, shown
 from cloud_sync.planning.model import PlanRow
 
 
@@ -22,6 +25,16 @@ PLAN = [
     row("grown", 1, 10),
     row("file_missing", 2, 20),
 ]
+
+
+QUESTION = Question(
+    dataset="Cam*eras*",
+    bucket="b",
+    prefix="in/",
+    plan_path="/state/runs/cams/1/plan.parquet",
+    summary_path="/state/runs/cams/1/plan.json",
+    expires_at=datetime(2026, 11, 22, 15, tzinfo=timezone(timedelta(hours=1))),
+)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +89,17 @@ def test_what_is_gone_is_removed_and_what_has_moved_is_new_where_it_is_registere
 
 
 def test_the_person_sees_limits_and_plan_and_no_key_becomes_markup():
-    text = shown([row("new", 2, key="a|b`c.jpg"), row("registered", 1, key="x" * 300)], ["new items: 2"])
+    plan = [row("new", 2, key="a|b`c.jpg"), row("registered", 1, key="x" * 300)]
+    text = shown(plan, ["new items: 2"], QUESTION)
     assert "- new items: 2\n" in text
     assert "| register | 2 items | image | new since the last run | `a\\|b'c.jpg` |" in text
     assert "x" * 199 + "…`" in text
     assert "x" * 200 not in text
+
+
+def test_the_person_sees_what_it_is_about_and_until_when():
+    text = shown([row("new", 2)], ["new items: 2"], QUESTION)
+    assert text.startswith("For the dataset `Cam*eras*`, from `b/in/`. ")
+    assert "in `/state/runs/cams/1/plan.parquet`, this table in `/state/runs/cams/1/plan.json`." in text
+    assert text.endswith("Without an answer by **2026-11-22 14:00 UTC** the run fails, and nothing changes.")
+    assert "Without" not in shown([row("new", 2)], [], replace(QUESTION, expires_at=None))

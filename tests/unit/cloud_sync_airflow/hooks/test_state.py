@@ -153,6 +153,20 @@ class TestStores:
         assert provide()["token"] == "t"
         assert provide()["expires_at"].timestamp() == 1_800_000_000
 
+    @pytest.mark.parametrize(
+        ("endpoint_url", "expected"),
+        [
+            ("https://obs.eu-de.otc.t-systems.com", "https://b.obs.eu-de.otc.t-systems.com"),
+            ("https://s3.example", "https://s3.example"),
+        ],
+    )
+    def test_open_telekom_cloud_has_the_bucket_in_its_host_without_being_told(self, endpoint_url, expected):
+        import boto3
+
+        session = boto3.Session(aws_access_key_id="key", aws_secret_access_key="secret", region_name="eu-de")
+        store = stores.s3_store("b", session=session, endpoint_url=endpoint_url)
+        assert store.config["endpoint"] == expected
+
     def test_the_bucket_stands_in_the_endpoint_where_it_wants_that(self):
         assert stores._with_bucket("https://obs.example", "b") == "https://b.obs.example"
         assert stores._with_bucket("https://b.obs.example", "b") == "https://b.obs.example"

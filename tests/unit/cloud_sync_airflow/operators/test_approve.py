@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -95,6 +96,20 @@ def test_a_plan_above_a_limit_waits_and_is_shown(night):
     assert question["subject"] == "sync__cameras: approve the plan?"
     assert "new items: 6, and approval.new_count is 2" in question["body"]
     assert "`in/0.jpg`" in question["body"]
+    assert "For the dataset `Cameras`, from `b/in/`." in question["body"]
+    [run] = (state_folder() / "runs" / "cameras").iterdir()
+    assert f"`{run}/plan.parquet`" in question["body"]
+    assert (run / "plan.parquet").is_file()
+    [until] = re.findall(r"by \*\*(.*) UTC\*\*", question["body"])
+    left = datetime.fromisoformat(f"{until}+00:00") - datetime.now(UTC)
+    assert timedelta(minutes=58) < left <= timedelta(hours=1)
+
+
+def test_a_narrower_prefix_of_the_run_is_the_one_that_is_shown(house, asked):
+    house.options = {"approval": {"new_count": 0}}
+    with pytest.raises(TaskAwaitingInput):
+        Night(house, asked, prefix="in/0").ask()
+    assert "from `b/in/0`." in asked[0]["body"]
 
 
 def test_a_plan_within_the_limits_passes(house, asked):
@@ -126,6 +141,29 @@ def test_a_refused_plan_ends_the_run_well_and_says_who_refused(night, caplog):
     assert "new items: 6, and approval.new_count is 2" in night.report["why"]
     assert (night.report["registered"], night.report["waiting"]) == (0, 0)
     assert not (state_folder() / "ledgers").exists()
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (answer("Reject"), "refused by ann at 2026-11-22T03:00:00+00:00"),
+        (TIMED_OUT, "not answered for in time"),
+    ],
+)
+def test_the_log_ends_with_what_became_of_the_question(night, monkeypatch, event, told):
+    said: list[str] = []
+    log = SimpleNamespace(warning=lambda text, *of: said.append(text % of))
+    monkeypatch.setattr(ApproveOperator, "log", log)
+    with pytest.raises(AirflowSkipException) as skipped:
+        night.hear(event)
+    assert (
+        said[-1]
+        == str(skipped.value)
+        == (
+            f"The plan was {told}. Nothing was sent: the dataset is as it was. "
+            "To be asked again, clear this task, or trigger a new run."
+        )
+    )
 
 
 def test_a_plan_that_nobody_answers_for_fails_the_run_with_what_to_do(night):
@@ -180,6 +218,7 @@ def test_the_channels_are_told_once_of_each_question(night, monkeypatch, house):
         night.ask()
     alert, _ = sent
     assert alert.headline.startswith("sync__cameras waits for approval: new items: 6")
+    assert re.search(r"Without an answer by 20.* UTC the run fails\.$", alert.remedy)
     assert alert.place.run_url.endswith("/runs/night%201/tasks/approve/required_actions")
 
 

@@ -34,6 +34,7 @@ FORM = {name: param.value for name, param in retry_params({}, "").items()}
 ALIAS = AssetAlias("datasets")
 RUNS = "_retries"
 B = "https://b.s3.eu-central-1.amazonaws.com/"
+BAD = {"files": 1, "examples": ["in/bad.jpg"], "classes": {"corrupt": 1}, "quarantined": 1}
 
 
 class Retry:
@@ -120,7 +121,7 @@ def test_the_failures_of_a_run_are_registered_and_the_next_night_knows(night, sa
     retry = Retry(night, "manual 1", run_id="night 1")
     result = retry.run()
     assert "failures.csv of run night 1: 2 rows; 1 item is sent again" in said
-    assert (result["verdict"], result["registered"], result["failed"]) == ("ok", 1, 0)
+    assert (result["verdict"], result["registered"], result["failed"]) == ("ok_with_quarantine", 1, 0)
     assert sent_last(night) == [{"objectUrl": f"{B}in/1.jpg", "title": "Picture 1"}]
     assert states()["1.jpg"] == ("registered", 2)
     assert states()["bad.jpg"] == ("quarantined", 1)
@@ -129,7 +130,7 @@ def test_the_failures_of_a_run_are_registered_and_the_next_night_knows(night, sa
         "rows": 2,
         "items": 1,
         "files": 1,
-        "left_out": {"class_not_chosen": {"files": 1, "examples": ["in/bad.jpg"]}},
+        "left_out": {"class_not_chosen": BAD},
     }
     sent = len(night.encord.sent)
     assert night.run("night 2")["registered"] == 0
@@ -147,10 +148,10 @@ def test_quarantined_files_are_left_out_unless_they_are_released(night):
     form = {"run_id": "night 1", "failure_classes": ["corrupt"]}
     first = Retry(night, **form)
     assert first.run()["verdict"] == "ok_with_quarantine"
-    assert first.json("report.json")["why"].startswith("nothing was sent: 1 file is quarantined")
+    assert first.json("report.json")["why"].startswith("nothing was sent: 1 file is of a failure class")
     assert first.json("retried.json")["left_out"] == {
-        "quarantined": {"files": 1, "examples": ["in/bad.jpg"]},
-        "class_not_chosen": {"files": 1, "examples": ["in/1.jpg"]},
+        "quarantined": BAD,
+        "class_not_chosen": {"files": 1, "examples": ["in/1.jpg"], "classes": {"transient": 1}},
     }
     assert len(night.encord.sent) == 1
     night.bucket = Bucket({**night.bucket.contents.objects, "in/bad.jpg": JPEG})
@@ -167,7 +168,7 @@ def test_what_was_registered_since_is_left_out(night):
     retry = Retry(night, run_id="night 1")
     assert retry.run()["registered"] == 0
     assert retry.json("retried.json")["left_out"]["registered"] == {"files": 1, "examples": ["in/1.jpg"]}
-    assert retry.json("report.json")["verdict"] == "ok"
+    assert retry.json("report.json")["verdict"] == "ok_with_quarantine", "bad.jpg is, and was not chosen"
 
 
 def test_a_list_of_urls_in_any_form_finds_what_was_sent(night, listed):
@@ -337,9 +338,16 @@ def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(night, said):
     assert said[:2] == ["failures.csv of run night 1: 2 rows; 1 item would be sent again", "      in/1.jpg"]
 
 
-def test_nothing_chosen_is_a_good_run(night):
-    result = Retry(night, run_id="night 1", failure_classes=["missing"]).run()
-    assert (result["verdict"], result["registered"]) == ("ok", 0)
+def test_a_form_that_chose_nothing_of_the_list_says_what_to_choose(night, said):
+    retry = Retry(night, run_id="night 1", failure_classes=["missing"])
+    assert retry.run()["verdict"] == "ok_with_quarantine"
+    left_out = "of a failure class that was not chosen (1 corrupt, 1 transient)"
+    change = "add corrupt and transient to failure_classes and tick release_quarantine"
+    assert said[-1] == f"To send what the form left out, {change}."
+    assert f"  left out: 2 files: {left_out}" in said
+    report = retry.json("report.json")
+    assert report["why"] == f"nothing was sent: 2 files are {left_out}."
+    assert report["remedy"] == f"{said[-1]} The log of choose says which and why."
 
 
 class TestRefused:

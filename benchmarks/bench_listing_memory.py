@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from benchmarks.bench_listing import SLOW_MS
+from benchmarks.bench_listing import SLOW_MS, make_ready
 from benchmarks.listing_clients import client_of
 from benchmarks.listing_responder import APIS, running_responder
 from benchmarks.measure import Measurement, measure, table
@@ -23,6 +23,7 @@ MOST_MIB: Final = 200e6 / (1 << 20)
 def listed(api: str, objects: int) -> Measurement:
     """List one bucket."""
     with running_responder(objects, api=api, delay_ms=SLOW_MS) as url:
+        make_ready(url, api)
         measured = measure(f"{api}, {objects:,} keys", client_of(api, f"{api}_ours").case, endpoint_url=url)
     assert measured.result == objects, f"got {measured.result} keys"
     return measured

@@ -81,3 +81,35 @@ def test_the_person_sees_limits_and_plan_and_no_key_becomes_markup():
     assert "| register | 2 items | image | new since the last run | `a\\|b'c.jpg` |" in text
     assert "x" * 199 + "…`" in text
     assert "x" * 200 not in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            [PlanRow("unlink", "image", "removed", 1, 10, (), 1)],
+            "1 item leaves the dataset, and with it the labels that projects have of it.",
+        ),
+        (
+            [
+                PlanRow("unlink", "image", "removed", 2, 10, (), 2),
+                PlanRow("register", "image", "changed", 1, 10, (), 1),
+            ],
+            "3 items leave the dataset, and with them the labels that projects have of them; 1 item of these "
+            "is registered anew.",
+        ),
+    ],
+)
+def test_the_person_is_told_that_labels_are_lost(rows, said):
+    assert f"\n**Labels are lost:** {said}\n" in shown(rows, ["removed items: 1"])
+
+
+def test_nothing_is_said_of_labels_where_none_are_lost():
+    reported = [PlanRow("report", "image", reason, 2, 10, (), 2) for reason in ("changed", "removed")]
+    assert "Labels" not in shown([*reported, row("new", 1)], ["new items: 1"])
+
+
+def test_what_is_registered_again_counts_as_changed():
+    again = PlanRow("register", "image", "changed", 3, 10, (), 3)
+    limits = Approval(changed_count=2, new_count=0)
+    assert excesses([again], 9, limits) == ["changed items: 3, and approval.changed_count is 2"]

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from cloud_sync.ledger import LedgerVersion
-from cloud_sync.planning.model import METADATA_NAME, UNLINK_NAME, PlanRow
+from cloud_sync.planning.model import UNLINK_NAME, PlanRow, Sources
 from cloud_sync.planning.plan import Plan, make_plan
 from cloud_sync.run_folder import RunFolder
+from tests.unit.failures.fakes import FakeStore
 from tests.unit.planning.test_departures import BY_FOLDER, content_of, folder, ledger_of, sent, told
 from tests.unit.tables import LONG_AGO, URL_BASE, Group, an_integration, an_object, write_listing
 
@@ -93,13 +94,20 @@ def test_one_that_is_held_stays_in_the_dataset(folder):
     assert not folder.exists(UNLINK_NAME)
 
 
-def test_one_whose_metadata_cannot_be_sent_stays_in_the_dataset(folder):
-    sections = AGAIN | {"metadata": {"from_key": r"(?P<place>\w+)/.*"}, "title": "{place}" * 2}
-    long = changed(f"{'x' * 200}/b.jpg")
-    plan_of(folder, ledger_of(folder, "in/a.jpg", long["key"]), changed("in/a.jpg"), long, sections=sections)
-    assert decided(folder)[long["key"]] == ("hold", "bad_metadata")
-    assert leaving(folder) == [("in/a.jpg", "changed")]
-    assert pq.read_table(folder.path(METADATA_NAME)).num_rows == 1
+def test_one_whose_metadata_cannot_be_sent_stays_in_the_dataset(folder, tmp_path):
+    store = FakeStore({"a.jpg.metadata.json": b"{}"})
+    plan_of(
+        folder,
+        ledger_of(folder, "a.jpg", "b.jpg"),
+        changed("a.jpg"),
+        "a.jpg.metadata.json",
+        changed("b.jpg"),
+        sections=AGAIN | {"metadata": {"sidecar": "required"}},
+        sources=Sources(lambda: store, tmp_path, tmp_path),
+    )
+    assert decided(folder)["b.jpg"] == ("hold", "sidecar_missing")
+    assert leaving(folder) == [("a.jpg", "changed")]
+    assert sent(folder) == ["a.jpg"]
 
 
 def test_in_a_narrowed_run_only_what_was_listed_is_registered_again(folder):

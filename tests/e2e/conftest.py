@@ -82,6 +82,12 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "approval": {"removed_count": 1},
         "changes": {"removed": "unlink", "moved": "register"},
     },
+    "again": {
+        "storage": {"prefix": "again/"},
+        "target": {"dataset": "Again"},
+        "approval": {"changed_count": 1},
+        "changes": {"changed": "register_again"},
+    },
     "bulk": {
         "storage": {"prefix": "bulk/"},
         "target": {"connection_id": "e2e_slow_encord", "dataset": "Bulk", "encord_integration": None},

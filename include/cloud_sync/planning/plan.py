@@ -281,7 +281,7 @@ def _tell_moves(engine: duckdb.DuckDBPyConnection, folder: RunFolder) -> None:
 def _spare_parts(engine: duckdb.DuckDBPyConnection, folder: RunFolder) -> None:
     """Only report what has changed and is registered as a part of something else."""
     plan = parquet([folder.local(PLAN_NAME)])
-    if leaving.find_parts(engine, plan):
+    if leaving.is_any_leaving(engine, plan) and leaving.find_parts(engine, plan):
         _write(engine, folder, PLAN_NAME, leaving.PLAN_WITHOUT_PARTS.format(plan=plan))
 
 

@@ -203,6 +203,29 @@ def test_if_the_ledger_never_learned_of_it_the_next_night_registers_it_once(hous
     assert known()["state"] == "registered"
 
 
+def test_an_earlier_run_that_settles_once_more_meanwhile_brings_nothing_back(house):
+    run = Stages(house, "night-2").planned()
+    run.unlink()
+    house.options = {}
+    Stages(house, "night-1").settle()
+    house.options = dict(AGAIN)
+    assert known()["state"] == "registered"
+    with pytest.raises(RunFailed):
+        run.settle()
+    assert known()["state"] == "removed"
+
+
+def test_clocks_that_differ_between_workers_do_no_harm(house, monkeypatch):
+    run = Stages(house, "night-2").planned()
+    began = datetime.fromisoformat(jobs.now())
+    run.unlink()
+    monkeypatch.setattr(jobs, "now", began.isoformat)  # the worker that registers is behind
+    run.register()
+    for _ in range(2):
+        run.settle()
+        assert known()["state"] == "registered"
+
+
 def full() -> StorageError:
     return StorageError("the disk is full.", transient=True)
 

@@ -239,7 +239,7 @@ def prepare_datasets(stack: Stack, slow: DatasetService) -> None:
     from encord.orm.dataset import StorageLocation
 
     stack.encord().create_dataset("Without a folder", StorageLocation.AWS, create_backing_folder=False)
-    for title in ("Cleared", "Sharded", "Uploads", "Strict", "Approved", "Unanswered", "Leaving"):
+    for title in ("Cleared", "Sharded", "Uploads", "Strict", "Approved", "Unanswered", "Leaving", "Again"):
         stack.encord().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)
     for title in ("Bulk", "Killed", "Ended"):
         slow.client().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)

@@ -1,4 +1,4 @@
-"""What is gone from the bucket leaves the dataset, and comes back with its objects; what changed is replaced."""
+"""What is gone from the bucket leaves the dataset and comes back with it; what changed is replaced."""
 
 from __future__ import annotations
 

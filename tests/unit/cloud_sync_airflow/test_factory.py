@@ -186,9 +186,9 @@ class TestPolicy:
         assert dag.get_task("approve").downstream_task_ids == {"build", "unlink"}
         unlink = dag.get_task("unlink")
         assert (unlink.downstream_task_ids, unlink.leads) == ({"build"}, True)
+        assert (unlink.retries, unlink.execution_timeout) == (4, timedelta(hours=12))
         assert dag.get_task("build").upstream_task_ids == {"plan", "approve", "unlink"}
         check_settle(dag, setup="plan")
-        check_task_policy(dag, owner="data-team")
 
     def test_a_listing_in_shards_is_mapped_over_what_a_survey_finds(self):
         dag = sync_dag(an_integration(storage=STORAGE | {"listing_shards": 3}), Path("cameras.yaml"))

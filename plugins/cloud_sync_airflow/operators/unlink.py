@@ -31,6 +31,7 @@ class UnlinkOperator(PlannedOperator):
 
     def execute(self, context: Context) -> dict[str, int]:
         """Return how many items were to leave, and how many of them were there no more."""
+        from cloud_sync.ledger import Left
         from cloud_sync.planning.model import UNLINK_NAME
         from cloud_sync.registration.model import read_target
         from cloud_sync.registration.unlink import unlink
@@ -56,8 +57,8 @@ class UnlinkOperator(PlannedOperator):
             f"{done.changed - done.changed_absent:,}",
             f"{done.changed_absent:,}",
         )
-        ledger = self.ledger(integration, target)
-        ledger.mark_removed(folder.local(UNLINK_NAME), at=datetime.fromisoformat(done.at))
+        left = Left(folder.local(UNLINK_NAME), datetime.fromisoformat(done.at))
+        self.ledger(integration, target).mark_removed(left)
         return {"items": done.items + done.changed, "absent": done.absent + done.changed_absent}
 
     def _nothing_to_do(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""From an integration to its DAG: list, plan, build, register, retry rounds, unlink, settle."""
+"""From an integration to its DAG: list, plan, unlink, build, register, retry rounds, settle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
 from cloud_sync_airflow.operators.retry import SelectOperator
 from cloud_sync_airflow.operators.settle import SettleOperator
-from cloud_sync_airflow.operators.stage import ASKING_TASK
+from cloud_sync_airflow.operators.stage import ASKING_TASK, UNLINKING_TASK
 from cloud_sync_airflow.operators.survey import SurveyOperator
 from cloud_sync_airflow.operators.unlink import UnlinkOperator
 from cloud_sync_airflow.params import sync_params
@@ -95,15 +95,21 @@ def sync_dag(integration: Integration, path: Path) -> DAG:
         if integration.approval is not None:
             agreed = _approve(integration.approval, plan.output, settings)
             plan >> agreed >> build
+        # Encord skips what it has: what is to be registered again must have left before it is sent.
+        leads = integration.changes.changed == "register_again"
+        unlink: Any = None
+        if integration.changes.unlinks:
+            unlink = UnlinkOperator(task_id=UNLINKING_TASK, plan=plan.output, leads=leads, **timed)
+            agreed >> unlink
+        if leads:
+            unlink >> build
         register = RegisterOperator.partial(
             task_id="register", map_index_template="{{ task.label }}", pool=register_pool(), **settings
         ).expand(shard=build.output)
         sending = [register]
         for number in range(1, integration.retry.rounds + 1):
             sending.append(_retry_round(number, sending[-1], settings))
-        if integration.changes.removed == "unlink":
-            unlink = UnlinkOperator(task_id="unlink", plan=plan.output, **timed)
-            agreed >> unlink
+        if unlink is not None and not leads:
             sending.append(unlink)
         settle = SettleOperator(
             task_id="settle",

@@ -82,6 +82,12 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "approval": {"removed_count": 1},
         "changes": {"removed": "unlink", "moved": "register"},
     },
+    "again": {
+        "storage": {"prefix": "again/"},
+        "target": {"dataset": "Again"},
+        "approval": {"changed_count": 1},
+        "changes": {"changed": "register_again"},
+    },
     "bulk": {
         "storage": {"prefix": "bulk/"},
         "target": {"connection_id": "e2e_slow_encord", "dataset": "Bulk", "encord_integration": None},
@@ -233,7 +239,7 @@ def prepare_datasets(stack: Stack, slow: DatasetService) -> None:
     from encord.orm.dataset import StorageLocation
 
     stack.encord().create_dataset("Without a folder", StorageLocation.AWS, create_backing_folder=False)
-    for title in ("Cleared", "Sharded", "Uploads", "Strict", "Approved", "Unanswered", "Leaving"):
+    for title in ("Cleared", "Sharded", "Uploads", "Strict", "Approved", "Unanswered", "Leaving", "Again"):
         stack.encord().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)
     for title in ("Bulk", "Killed", "Ended"):
         slow.client().create_dataset(title, StorageLocation.AWS, create_backing_folder=True)

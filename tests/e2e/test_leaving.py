@@ -1,4 +1,4 @@
-"""Objects that are gone from the bucket leave the dataset, and come back with their objects."""
+"""What is gone from the bucket leaves the dataset and comes back with it; what changed is replaced."""
 
 from __future__ import annotations
 
@@ -33,3 +33,34 @@ def test_what_is_gone_leaves_the_dataset_and_what_moved_is_registered(bench: Ben
     assert urls_in(bench.stack.encord(), "Leaving") == sorted(map(bench.url, (STAYS, GOES, MOVED)))
     quiet = bench.run("leaving")
     assert {task.state for task in bench.tasks(quiet)["unlink"]} == {"skipped"}
+
+
+def test_what_was_written_again_is_a_new_item_and_the_next_night_does_nothing(bench: Bench) -> None:
+    s3 = bench.stack.s3()
+    keys = [f"again/{number}.png" for number in range(2)]
+    for number, key in enumerate(keys):
+        s3.put_object(Bucket=BUCKET, Key=key, Body=tiny_png() + bytes([number]))
+    assert bench.report(bench.run("again")).registered == 2
+    before = items_in(bench, "Again")
+
+    s3.put_object(Bucket=BUCKET, Key=keys[1], Body=tiny_png() + b"again")
+    night = bench.run("again")
+    assert bench.report(night).registered == 1
+    assert "whose objects have changed, kept in the folder cloud-sync again removed" in bench.log(
+        night, "settle"
+    )
+    after = items_in(bench, "Again")
+    assert urls_in(bench.stack.encord(), "Again") == sorted(map(bench.url, keys))
+    assert len(after & before) == 1
+
+    quiet = bench.run("again")
+    states = {name: {task.state for task in tasks} for name, tasks in bench.tasks(quiet).items()}
+    assert (states["unlink"], states["build"]) == ({"success"}, {"success"})
+    assert items_in(bench, "Again") == after
+
+
+def items_in(bench: Bench, dataset: str) -> set[str]:
+    encord = bench.stack.encord()
+    [found] = encord.get_datasets(title_eq=dataset)
+    rows = encord.get_dataset(found["dataset"].dataset_hash).list_data_rows()
+    return {str(row.backing_item_uuid) for row in rows}

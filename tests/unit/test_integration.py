@@ -90,7 +90,7 @@ def test_every_field_that_may_be_left_out_has_its_default(tmp_path):
         "metadata": {"constants": {}, "from_key": None, "table": None, "sidecar": False},
         "title": None,
         "approval": None,
-        "changes": {"removed": "report", "moved": "report"},
+        "changes": {"removed": "report", "moved": "report", "changed": "report"},
         "upload": {
             "items_per_manifest": 1000,
             "ignore_errors": True,
@@ -823,6 +823,20 @@ def test_nothing_leaves_the_dataset_without_a_limit(tmp_path, approval):
     error = error_of(write(tmp_path, f"{MINIMAL}changes: {{removed: unlink}}\n{approval}"))
     assert "changes.removed: unlink takes labels out of projects" in error
     assert "approval.removed_count, such as 0" in error
+
+
+@pytest.mark.parametrize("approval", ["", "approval: {removed_count: 5}\n"])
+def test_nothing_is_registered_again_without_a_limit(tmp_path, approval):
+    error = error_of(write(tmp_path, f"{MINIMAL}changes: {{changed: register_again}}\n{approval}"))
+    assert "changes.changed: register_again takes labels out of projects" in error
+    assert "approval.changed_count, such as 20" in error
+
+
+@pytest.mark.parametrize("limit", ["changed_count: 0", "changed_share: 1%"])
+def test_with_a_limit_it_is(tmp_path, limit):
+    path = write(tmp_path, f"{MINIMAL}changes: {{changed: register_again}}\napproval: {{{limit}}}\n")
+    changes = load_integration(path).changes
+    assert (changes.changed, changes.removed, changes.unlinks) == ("register_again", "report", True)
 
 
 @pytest.mark.parametrize("limit", ["removed_count: 0", "removed_share: 1%"])

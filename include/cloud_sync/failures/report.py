@@ -20,6 +20,7 @@ from cloud_sync.failures.verdict import (
     of_unapproved,
     quarantined_items,
     waiting_items,
+    with_replaced,
 )
 from cloud_sync.manifest.model import FINDINGS_NAME
 from cloud_sync.numbers import agreeing, counted
@@ -103,6 +104,7 @@ def make_report(
         "registered_by_type": {kind: asdict(tally) for kind, tally in settlement.by_type.items()},
         "retry_rounds": [asdict(one) for one in settlement.rounds],
         "failed": settlement.failed,
+        "failed_replaced": settlement.failed_replaced,
         "failed_files": len(settlement.failures),
         "quarantined": quarantined_items(facts.plan),
         "newly_quarantined": settlement.newly_quarantined,
@@ -136,7 +138,7 @@ def _judgement(
         return Judgement(Verdict.FAILED, refused)
     if answer := read_unapproved(folder):
         return of_unapproved(answer)
-    return judge(
+    judgement = judge(
         facts.plan,
         settlement,
         limits,
@@ -149,6 +151,7 @@ def _judgement(
         still_linked=_still_linked(folder, facts),
         quarantine_list=quarantine_list(facts.integration, facts.state_folder),
     )
+    return with_replaced(judgement, settlement)
 
 
 def quarantine_list(integration: str, state_folder: str) -> str:
@@ -230,9 +233,18 @@ def _sent(report: Mapping[str, Any]) -> Iterator[str]:
     files = f", {counted(report['failed_files'], 'file')} at fault" if report["failed_files"] else ""
     yield _line("failed", report["failed"], "item", f" of what this run sent{files}")
     if unlinked := report.get("unlinked"):
-        kept = f", kept in the folder {unlinked['folder']}" if unlinked["folder"] else ""
-        left = unlinked["items"] - unlinked["absent"]
-        yield _line("left the dataset", left, "item", f" whose objects are gone{kept}")
+        if unlinked["items"]:
+            left = unlinked["items"] - unlinked["absent"]
+            rest = f" whose objects are gone{_kept(unlinked['folder'])}"
+            yield _line("left the dataset", left, "item", rest)
+        if unlinked["changed"]:
+            left = unlinked["changed"] - unlinked["changed_absent"]
+            rest = f" whose objects have changed{_kept(unlinked['changed_folder'])}"
+            yield _line("left the dataset", left, "item", rest)
+
+
+def _kept(folder: str) -> str:
+    return f", kept in the folder {folder}" if folder else ""
 
 
 def _before(report: Mapping[str, Any]) -> str:

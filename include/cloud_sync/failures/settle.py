@@ -15,8 +15,9 @@ from cloud_sync.failures.cases import Case, read_cases
 from cloud_sync.failures.diagnose import REQUESTS_AT_MOST, ObjectReader, open_and_diagnose
 from cloud_sync.failures.faults import at_fault, key_of, next_step_of, suspects
 from cloud_sync.failures.model import MAY_PASS, Diagnosis, Failure, NextStep, Suspect
+from cloud_sync.failures.replaced import Replaced, read_replaced
 from cloud_sync.failures.sendings import Account, Sending, account, read_sendings
-from cloud_sync.ledger import Ledger, LedgerState, SettledFailure, SettledManifest
+from cloud_sync.ledger import Ledger, LedgerState, Left, SettledFailure, SettledManifest
 from cloud_sync.manifest.model import ManifestEntry, SentItem
 from cloud_sync.planning.model import UNLINK_NAME
 from cloud_sync.registration.model import Outcome, read_unlinked, tripped
@@ -51,6 +52,7 @@ class Settlement:
         sent: Items in the manifests that have ended; one that was sent again counts once.
         failed: Items sent that are not registered.
         failed_before: Those of them that failed in an earlier run, too, and have not changed since.
+        failed_replaced: Those of them that were to be registered again, and have left the dataset.
         registered: Items that this run registered.
         already_registered: Items sent that were registered before.
         by_type: The items of both, by their type.
@@ -69,6 +71,7 @@ class Settlement:
     sent: int = 0
     failed: int = 0
     failed_before: int = 0
+    failed_replaced: int = 0
     registered: int = 0
     already_registered: int = 0
     by_type: dict[str, Tally] = field(default_factory=dict)
@@ -145,7 +148,9 @@ def settle(
     """
     result = _settle(folder, context, ledger, open_reader, encord_folder)
     if ledger is not None:
-        _mark_removed(folder, ledger)
+        left = _left(folder)
+        if left is not None and not result.ended:  # else the new version has it
+            ledger.mark_removed(left)
         version = ledger.current()
         counts = version.counts if version else {}
         result.quarantined_files = counts.get(LedgerState.QUARANTINED, 0)
@@ -153,11 +158,13 @@ def settle(
     return result
 
 
-def _mark_removed(folder: RunFolder, ledger: Ledger) -> None:
-    """Have the ledger know what has left the dataset, or it would be reported as gone for ever."""
+def _left(folder: RunFolder) -> Left | None:
+    """Return what has left the dataset; None if nothing has.
+
+    The unlink stage has told the ledger already; an earlier run that settled since may have undone that.
+    """
     done = read_unlinked(folder, UNLINK_NAME)
-    if done is not None:
-        ledger.mark_removed(folder.local(UNLINK_NAME), at=datetime.fromisoformat(done.at))
+    return None if done is None else Left(folder.local(UNLINK_NAME), datetime.fromisoformat(done.at))
 
 
 def _settle(
@@ -181,9 +188,16 @@ def _settle(
     stopped = tripped(folder) is not None
     cases = _cases(context, sendings, ledger, found, stopped=stopped)
     result.failed_before = sum(case.failed_before for case in cases if case.refused.item is not None)
-    result.failures = _failures(context, cases, open_reader, may_reject=not stopped, syncs=ledger is not None)
+    replaced = read_replaced(folder)
+    result.failed_replaced = sum(
+        replaced.has(case.refused.files) for case in cases if case.refused.item is not None
+    )
+    result.failures = _failures(
+        context, cases, open_reader, replaced, may_reject=not stopped, syncs=ledger is not None
+    )
     if ledger is not None:
-        _commit(ledger, context, [sending.items_path for sending in sendings], result, stopped=stopped)
+        items_paths = [sending.items_path for sending in sendings]
+        _commit(ledger, context, items_paths, result, _left(folder), stopped=stopped)
         _read_back(ledger, context, found, result)
     return result
 
@@ -212,7 +226,8 @@ def known_failures(
         cases = _cases(context, sendings, ledger, found, stopped=stopped)
     except StorageError:
         cases = _cases(context, sendings, None, found, stopped=stopped)
-    return _failures(context, cases, open_reader, may_reject=not stopped, syncs=ledger is not None)
+    replaced = read_replaced(folder)
+    return _failures(context, cases, open_reader, replaced, may_reject=not stopped, syncs=ledger is not None)
 
 
 class _UnaskedFolder:
@@ -259,6 +274,7 @@ def _failures(
     context: SettleContext,
     cases: Sequence[Case],
     open_reader: Callable[[], ObjectReader],
+    replaced: Replaced,
     *,
     may_reject: bool,
     syncs: bool,
@@ -279,7 +295,10 @@ def _failures(
     for case, of_case in zip(cases, of_cases, strict=True):
         faults = at_fault([(suspect, next(diagnoses)) for suspect in of_case])
         next_step = next_step_of(case, [diagnosis for _, diagnosis in faults]) if syncs else NextStep.NONE
-        rows += [_failure(context, case, *fault, next_step) for fault in faults]
+        found = [_failure(context, case, *fault, next_step) for fault in faults]
+        if replaced.has(case.refused.files):
+            found = [replace(row, reason=f"{row.reason} {replaced.told}") for row in found]
+        rows += found
     return sorted(rows, key=lambda row: row.object_url)
 
 
@@ -315,6 +334,7 @@ def _commit(
     context: SettleContext,
     items_paths: Sequence[Path],
     result: Settlement,
+    left: Left | None,
     *,
     stopped: bool,
 ) -> None:
@@ -323,6 +343,7 @@ def _commit(
         url_base=context.url_base,
         items_path=items_paths[0],
         later=items_paths[1:],
+        left=left,
         manifests=[
             SettledManifest(
                 entry.number, entry.name, outcome.job_id, datetime.fromisoformat(outcome.finished_at)

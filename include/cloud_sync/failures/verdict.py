@@ -6,7 +6,7 @@ Encord calls an upload job done even when every unit in it failed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -105,7 +105,7 @@ def judge(
     lists = Lists(failures_csv, quarantine_list)
     for why, remedy in (
         *_stopped(stopped, failures_csv),
-        *_unanswered(plan, settlement),
+        *_unanswered(plan, settlement, still_linked),
         *_without_round(missing_round),
         *_without_unlink(still_linked),
         *_bad_jobs(settlement, failures_csv, runs_again),
@@ -177,6 +177,15 @@ def of_unapproved(answer: Answer) -> Judgement:
     )
 
 
+def with_replaced(judgement: Judgement, settlement: Settlement) -> Judgement:
+    """Return a judgement that says as well what has left the dataset with nothing in its place."""
+    if not (failed := settlement.failed_replaced):
+        return judgement
+    items = f"{counted(failed, 'item')} that {agreeing(failed, 'was', 'were')} to be registered again"
+    have = agreeing(failed, "has", "have")
+    return replace(judgement, why=f"{judgement.why} Of those that failed, {items} {have} left the dataset.")
+
+
 def waiting_items(plan: Sequence[PlanRow], settlement: Settlement) -> int:
     """Return how many items were planned to be sent and were never answered for."""
     planned = sum(row.items for row in plan if row.action in SENT_ACTIONS)
@@ -207,9 +216,10 @@ def _stopped(stopped: Trip | None, failures_csv: str) -> Reasons:
         yield f"{stopped}", f"See {failures_csv}; remove the cause, then trigger a new run."
 
 
-def _unanswered(plan: Sequence[PlanRow], settlement: Settlement) -> Reasons:
-    if settlement.unbuilt or settlement.waiting:
-        waiting = waiting_items(plan, settlement)
+def _unanswered(plan: Sequence[PlanRow], settlement: Settlement, still_linked: int) -> Reasons:
+    waiting = waiting_items(plan, settlement)
+    # Where the build waits for unlink and there was nothing else to do, unlink is what failed.
+    if settlement.waiting or (settlement.unbuilt and (waiting or not still_linked)):
         yield (
             f"{counted(waiting, 'item')} {agreeing(waiting, 'was', 'were')} never answered for.",
             "Look at the failed tasks of this run, then clear them; what is registered is skipped.",

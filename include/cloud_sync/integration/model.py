@@ -187,6 +187,13 @@ class Integration(Section):
                 "changes.removed: unlink takes labels out of projects, so say how many items may leave the "
                 "dataset without a person: approval.removed_count, such as 0, or approval.removed_share"
             )
+        if self.changes.changed == "register_again" and (
+            limits is None or (limits.changed_count is None and limits.changed_share is None)
+        ):
+            raise ValueError(
+                "changes.changed: register_again takes labels out of projects, so say how many items may be "
+                "replaced without a person: approval.changed_count, such as 20, or approval.changed_share"
+            )
         return self
 
     @property

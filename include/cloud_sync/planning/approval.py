@@ -8,16 +8,24 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from cloud_sync.markdown import code, table
-from cloud_sync.planning.model import REASONS, SENT_ACTIONS, PlanRow
+from cloud_sync.numbers import agreeing, counted
+from cloud_sync.planning.model import (
+    CHANGED_REASON,
+    REASONS,
+    REMOVED_REASON,
+    SENT_ACTIONS,
+    UNLINK_ACTION,
+    PlanRow,
+)
 
 if TYPE_CHECKING:
     from cloud_sync.integration import Approval
 
 NEW: Final = frozenset({"new", "full_pass", "changed_since_failure"})
 """Reasons of what would be registered and was not tried before in this form."""
-CHANGED: Final = frozenset({"changed", "grown"})
+CHANGED: Final = frozenset({CHANGED_REASON, "grown"})
 """Reasons of what is registered already and is not the same any more."""
-REMOVED: Final = frozenset({"file_missing", "removed"})
+REMOVED: Final = frozenset({"file_missing", REMOVED_REASON})
 """Reasons of what is registered already and is gone."""
 MOVED: Final = "moved"
 """The reason of what is registered under another key; where the integration registers that, it is new."""
@@ -123,10 +131,27 @@ def shown(plan: Sequence[PlanRow], above: Sequence[str], question: Question) -> 
             "",
             f"Every object is in {code(question.plan_path)}, this table in {code(question.summary_path)}.",
             "",
+            *_losses(plan),
             "**Approve** carries it out. **Reject** ends the run, and nothing changes.",
             *([f"Without an answer by **{until}** the run fails, and nothing changes."] if until else []),
         ]
     )
+
+
+def _losses(plan: Sequence[PlanRow]) -> Iterator[str]:
+    """Yield what a person has to know before labels are lost."""
+    replaced = sum(row.number for row in plan if row.replaces)
+    leaving = replaced + sum(row.number for row in plan if row.action == UNLINK_ACTION)
+    if not leaving:
+        return
+    them = agreeing(leaving, "it", "them")
+    leave = f"{counted(leaving, 'item')} {agreeing(leaving, 'leaves', 'leave')} the dataset"
+    again = f"; {counted(replaced, 'item')} of these {agreeing(replaced, 'is', 'are')} registered anew"
+    yield (
+        f"**Labels are lost:** {leave}, and with {them} the labels that projects have of "
+        f"{them}{again if replaced else ''}."
+    )
+    yield ""
 
 
 def _cut(key: str) -> str:

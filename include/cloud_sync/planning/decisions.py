@@ -64,6 +64,7 @@ DECIDE_ALONE: Final = """
         WHEN coalesce(size_bytes > getvariable('maximum_size'), false) THEN 'too_large'
         WHEN coalesce(last_modified > getvariable('newest'), false) THEN 'too_young'
         WHEN known_state IS NULL THEN 'new'
+        WHEN known_state = 'registered' AND NOT is_same AND getvariable('registers_again') THEN 'changed'
         WHEN getvariable('full_pass') THEN 'full_pass'
         WHEN known_state = 'registered' AND is_same THEN 'registered'
         WHEN known_state = 'registered' THEN 'changed'
@@ -76,6 +77,7 @@ DECIDE_ALONE: Final = """
 ACTION: Final = """
     CASE
         WHEN reason IN ('new', 'full_pass', 'changed_since_failure') THEN 'register'
+        WHEN reason = 'changed' AND getvariable('registers_again') THEN 'register'
         WHEN reason = 'failed_before' THEN 'retry'
         WHEN reason IN ('too_young', 'incomplete', 'bad_metadata', 'sidecar_missing') THEN 'hold'
         WHEN reason IN ('changed', 'grown', 'file_missing', 'registered_otherwise', 'unreadable_header')
@@ -188,7 +190,8 @@ def decidable_sql(groupings: Sequence[Grouping], *, narrowed_to: str | None, whe
     """
 
 
-# What becomes of each group as a whole. Reports come before completeness: what is registered cannot grow.
+# What becomes of each group as a whole. Reports come before completeness: what is registered cannot grow. One
+# that is to be registered again must be at rest, though: else each night would register what came until then.
 FATE: Final = """
     CASE
         WHEN large IS NOT NULL THEN 'too_large'
@@ -196,12 +199,13 @@ FATE: Final = """
         WHEN registered > registered_so OR one_item <> other_item THEN 'registered_otherwise'
         WHEN registered > 0 AND files > registered THEN 'grown'
         WHEN registered > 0 AND known_files > files THEN 'file_missing'
-        WHEN registered > 0 AND same < files THEN 'changed'
-        WHEN registered > 0 AND getvariable('full_pass') THEN 'full_pass'
-        WHEN registered > 0 THEN 'registered'
+        WHEN registered > 0 AND same < files AND NOT getvariable('registers_again') THEN 'changed'
+        WHEN registered > 0 AND same = files AND getvariable('full_pass') THEN 'full_pass'
+        WHEN registered > 0 AND same = files THEN 'registered'
         WHEN coalesce(newest > getvariable('newest'), false) THEN 'too_young'
         WHEN NOT coalesce(files = declared AND files = most_declared, false)
             AND (unread IS NOT NULL OR NOT coalesce(newest <= quiet_before, false)) THEN 'incomplete'
+        WHEN registered > 0 THEN 'changed'
         WHEN failed = 0 THEN 'new'
         WHEN getvariable('full_pass') THEN 'full_pass'
         WHEN same < files OR known_files <> files THEN 'changed_since_failure'

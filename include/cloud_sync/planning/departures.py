@@ -125,15 +125,6 @@ PLAN_WITH_MOVES: Final = f"""
         AND arrival.new_item = planned.item_key
 """
 
-IS_UNLINKED: Final = "SELECT count(*) > 0 FROM {plan} WHERE action = 'unlink'"
-
-UNLINK: Final = """
-    SELECT gone.item_type, gone.item_key, gone.position, gone.key, gone.url
-    FROM gone
-    SEMI JOIN (SELECT key FROM {plan} WHERE action = 'unlink') USING (key)
-    ORDER BY item_type, item_key, position
-"""
-
 
 def find_absent(engine: duckdb.DuckDBPyConnection, *, scope: str) -> None:
     """Add to the table `absent` what is registered in a range of keys and not listed there.

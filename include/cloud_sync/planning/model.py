@@ -17,7 +17,7 @@ PLAN_NAME = "plan.parquet"
 REGISTER_NAME = "register.parquet"
 SUMMARY_NAME = "plan.json"
 
-# The files of the items that are to leave the dataset, if there are any.
+# The files of the items that are to leave the dataset, if there are any, each with the reason.
 UNLINK_NAME = "unlink.parquet"
 
 # Title and metadata of each item of `register.parquet`, in its order; only where some item has any. All are
@@ -34,8 +34,12 @@ PLAN_ONLY = "plan"
 SENT_ACTIONS = frozenset({"register", "retry"})
 UNLINK_ACTION = "unlink"
 
+# The reasons of items that may have to leave the dataset: their objects are gone, or registered again.
+REMOVED_REASON = "removed"
+CHANGED_REASON = "changed"
+
 # The reasons of objects that are not there any more.
-GONE_REASONS = frozenset({"removed", "moved_to"})
+GONE_REASONS = frozenset({REMOVED_REASON, "moved_to"})
 
 # The reasons of what a person gave, instead of a plan: a manifest, or a failure list.
 GIVEN = "given"
@@ -57,7 +61,7 @@ REASONS: Mapping[str, str] = {
     "too_large": "larger than select.maximum_size",
     "quarantined": "failed before for a lasting reason, and has not changed since",
     "too_young": "younger than select.minimum_age",
-    "changed": "registered already, but the object has changed since",
+    CHANGED_REASON: "registered already, but the object has changed since",
     "incomplete": "a group that is not complete yet",
     "grown": "registered already, but its group has more files now",
     "file_missing": "registered already, but a file of its group is gone or no longer selected",
@@ -66,7 +70,7 @@ REASONS: Mapping[str, str] = {
     "sidecar": "holds the metadata of another object",
     "sidecar_missing": "has no sidecar, which metadata.sidecar requires",
     "bad_metadata": "its metadata cannot be used",
-    "removed": "registered already, and gone from the storage",
+    REMOVED_REASON: "registered already, and gone from the storage",
     "moved_to": "registered already, and now under a new key",
     "moved": "holds what is registered under a key that is gone",
 }
@@ -125,6 +129,11 @@ class PlanRow:
     def is_listed(self) -> bool:
         """False if the objects are not in the storage any more."""
         return self.reason not in GONE_REASONS
+
+    @property
+    def replaces(self) -> bool:
+        """True if the items are registered anew, and those that they were before leave the dataset."""
+        return self.reason == CHANGED_REASON and self.action in SENT_ACTIONS
 
     @property
     def unit(self) -> str:

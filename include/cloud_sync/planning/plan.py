@@ -15,7 +15,7 @@ from cloud_sync.integration import Integration
 from cloud_sync.ledger import LedgerVersion
 from cloud_sync.ledger_sql import EMPTY_VERSION, parquet, sql_engine, sql_text
 from cloud_sync.patterns import patterns_to_regex
-from cloud_sync.planning import decisions, departures
+from cloud_sync.planning import decisions, departures, leaving
 from cloud_sync.planning.describe import Describer, describes_single_files
 from cloud_sync.planning.grouping import Grouping, groupings_of
 from cloud_sync.planning.model import (
@@ -90,6 +90,11 @@ class Request:
         return f"integration {self.integration.name}"
 
     @property
+    def registers_again(self) -> bool:
+        """Whether what has changed is registered again."""
+        return self.integration.changes.changed == "register_again"
+
+    @property
     def listed_prefix(self) -> str:
         """What the keys of the listing begin with."""
         return self.narrowed_to or self.integration.storage.prefix
@@ -111,8 +116,8 @@ def make_plan(
     All files of an item have the same. Writes `plan.parquet` (every object: key, size_bytes, last_modified,
     etag, item_type, item_key, position, action, reason, detail), `register.parquet` (those to send, ordered
     by item_key and position), `metadata.parquet` (a title and metadata for each item, if any has them),
-    `unlink.parquet` (what is to leave the dataset, if anything is: item_type, item_key, position, key, url)
-    and `plan.json` (the summary).
+    `unlink.parquet` (what is to leave the dataset, if anything is: item_type, item_key, position, key and url
+    as the ledger has them, reason) and `plan.json` (the summary).
 
     Args:
         folder: The run folder.
@@ -136,9 +141,13 @@ def make_plan(
         _load_rules(engine, request)
         groupings = _groupings(engine, request.integration)
         is_gone = _write_plan(engine, folder, request, groupings)
-        _tell_moves(engine, folder, is_gone=is_gone)
+        if is_gone:
+            _tell_moves(engine, folder)
+        if request.registers_again:
+            _spare_parts(engine, folder)
         _write_register(engine, folder, is_grouped=bool(groupings))
         _describe(engine, folder, request, groupings)
+        _write_unlink(engine, folder, may_be_any=is_gone or request.registers_again)
         rows = _summary(engine, parquet([folder.local(PLAN_NAME)]))
         [(registered,)] = engine.execute(decisions.REGISTERED).fetchall()
     folder.write_json(SUMMARY_NAME, [asdict(row) for row in rows])
@@ -262,18 +271,27 @@ def _load_selected(
     engine.execute(f"CREATE TEMP VIEW selected AS {decisions.SELECTED_WITH_SERIES}")
 
 
-def _tell_moves(engine: duckdb.DuckDBPyConnection, folder: RunFolder, *, is_gone: bool) -> None:
-    """Tell what has moved from what is gone and new, and write what is to leave the dataset."""
-    folder.remove(UNLINK_NAME)  # of an earlier try with other settings
-    if not is_gone:
-        return
+def _tell_moves(engine: duckdb.DuckDBPyConnection, folder: RunFolder) -> None:
+    """Tell what has moved from what is gone and new."""
     plan = parquet([folder.local(PLAN_NAME)])
     if departures.find_moves(engine, plan):
         _write(engine, folder, PLAN_NAME, departures.PLAN_WITH_MOVES.format(plan=plan))
-        plan = parquet([folder.local(PLAN_NAME)])
-    [(is_unlinked,)] = engine.execute(departures.IS_UNLINKED.format(plan=plan)).fetchall()
-    if is_unlinked:
-        _write(engine, folder, UNLINK_NAME, departures.UNLINK.format(plan=plan))
+
+
+def _spare_parts(engine: duckdb.DuckDBPyConnection, folder: RunFolder) -> None:
+    """Only report what has changed and is registered as a part of something else."""
+    plan = parquet([folder.local(PLAN_NAME)])
+    if leaving.is_any_leaving(engine, plan) and leaving.find_parts(engine, plan):
+        _write(engine, folder, PLAN_NAME, leaving.PLAN_WITHOUT_PARTS.format(plan=plan))
+
+
+def _write_unlink(engine: duckdb.DuckDBPyConnection, folder: RunFolder, *, may_be_any: bool) -> None:
+    """Write what is to leave the dataset. What is held back for its metadata stays where it is."""
+    plan = parquet([folder.local(PLAN_NAME)])
+    if may_be_any and leaving.is_any_leaving(engine, plan):
+        _write(engine, folder, UNLINK_NAME, leaving.UNLINK.format(plan=plan))
+    else:
+        folder.remove(UNLINK_NAME)  # of an earlier try
 
 
 def _write_register(engine: duckdb.DuckDBPyConnection, folder: RunFolder, *, is_grouped: bool) -> None:
@@ -335,6 +353,7 @@ def _load_rules(engine: duckdb.DuckDBPyConnection, request: Request) -> None:
         # Without an age nothing is too young, also if the store's clock is ahead of this one's.
         "newest": request.now - select.minimum_age if select.minimum_age else None,
         "full_pass": request.full_pass,
+        "registers_again": request.registers_again,
     }
     for name, value in variables.items():
         engine.execute(f"SET VARIABLE {name} = $1", [value])

@@ -257,11 +257,14 @@ class Unlinked:
     """What became of the items that were to leave the dataset: `unlinked.json`.
 
     Attributes:
-        items: How many there were.
+        items: How many there were whose objects are gone.
         absent: How many of them were in the dataset no more.
         folder: The storage folder that holds the others now; empty if they are where they were.
         list_sha256: Of the list that this answers.
-        at: When, ISO 8601 in UTC.
+        at: When, ISO 8601 in UTC, whole seconds.
+        changed: How many there were whose objects are registered again.
+        changed_absent: How many of them were in the dataset's folder no more.
+        changed_folder: The storage folder that holds the others now; empty if there were none.
     """
 
     items: int
@@ -269,6 +272,9 @@ class Unlinked:
     folder: str
     list_sha256: str
     at: str
+    changed: int = 0
+    changed_absent: int = 0
+    changed_folder: str = ""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

@@ -1,12 +1,15 @@
-"""Unlink: take items whose objects are gone out of the dataset, and keep them in a storage folder."""
+"""Unlink: take items out of the dataset whose objects are gone, or are to be registered again.
+
+All of them are kept. Encord tells duplicates by the URLs of a folder, so an item whose object is registered
+again has to leave the folder as well as the dataset.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
@@ -15,8 +18,10 @@ import pyarrow.dataset as ds
 
 from cloud_sync.manifest.items import GROUPED_TYPES
 from cloud_sync.manifest.model import reading_table
+from cloud_sync.planning.model import CHANGED_REASON
+from cloud_sync.registration import jobs
 from cloud_sync.registration.folder import FRAME_TYPES
-from cloud_sync.registration.model import UNLINKED_NAME, FolderItem, Target, Unlinked
+from cloud_sync.registration.model import UNLINKED_NAME, FolderItem, Target, Unlinked, read_unlinked
 from cloud_sync.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -45,7 +50,7 @@ class UnlinkClient(Protocol):
 
 
 def removed_folder_name(integration_name: str) -> str:
-    """Return the name of the folder for what leaves a dataset that mirrors its own folder."""
+    """Return the name of the folder for what leaves a dataset and the folder that it was in."""
     return f"cloud-sync {integration_name} removed"
 
 
@@ -55,46 +60,82 @@ def unlink(
     """Take the items of a list out of the dataset, and write down that it was done.
 
     From a dataset with a backing folder, which mirrors that, the items go by moving to a folder of their own;
-    from another one their data rows are deleted. In both cases the items are kept. What was unlinked before
-    is not there any more, so running this again after a crash does the rest.
+    from another one their data rows are deleted. Items whose objects are registered again move in both cases.
+    What was unlinked before is not there any more, so running this again after a crash does the rest.
+
+    Once it is written down, nothing is done a second time: by then the new items may be there, whose URLs are
+    those of the old ones.
 
     Args:
         folder: The run folder.
-        list_name: Parquet in it with item_type, item_key, position and url, in this order.
+        list_name: Parquet in it with item_type, item_key, position, url and reason, in the order of the
+            first three.
         client: The connection to Encord.
         target: The dataset and its folder.
         integration_name: The integration's name.
     """
+    if done := read_unlinked(folder, list_name):
+        return done
     ref = folder.ref(list_name)
     wanted = _wanted(folder.verified(ref))
-    unlinked, into = 0, ""
-    uuids = _find(client, target.folder_uuid, wanted) if target.folder_uuid is not None else []
-    if uuids and target.folder_uuid is not None and target.is_backing_folder:
-        into = removed_folder_name(integration_name)
-        unlinked = client.move_items(target.folder_uuid, client.ensure_folder(into), uuids)
-    elif uuids:
-        unlinked = client.unlink_items(target.dataset_uuid, uuids)
+    found = _find(client, target.folder_uuid, wanted) if target.folder_uuid is not None else _Found()
+    into = removed_folder_name(integration_name)
+    left = _take_out(client, target, found.gone, into if target.is_backing_folder else "")
+    replaced = _take_out(client, target, found.changed, into)
+    changed = len(wanted.changed)
     done = Unlinked(
-        items=len(wanted),
-        absent=max(0, len(wanted) - unlinked),  # an object may have been registered twice
-        folder=into,
+        items=len(wanted.gone),
+        absent=max(0, len(wanted.gone) - left),  # an object may have been registered twice
+        folder=into if found.gone and target.is_backing_folder else "",
         list_sha256=ref.sha256,
-        at=datetime.now(UTC).isoformat(),
+        at=jobs.now(),
+        changed=changed,
+        changed_absent=max(0, changed - replaced),
+        changed_folder=into if found.changed else "",
     )
     folder.write_json(UNLINKED_NAME, asdict(done))
     return done
 
 
-def _wanted(path: Path) -> dict[Identity, int]:
-    """Return the items to look for, with the number of their files."""
+def _take_out(client: UnlinkClient, target: Target, uuids: Sequence[str], into: str) -> int:
+    """Take items out of the dataset, and into another folder if it has a name; return how many there were."""
+    if not uuids or target.folder_uuid is None:
+        return 0
+    count = 0
+    if not target.is_backing_folder:
+        count = client.unlink_items(target.dataset_uuid, uuids)
+    if into:
+        # Those without a data row too: one may have been deleted before a crash, or by a person.
+        count = client.move_items(target.folder_uuid, client.ensure_folder(into), uuids)
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The items to look for, with the number of their files, by why they leave."""
+
+    gone: dict[Identity, int] = field(default_factory=dict)
+    changed: dict[Identity, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The uuids of what was found, by why it leaves."""
+
+    gone: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+
+
+def _wanted(path: Path) -> _Wanted:
     with reading_table(path):
-        table = ds.dataset(path).to_table(columns=["item_type", "item_key", "url"])
+        table = ds.dataset(path).to_table(columns=["item_type", "item_key", "url", "reason"])
     rows = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
-    found: dict[Identity, int] = {}
+    wanted = _Wanted()
     for (item_type, _), of_item in groupby(rows, key=lambda row: row[:2]):
-        urls = tuple(url for *_, url in of_item)
-        found[_identity(item_type, urls)] = len(urls)
-    return found
+        urls, reasons = zip(*((url, reason) for *_, url, reason in of_item), strict=True)
+        of_reason = wanted.changed if CHANGED_REASON in reasons else wanted.gone
+        of_reason[_identity(item_type, urls)] = len(urls)
+    return wanted
 
 
 def _identity(item_type: str, urls: tuple[str | None, ...]) -> Identity:
@@ -102,30 +143,35 @@ def _identity(item_type: str, urls: tuple[str | None, ...]) -> Identity:
     return (item_type, *files) if item_type in GROUPED_TYPES else tuple(files)
 
 
-def _find(client: UnlinkClient, folder_uuid: str, wanted: Mapping[Identity, int]) -> list[str]:
-    """Return the uuids of the wanted items that are in a dataset.
+def _find(client: UnlinkClient, folder_uuid: str, wanted: _Wanted) -> _Found:
+    """Return the uuids of the wanted items: of those that are gone, if they are in a dataset.
 
     Groups are known by the URLs of their files, for each of which Encord is asked: of those with frames only
     the ones with so many as a wanted one.
     """
     counts: defaultdict[str, set[int]] = defaultdict(set)
-    for identity, files in wanted.items():
+    for identity, files in (wanted.gone | wanted.changed).items():
         if identity[0] in GROUPED_TYPES:
             counts[identity[0]].add(files)
-    uuids: list[str] = []
+    found = _Found()
+
+    def take(uuid: str, identity: Identity) -> None:
+        if identity in wanted.changed:
+            found.changed.append(uuid)
+        elif identity in wanted.gone:
+            found.gone.append(uuid)
+
     asked: dict[str, str] = {}
-    for found in client.folder_items(folder_uuid, linked_only=True):
-        if found.item_type not in GROUPED_TYPES:
-            if found.url is not None and (found.url,) in wanted:
-                uuids.append(found.uuid)
-        elif _may_be_wanted(found, counts):
-            asked[found.uuid] = found.item_type
+    for item in client.folder_items(folder_uuid, linked_only=not wanted.changed):
+        if item.item_type not in GROUPED_TYPES:
+            take(item.uuid, (str(item.url),))
+        elif _may_be_wanted(item, counts):
+            asked[item.uuid] = item.item_type
     if asked:
         log.info("Asking %s groups for their files", f"{len(asked):,}")
     for uuid, urls in client.child_urls(asked):
-        if _identity(asked[uuid], urls) in wanted:
-            uuids.append(uuid)
-    return uuids
+        take(uuid, _identity(asked[uuid], urls))
+    return found
 
 
 def _may_be_wanted(found: FolderItem, counts: Mapping[str, set[int]]) -> bool:

@@ -34,6 +34,7 @@ class BuildOperator(PlannedOperator):
         self.check_approved(folder)
         integration = self.frozen_integration(folder)
         plan = self.verified_plan(folder)
+        self.check_unlinked(folder)
         if plan.counts["to_register"]:
             make_target_folder(folder, integration)
         ref, index = build_manifests(

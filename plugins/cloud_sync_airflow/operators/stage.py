@@ -27,6 +27,9 @@ RETRIES_FOLDER = "_retries"
 ASKING_TASK = "approve"
 """The task that asks a person about a plan."""
 
+UNLINKING_TASK = "unlink"
+"""The task that takes items out of the dataset."""
+
 FROZEN_NAME = "integration.json"
 URLS_NAME = "urls.json"
 
@@ -140,6 +143,23 @@ class PlannedOperator(StageOperator):
                 f"the plan was {answer.told}, so it is not carried out.",
                 where=f"task {ASKING_TASK}",
                 remedy=f"Clear {ASKING_TASK}: it asks again.",
+            )
+
+    def check_unlinked(self, folder: RunFolder) -> None:
+        """Refuse to register again what has not left the dataset yet, whatever Airflow says of the task.
+
+        Raises:
+            ConfigError: Encord would skip it as a duplicate, and its change would be forgotten.
+        """
+        from cloud_sync.errors import ConfigError
+        from cloud_sync.planning.model import UNLINK_NAME, read_plan_rows
+        from cloud_sync.registration.model import read_unlinked
+
+        if any(row.replaces for row in read_plan_rows(folder)) and not read_unlinked(folder, UNLINK_NAME):
+            raise ConfigError(
+                "what has changed cannot be registered again: its old items have not left the dataset.",
+                where=f"task {UNLINKING_TASK}",
+                remedy=f"Remove what made {UNLINKING_TASK} fail, then clear it; or trigger a new run.",
             )
 
 

@@ -178,6 +178,18 @@ class TestPolicy:
         assert unlink.execution_timeout == timedelta(hours=12)
         check_settle(dag, setup="plan")
 
+    @pytest.mark.parametrize("removed", ["report", "unlink"])
+    def test_what_is_registered_again_leaves_the_dataset_before_anything_is_sent(self, removed):
+        sections = {"changes": {"changed": "register_again", "removed": removed}}
+        limits = {"approval": {"changed_count": 0, "removed_count": 0}}
+        dag = sync_dag(an_integration(**sections, **limits), Path("cameras.yaml"))
+        assert dag.get_task("approve").downstream_task_ids == {"build", "unlink"}
+        unlink = dag.get_task("unlink")
+        assert (unlink.downstream_task_ids, unlink.leads) == ({"build"}, True)
+        assert (unlink.retries, unlink.execution_timeout) == (4, timedelta(hours=12))
+        assert dag.get_task("build").upstream_task_ids == {"plan", "approve", "unlink"}
+        check_settle(dag, setup="plan")
+
     def test_a_listing_in_shards_is_mapped_over_what_a_survey_finds(self):
         dag = sync_dag(an_integration(storage=STORAGE | {"listing_shards": 3}), Path("cameras.yaml"))
         assert dag.get_task("survey").downstream_task_ids == {"list"}

@@ -100,6 +100,7 @@ COUNTS = {
     "registered_by_type": {"image": {"items": 6, "files": 6}, "image_group": {"items": 2, "files": 2400}},
     "retry_rounds": [{"number": 1, "sent": 5, "registered": 3}],
     "failed": 2,
+    "failed_replaced": 0,
     "failed_files": 8,
     "quarantined": 1,
     "newly_quarantined": 8,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from cloud_sync.failures.choice import LeftOut
 from cloud_sync.failures.settle import Settlement
-from cloud_sync.failures.verdict import RunFailed, Verdict, check_verdict, judge
+from cloud_sync.failures.verdict import RunFailed, Verdict, check_verdict, judge, with_replaced
 from cloud_sync.integration import Failures
 from tests.unit.failures.test_failure_csv import failure
 from tests.unit.failures.test_report import GROUPS, NEW, QUARANTINED, ended
@@ -308,3 +309,31 @@ def test_a_failed_run_ends_as_failed_and_is_not_tried_again():
         check_verdict(report)
     assert not caught.value.transient
     assert str(caught.value) == "run night 1: all failed. Look."
+
+
+class TestReplaced:
+    @pytest.mark.parametrize(
+        ("failed", "said"),
+        [
+            (1, "1 item that was to be registered again has left the dataset."),
+            (2, "2 items that were to be registered again have left the dataset."),
+        ],
+    )
+    def test_what_left_with_nothing_in_its_place_is_told(self, failed, said):
+        settlement = replace(of_sent(failed, 90), failed_replaced=failed)
+        judgement = with_replaced(judged([NEW], settlement), settlement)
+        assert judgement.verdict is Verdict.OK_WITH_QUARANTINE
+        assert judgement.why.endswith(f" failed. Of those that failed, {said}")
+
+    def test_nothing_is_said_where_nothing_was_replaced(self):
+        settlement = of_sent(1, 90)
+        assert with_replaced(judged([NEW], settlement), settlement) == judged([NEW], settlement)
+
+
+def test_where_the_build_waits_for_unlink_and_has_nothing_to_do_unlink_is_what_failed():
+    judgement = judge([], Settlement(unbuilt=True), Failures(), failures_csv="failures.csv", still_linked=1)
+    assert judgement.why.startswith("1 item whose objects are gone should have left the dataset")
+    judgement = judge(
+        [NEW], Settlement(unbuilt=True), Failures(), failures_csv="failures.csv", still_linked=1
+    )
+    assert "never answered for" in judgement.why

@@ -103,3 +103,35 @@ def test_the_person_sees_what_it_is_about_and_until_when():
     assert "in `/state/runs/cams/1/plan.parquet`, this table in `/state/runs/cams/1/plan.json`." in text
     assert text.endswith("Without an answer by **2026-11-22 14:00 UTC** the run fails, and nothing changes.")
     assert "Without" not in shown([row("new", 2)], [], replace(QUESTION, expires_at=None))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            [PlanRow("unlink", "image", "removed", 1, 10, (), 1)],
+            "1 item leaves the dataset, and with it the labels that projects have of it.",
+        ),
+        (
+            [
+                PlanRow("unlink", "image", "removed", 2, 10, (), 2),
+                PlanRow("register", "image", "changed", 1, 10, (), 1),
+            ],
+            "3 items leave the dataset, and with them the labels that projects have of them; 1 item of these "
+            "is registered anew.",
+        ),
+    ],
+)
+def test_the_person_is_told_that_labels_are_lost(rows, said):
+    assert f"\n**Labels are lost:** {said}\n" in shown(rows, ["removed items: 1"], QUESTION)
+
+
+def test_nothing_is_said_of_labels_where_none_are_lost():
+    reported = [PlanRow("report", "image", reason, 2, 10, (), 2) for reason in ("changed", "removed")]
+    assert "Labels" not in shown([*reported, row("new", 1)], ["new items: 1"], QUESTION)
+
+
+def test_what_is_registered_again_counts_as_changed():
+    again = PlanRow("register", "image", "changed", 3, 10, (), 3)
+    limits = Approval(changed_count=2, new_count=0)
+    assert excesses([again], 9, limits) == ["changed items: 3, and approval.changed_count is 2"]

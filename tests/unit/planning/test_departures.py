@@ -226,6 +226,7 @@ class TestUnlink:
             "position": 0,
             "key": "a.jpg",
             "url": f"{URL_BASE}a.jpg",
+            "reason": "removed",
         }
         assert [row["key"] for row in rows] == ["a.jpg", "g/1.jpg", "g/2.jpg"]
         assert [(row.action, row.items) for row in plan.rows if row.reason == "removed"] == [

@@ -85,7 +85,7 @@ class FakeEncord:
 
     def hold(self, item: SentItem) -> str:
         """Put an item into the folder and return its uuid."""
-        uuid, urls = f"item-{len(self.items) + 1}", item.object_urls
+        uuid, urls = f"item-{len(self.items) + len(self.moved) + 1}", item.object_urls
         single = item.item_type not in GROUPED_TYPES
         name = item.title or urls[0].rsplit("/", 1)[-1]
         self.items[uuid] = FolderItem(

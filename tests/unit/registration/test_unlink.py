@@ -10,7 +10,7 @@ import pytest
 
 from cloud_sync.errors import EncordError
 from cloud_sync.manifest.model import SentItem
-from cloud_sync.registration.model import Target, read_unlinked
+from cloud_sync.registration.model import UNLINKED_NAME, Target, read_unlinked
 from cloud_sync.registration.unlink import unlink
 from cloud_sync.run_folder import RunFolder
 from tests.unit.registration.fakes import FakeEncord
@@ -18,6 +18,7 @@ from tests.unit.registration.fakes import FakeEncord
 LIST = "unlink.parquet"
 LINKED = Target("dataset-1", "Dataset", "folder-1", False, "credential-1", "Credential")
 BACKING = replace(LINKED, is_backing_folder=True)
+REMOVED = "cloud-sync cams removed"
 GROUP = ("s3://b/g/1.jpg", "s3://b/g/2.jpg")
 
 
@@ -40,11 +41,12 @@ def encord() -> FakeEncord:
     return encord
 
 
-def write_list(folder: RunFolder, *items: tuple[str, ...]) -> None:
+def write_list(folder: RunFolder, *items: tuple[str, ...], changed: tuple[tuple[str, ...], ...] = ()) -> None:
     rows = [
         {"item_type": "image" if len(urls) == 1 else "image_group", "item_key": urls[0]}
-        | {"position": position, "url": url}
-        for urls in items
+        | {"position": position, "url": url, "reason": reason}
+        for reason, of_reason in (("removed", items), ("changed", changed))
+        for urls in of_reason
         for position, url in enumerate(urls)
     ]
     folder.root.mkdir(parents=True, exist_ok=True)
@@ -80,6 +82,7 @@ def test_what_is_there_no_more_is_counted_and_nothing_is_asked_for(folder, encor
     done = unlink(folder, LIST, encord, LINKED, integration_name="cams")
     assert (done.items, done.absent) == (1, 1)
     assert encord.calls == ["items"]
+    folder.remove(UNLINKED_NAME)
     done = unlink(folder, LIST, encord, replace(LINKED, folder_uuid=None), integration_name="cams")
     assert (done.items, done.absent) == (1, 1)
 
@@ -91,10 +94,53 @@ def test_a_try_after_a_crash_does_the_same(folder, encord, target, call):
     with pytest.raises(EncordError):
         unlink(folder, LIST, encord, target, integration_name="cams")
     assert read_unlinked(folder, LIST) is None
-    for absent in (0, 2):  # and once more after it had ended
+    for absent in (0, 2):  # and once more when the answer was lost
         done = unlink(folder, LIST, encord, target, integration_name="cams")
         assert (done.items, done.absent) == (2, absent)
+        folder.remove(UNLINKED_NAME)
     assert len(encord.linked) == 2
+
+
+@pytest.mark.parametrize("target", [LINKED, BACKING])
+def test_what_is_registered_again_leaves_the_folder_too(folder, encord, target):
+    encord.is_backing_folder = target.is_backing_folder
+    write_list(folder, ("s3://b/a.jpg",), changed=(("s3://b/b.jpg",), GROUP))
+    done = unlink(folder, LIST, encord, target, integration_name="cams")
+    assert (done.items, done.absent) == (1, 0)
+    assert (done.changed, done.changed_absent, done.changed_folder) == (2, 0, REMOVED)
+    assert done.folder == (REMOVED if target.is_backing_folder else "")
+    gone = {"item-1"} if target.is_backing_folder else set()
+    assert encord.moved.keys() == gone | {"item-2", "item-3"}
+    assert left(encord) == {"s3://b/h/1.jpgs3://b/h/2.jpgs3://b/h/3.jpg"}
+
+
+def test_one_without_a_data_row_leaves_the_folder_too(folder, encord):
+    encord.linked.remove("item-2")
+    write_list(folder, changed=(("s3://b/b.jpg",),))
+    done = unlink(folder, LIST, encord, LINKED, integration_name="cams")
+    assert (done.changed, done.changed_absent) == (1, 0)
+    assert list(encord.moved) == ["item-2"]
+
+
+def test_killed_between_data_row_and_folder_the_next_try_moves_it(folder, encord):
+    write_list(folder, changed=(("s3://b/b.jpg",),))
+    encord.raises = {"move": [EncordError("is down.", transient=True)]}
+    with pytest.raises(EncordError):
+        unlink(folder, LIST, encord, LINKED, integration_name="cams")
+    assert "item-2" not in encord.linked
+    done = unlink(folder, LIST, encord, LINKED, integration_name="cams")
+    assert (done.changed, done.changed_absent, list(encord.moved)) == (1, 0, ["item-2"])
+
+
+@pytest.mark.parametrize("target", [LINKED, BACKING])
+def test_once_it_is_done_the_new_item_of_the_same_url_stays(folder, encord, target):
+    write_list(folder, changed=(("s3://b/b.jpg",),))
+    done = unlink(folder, LIST, encord, target, integration_name="cams")
+    new = encord.hold(SentItem(0, "image", ("s3://b/b.jpg",)))
+    encord.linked.add(new)
+    assert unlink(folder, LIST, encord, target, integration_name="cams") == done
+    assert new in encord.items
+    assert new in encord.linked
 
 
 def test_the_answer_for_another_list_is_none_for_this_one(folder, encord):

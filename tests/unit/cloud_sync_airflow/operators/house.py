@@ -120,13 +120,16 @@ class House:
         context = self.context(run_id, **params)
         listing = self.list(context)
         plan = self.keep(PlanOperator(task_id="plan", listing=listing, **self.settings).execute(context))
+        changes = self.settings["integration"]["changes"]
+        if leads := changes["changed"] == "register_again":
+            self.unlink(context, plan)
         try:
             shards = self.keep(BuildOperator(task_id="build", plan=plan, **self.settings).execute(context))
         except AirflowSkipException:
             shards = []
         self.register(context, shards)
         self.retry(context)
-        if self.settings["integration"]["changes"]["removed"] == "unlink":
+        if changes["removed"] == "unlink" and not leads:
             self.unlink(context, plan)
         asset = dataset_asset(an_integration())
         settle = SettleOperator(task_id="settle", rounds=self.rounds, outlets=[asset], **self.settings)
@@ -162,9 +165,11 @@ class House:
             self.register(context, shards, of_round)
 
     def unlink(self, context: Any, plan: Any) -> None:
-        """Take out of the dataset what is gone; nothing if nothing is."""
+        """Take out of the dataset what is gone or registered again; nothing if nothing is."""
+        leads = self.settings["integration"]["changes"]["changed"] == "register_again"
+        task = UnlinkOperator(task_id="unlink", plan=plan, leads=leads, **self.settings)
         with suppress(AirflowSkipException):
-            self.keep(UnlinkOperator(task_id="unlink", plan=plan, **self.settings).execute(context))
+            self.keep(task.execute(context))
 
     def keep(self, value: Any) -> Any:
         """Remember an XCom, and pass it on as Airflow does: through JSON."""

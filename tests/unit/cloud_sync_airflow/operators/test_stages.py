@@ -462,7 +462,7 @@ class TestSecrets:
         [
             from_obstore(
                 RuntimeError(
-                    f"GET https://b.s3/in/?X-Amz-Signature={SIGNATURE}&X-Amz-Security-Token={S3_TOKEN}"
+                    f"GET https://media.s3/in/?X-Amz-Signature={SIGNATURE}&X-Amz-Security-Token={S3_TOKEN}"
                 ),
                 "bucket b",
             ),

@@ -28,8 +28,8 @@ from cloud_sync_airflow.operators.settle_given import REMEDIES_OF_UPLOADS, Settl
 from cloud_sync_airflow.upload_params import upload_params
 from tests.unit.cloud_sync_airflow.operators.house import CANARIES, House, state_folder
 from tests.unit.failures.fakes import JPEG
-from tests.unit.manifest.samples import B
 
+B = "https://media.s3.eu-central-1.amazonaws.com/"
 FORM = {name: param.value for name, param in upload_params({}, "").items()}
 ALIAS = AssetAlias("datasets")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -10,6 +9,7 @@ from typing import Any, Self
 from airflow.sdk import Param
 
 from cloud_sync.errors import FormError
+from cloud_sync.nearest import all_of, did_you_mean
 from cloud_sync.planning.model import PLAN_ONLY
 
 SYNC = "sync"
@@ -39,13 +39,11 @@ def check_names(context: Mapping[str, Any]) -> None:
     fields = list(context["dag"].params)
     for name in context["dag_run"].conf or {}:
         if name not in fields:
-            near = difflib.get_close_matches(name, fields, n=1)
+            meant = did_you_mean(name, fields) or f"Its fields are {all_of(fields)}."
             raise FormError(
                 f"the form has no field {name!r}.",
                 where="what was given with the run",
-                remedy=f"Nothing was done. Did you mean {near[0]}? Trigger a new run."
-                if near
-                else f"Nothing was done. Trigger a new run with some of {', '.join(fields)}.",
+                remedy=f"Nothing was done. {meant} Trigger a new run.",
             )
 
 

@@ -59,6 +59,8 @@ class RunFacts:
         retried: What is known of the failure list whose items were sent again; None for other runs. It has
             `list`, `rows`, `items` and `files` (of what was sent), and `left_out` (by reason, with examples).
         state_folder: Path or URL of the state folder.
+        nothing_listed: What to say of a listing of nothing, `why` and `remedy`; None if something was listed,
+            or nothing was to be.
     """
 
     integration: str
@@ -73,6 +75,7 @@ class RunFacts:
     given: Mapping[str, Any] | None = None
     retried: Mapping[str, Any] | None = None
     state_folder: str = ""
+    nothing_listed: Mapping[str, str] | None = None
 
 
 def make_report(
@@ -123,7 +126,7 @@ def make_report(
     del report["plan"]
     files = {**FILES, "plan": PLAN_NAME} if facts.given is None else {**FILES, "findings": FINDINGS_NAME}
     report["files"] = {name: folder.address(file) for name, file in files.items()}
-    for name in ("given", "retried"):
+    for name in ("given", "retried", "nothing_listed"):
         if report[name] is None:
             del report[name]
     folder.write_json(REPORT_NAME, report)
@@ -151,13 +154,20 @@ def _judgement(
         still_linked=_still_linked(folder, facts),
         quarantine_list=quarantine_list(facts.integration, facts.state_folder),
     )
-    return with_replaced(judgement, settlement)
+    judgement = with_replaced(judgement, settlement)
+    if facts.nothing_listed and judgement.verdict is Verdict.OK:
+        return Judgement(Verdict.OK, _told(facts.nothing_listed), facts.nothing_listed["remedy"])
+    return judgement
 
 
 def quarantine_list(integration: str, state_folder: str) -> str:
     """Return the command that shows what is quarantined of an integration."""
     where = f" --state-folder {shlex.quote(state_folder)}" if state_folder else ""
     return f"{QUARANTINE_LIST} <file of {integration}>{where}"
+
+
+def _told(nothing: Mapping[str, str]) -> str:
+    return f"nothing was listed: {nothing['why']}"
 
 
 def _still_linked(folder: RunFolder, facts: RunFacts) -> int:
@@ -301,7 +311,12 @@ def _source(report: Mapping[str, Any]) -> list[str]:
         ]
     if (given := report.get("given")) is None:
         listed = report["listed"]
-        return [_line("listed", listed["objects"], "object", f", {counted(listed['total_bytes'], 'byte')}")]
+        line = _line("listed", listed["objects"], "object", f", {counted(listed['total_bytes'], 'byte')}")
+        nothing = report.get("nothing_listed")
+        # Mostly it is what the last line says.
+        if nothing is None or (report["mode"] != PLAN_ONLY and report["why"] == _told(nothing)):
+            return [line]
+        return [line, f"  {_told(nothing)} {nothing['remedy']}"]
     levels = ", ".join(f"{level}s: {count:,}" for level, count in given["findings"].items())
     return [
         _line("given", given["items"], "item", f", {counted(given['files'], 'file')}: {given['file']}"),

@@ -295,6 +295,7 @@ class TestPolicy:
 
 STORAGE = {"provider": "s3", "connection_id": "aws", "bucket": "recordings"}
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=100).filter(str.strip)
+PREFIXES = TEXT.filter(lambda text: "*" not in text and "://" not in text)
 
 
 INTEGRATIONS = st.builds(
@@ -302,7 +303,7 @@ INTEGRATIONS = st.builds(
     description=TEXT,
     owner=TEXT,
     tags=st.lists(TEXT, max_size=3),
-    storage=st.fixed_dictionaries({"prefix": TEXT}).map(lambda changed: STORAGE | changed),
+    storage=st.fixed_dictionaries({"prefix": PREFIXES}).map(lambda changed: STORAGE | changed),
     target=st.fixed_dictionaries(
         {
             "connection_id": st.from_regex(r"[A-Za-z0-9_.:/\\#!()-]{1,80}", fullmatch=True),

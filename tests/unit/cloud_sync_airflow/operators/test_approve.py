@@ -96,7 +96,7 @@ def test_a_plan_above_a_limit_waits_and_is_shown(night):
     assert question["subject"] == "sync__cameras: approve the plan?"
     assert "new items: 6, and approval.new_count is 2" in question["body"]
     assert "`in/0.jpg`" in question["body"]
-    assert "For the dataset `Cameras`, from `b/in/`." in question["body"]
+    assert "For the dataset `Cameras`, from `media/in/`." in question["body"]
     [run] = (state_folder() / "runs" / "cameras").iterdir()
     assert f"`{run}/plan.parquet`" in question["body"]
     assert (run / "plan.parquet").is_file()
@@ -109,7 +109,7 @@ def test_a_narrower_prefix_of_the_run_is_the_one_that_is_shown(house, asked):
     house.options = {"approval": {"new_count": 0}}
     with pytest.raises(TaskAwaitingInput):
         Night(house, asked, prefix="in/0").ask()
-    assert "from `b/in/0`." in asked[0]["body"]
+    assert "from `media/in/0`." in asked[0]["body"]
 
 
 def test_a_plan_within_the_limits_passes(house, asked):

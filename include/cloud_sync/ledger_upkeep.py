@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_sync import ledger_sql as sql
-from cloud_sync.errors import ConfigError, StorageError
-from cloud_sync.ledger import LOCK_NAME, POINTER_NAME, Ledger, LedgerVersion
+from cloud_sync.errors import ConfigError
+from cloud_sync.ledger import LOCK_NAME, Ledger, LedgerVersion
 
 ROWS_AT_ONCE: Final = 1000
 
@@ -107,7 +107,7 @@ def rebuild(
     """Write the ledger anew from what the dataset holds, and put that in force.
 
     What the ledger knew of quarantined and removed objects, and of the history of the others, is kept if it
-    can be read.
+    can be read. Until the new version is in force, the old one stays as it is.
 
     Args:
         ledger: May be damaged, or new.
@@ -118,9 +118,10 @@ def rebuild(
 
     Raises:
         ConfigError: The dataset has objects of the bucket, but all of them under other URLs.
+        StorageError: The ledger's place cannot be read or written.
     """
     with ledger.files.locked(LOCK_NAME), sql.sql_engine(ledger.files.scratch()) as engine:
-        before = _readable(ledger)
+        before, tag = ledger.salvage()
         _load(engine, before, contents_path, listing_parts)
         _check_url_base(engine, url_base, str(ledger.files.address()))
         number = (before.number if before else _last_number(ledger)) + 1
@@ -129,6 +130,7 @@ def rebuild(
             run_id=f"rebuild {now.isoformat(timespec='seconds')}",
             url_base=url_base,
             releases=before.releases if before else None,
+            seen=tag,
             write=lambda path: sql.copy_version(engine, _rebuilt(now), path),
         )
 
@@ -188,17 +190,6 @@ def prune(
             if not dry_run:
                 ledger.files.remove(name)
         return old
-
-
-def _readable(ledger: Ledger) -> LedgerVersion | None:
-    """Return the version in force; None, and no pointer any more, if it cannot be read."""
-    try:
-        return ledger.current()
-    except StorageError as error:
-        if error.transient:
-            raise
-        ledger.files.remove(POINTER_NAME)
-        return None
 
 
 def _last_number(ledger: Ledger) -> int:

@@ -109,6 +109,43 @@ class TestRebuild:
         assert self.rebuild(ledger, contents(tmp_path, "a.jpg"), listing).number == 3
         assert list(rows(ledger)) == ["a.jpg"]
 
+    def test_a_damaged_list_of_releases_is_named_and_dropped(self, ledger, listing, tmp_path):
+        night(ledger, 1, "a.jpg", "bad.jpg", bad=("bad.jpg",))
+        ledger.release(everything=True)
+        [released] = ledger.files.names("released-*.parquet")
+        ledger.files.write(released, b"torn")
+        for use in (ledger.current, lambda: night(ledger, 2, "b.jpg")):
+            with pytest.raises(StorageError, match=f"the ledger is damaged: {released} .*ledger rebuild"):
+                use()
+        version = self.rebuild(ledger, contents(tmp_path, "a.jpg"), listing)
+        assert version.counts == {"registered": 1, "failed": 1}, "what the version knew is kept"
+        assert version.releases is None
+        night(ledger, 2, "b.jpg")
+
+    @pytest.mark.parametrize("method", ["read_tagged", "verified"])
+    def test_a_place_that_refuses_is_no_damage_and_nothing_is_removed(
+        self, ledger, listing, tmp_path, monkeypatch, method
+    ):
+        night(ledger, 1, "a.jpg", "bad.jpg", bad=("bad.jpg",))
+        before = ledger.current()
+
+        def refuse(*args: Any) -> None:
+            raise StorageError("cannot be read: Permission denied.")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger.files.files, method, refuse)
+            with pytest.raises(StorageError, match="Permission denied"):
+                self.rebuild(ledger, contents(tmp_path, "a.jpg"), listing)
+        assert ledger.current() == before
+
+    def test_a_rebuilding_that_fails_leaves_the_pointer(self, ledger, listing, tmp_path):
+        night(ledger, 1, "a.jpg")
+        ledger.files.write("current.json", b"{")
+        path = contents(tmp_path, {**in_group("a.jpg"), "url": "s3://recordings/a.jpg"})
+        with pytest.raises(ConfigError):
+            self.rebuild(ledger, path, listing)
+        assert ledger.files.read("current.json") == b"{"
+
     def test_an_object_that_stands_in_two_items_is_of_the_group(self, ledger, listing, tmp_path):
         self.rebuild(ledger, contents(tmp_path, "a.jpg", in_group("a.jpg"), in_group("b.jpg")), listing)
         assert {key: row["item_key"] for key, row in rows(ledger).items()} == {

@@ -21,7 +21,7 @@ from cloud_sync import releases
 from cloud_sync.errors import ConfigError, StorageError
 from cloud_sync.run_folder import FileRef, RunFolder
 from cloud_sync.run_folder.files import DamagedFileError, Files, Tag
-from cloud_sync.run_folder.folder import Draft
+from cloud_sync.run_folder.folder import Draft, is_named_after
 
 POINTER_NAME = "current.json"
 LOCK_NAME = "commit.lock"
@@ -205,6 +205,8 @@ class Ledger:
         if not self.files.exists(file):
             raise self._damaged(f"{file}, on which this run builds, is missing")
         path = self.files.local(file)
+        if not is_named_after(path, file):
+            raise self._damaged(f"{file}, on which this run builds, is not what was written")
         return LedgerVersion(version.previous, None, None, "", version.url_base, {}, file, path)
 
     def check_url_base(self, url_base: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cloud_sync import releases
 from cloud_sync.errors import StorageError
 from cloud_sync.manifest.items import GROUPED_TYPES
+from cloud_sync.run_folder.files import DamagedFileError
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,6 +29,7 @@ def sql_engine(temporary_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a DuckDB of bounded memory that spills into a folder beside its data.
 
     Raises:
+        DamagedFileError: A Parquet file is none, or torn.
         StorageError: The disk is full, or a file cannot be read.
     """
     import duckdb
@@ -41,6 +43,12 @@ def sql_engine(temporary_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         engine.execute("SET temp_directory = getvariable('spill')")
         try:
             yield engine
+        except duckdb.InvalidInputException as error:
+            raise DamagedFileError(
+                f"a file cannot be read: {str(error).splitlines()[0]}.",
+                where=str(temporary_folder),
+                remedy="Clear the run from its first task, so that the file is written again.",
+            ) from error
         except duckdb.IOException as error:
             raise StorageError(
                 f"cannot be used: {str(error).splitlines()[0]}.",

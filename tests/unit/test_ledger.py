@@ -24,7 +24,7 @@ from cloud_sync.ledger import (
     SettledManifest,
 )
 from cloud_sync.run_folder import sha256_of
-from cloud_sync.run_folder.files import Tag
+from cloud_sync.run_folder.files import DamagedFileError, Tag
 from tests.unit.places import PLACES, make_folder
 from tests.unit.tables import LONG_AGO, URL_BASE, Group, an_object, write_items
 
@@ -420,10 +420,10 @@ def test_only_manifests_that_ended_count(ledger, tmp_path):
 def test_old_versions_are_cleared_away(ledger):
     night(ledger, 1, ["a.jpg"])
     pointer = json.loads(ledger.files.read("current.json"))
-    content = ledger.current().path.read_bytes()
+    content, digits = ledger.current().path.read_bytes(), pointer["sha256"][:12]
     for number in range(2, VERSIONS_KEPT + 3):
-        ledger.files.write(f"v{number:06}-abc.parquet", content)
-    newest = {"number": VERSIONS_KEPT + 2, "file": f"v{VERSIONS_KEPT + 2:06}-abc.parquet"}
+        ledger.files.write(f"v{number:06}-{digits}.parquet", content)
+    newest = {"number": VERSIONS_KEPT + 2, "file": f"v{VERSIONS_KEPT + 2:06}-{digits}.parquet"}
     ledger.files.write_json("current.json", {**pointer, **newest, "previous": VERSIONS_KEPT + 1})
     version = night(ledger, 99, ["b.jpg"])
     kept = ledger.files.names("v*.parquet")
@@ -589,6 +589,30 @@ class TestLostRace:
         with pytest.raises(StorageError, match="meanwhile"):
             night(ledger, 1, ["a.jpg"])
         assert set(rows(other.current())) == {"b.jpg"}
+
+
+class TestDamagedFiles:
+    def tear(self, ledger: Ledger, name: str) -> None:
+        data = ledger.files.read(name)
+        ledger.files.write(name, data[: len(data) // 2])
+
+    def test_a_torn_version_that_a_run_builds_on_is_named(self, ledger):
+        night(ledger, 1, ["a.jpg"])
+        file = night(ledger, 2, ["b.jpg"]).previous_file
+        self.tear(ledger, file)
+        for use in (
+            lambda: night(ledger, 2, ["b.jpg"]),
+            lambda: ledger.histories("night 2", items_of(ledger, 2), [url("b.jpg")]),
+        ):
+            with pytest.raises(StorageError, match=f"ledger is damaged: {file}.*ledger rebuild"):
+                use()
+        assert night(ledger, 3, ["c.jpg"]).counts == {"registered": 3}
+
+    def test_a_torn_table_of_a_run_is_named(self, ledger, tmp_path):
+        path = write_items(tmp_path / "items.parquet", [["a.jpg"]])
+        path.write_bytes(path.read_bytes()[:-20])
+        with pytest.raises(DamagedFileError, match=r"cannot be read: .*items.parquet"):
+            ledger.commit(run_id="r", url_base=URL_BASE, items_path=path, manifests=[], failures=[])
 
 
 def test_a_store_that_refuses_is_no_damage(ledger, monkeypatch):

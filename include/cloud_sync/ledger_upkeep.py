@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_sync import ledger_sql as sql
-from cloud_sync.errors import ConfigError
+from cloud_sync.errors import ConfigError, StorageError
 from cloud_sync.ledger import LOCK_NAME, Ledger, LedgerVersion
+from cloud_sync.run_folder.files import Tag
 
 ROWS_AT_ONCE: Final = 1000
 
@@ -102,7 +103,13 @@ class Compared:
 
 
 def rebuild(
-    ledger: Ledger, contents_path: Path, listing_parts: Sequence[Path], *, url_base: str, now: datetime
+    ledger: Ledger,
+    contents_path: Path,
+    listing_parts: Sequence[Path],
+    *,
+    url_base: str,
+    seen: Tag | None,
+    now: datetime,
 ) -> LedgerVersion:
     """Write the ledger anew from what the dataset holds, and put that in force.
 
@@ -114,14 +121,23 @@ def rebuild(
         contents_path: What `cloud_sync.registration.contents` wrote.
         listing_parts: Tell size and etag of what is still there.
         url_base: How object URLs begin.
+        seen: The ledger's `tag` from before the dataset was read.
         now: The time of the rebuilding.
 
     Raises:
         ConfigError: The dataset has objects of the bucket, but all of them under other URLs.
-        StorageError: The ledger's place cannot be read or written.
+        StorageError: The ledger's place cannot be read or written; or a run has settled since `seen`, so that
+            the dataset holds more than was read of it.
     """
     with ledger.files.locked(LOCK_NAME), sql.sql_engine(ledger.files.scratch()) as engine:
         before, tag = ledger.salvage()
+        if tag != seen:
+            raise StorageError(
+                "a run has written into this ledger while the dataset was read.",
+                where=ledger.files.address(),
+                remedy="Wait until no run of the integration is at work, then do it again.",
+                transient=True,
+            )
         _load(engine, before, contents_path, listing_parts)
         _check_url_base(engine, url_base, str(ledger.files.address()))
         number = (before.number if before else _last_number(ledger)) + 1
@@ -130,7 +146,7 @@ def rebuild(
             run_id=f"rebuild {now.isoformat(timespec='seconds')}",
             url_base=url_base,
             releases=before.releases if before else None,
-            seen=tag,
+            seen=seen,
             write=lambda path: sql.copy_version(engine, _rebuilt(now), path),
         )
 

@@ -66,7 +66,7 @@ def rows(ledger: Ledger) -> dict[str, dict[str, Any]]:
 
 class TestRebuild:
     def rebuild(self, ledger: Ledger, path: Path, listing: list[Path]) -> Any:
-        return rebuild(ledger, path, listing, url_base=URL_BASE, now=NOW)
+        return rebuild(ledger, path, listing, url_base=URL_BASE, seen=ledger.tag(), now=NOW)
 
     def test_without_a_ledger_all_that_the_dataset_holds_is_registered(self, ledger, listing, tmp_path):
         version = self.rebuild(ledger, contents(tmp_path, "a.jpg", "gone.jpg"), listing)
@@ -152,6 +152,18 @@ class TestRebuild:
             "a.jpg": "uuid-1",
             "b.jpg": "uuid-1",
         }
+
+    @pytest.mark.parametrize("before", [[], ["a.jpg"]])
+    def test_a_run_that_settles_while_the_dataset_is_read_is_not_lost(
+        self, ledger, listing, tmp_path, before
+    ):
+        if before:
+            night(ledger, 1, *before)
+        seen, path = ledger.tag(), contents(tmp_path, "a.jpg")
+        night(ledger, 2, "b.jpg")
+        with pytest.raises(StorageError, match="while the dataset was read"):
+            rebuild(ledger, path, listing, url_base=URL_BASE, seen=seen, now=NOW)
+        assert set(rows(ledger)) == {*before, "b.jpg"}
 
     def test_urls_of_another_form_are_refused(self, ledger, listing, tmp_path):
         path = contents(tmp_path, {**in_group("a.jpg"), "url": "s3://recordings/a.jpg"})

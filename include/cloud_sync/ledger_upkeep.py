@@ -18,9 +18,11 @@ from cloud_sync.run_folder.files import Tag
 ROWS_AT_ONCE: Final = 1000
 
 # An object may stand in two items, such as an image and a group; the ledger has one row for it.
+# What lies outside of the prefix is of another integration, unless this ledger knows it from a prefix before.
 IN_DATASET: Final = f"""
     CREATE TEMP TABLE registered AS
-    SELECT * FROM {{contents}} WHERE key IS NOT NULL
+    SELECT * FROM {{contents}}
+    WHERE key IS NOT NULL AND (starts_with(key, getvariable('prefix')) OR key IN (SELECT key FROM known))
     QUALIFY row_number() OVER (PARTITION BY key ORDER BY item_type IN {sql.GROUPED} DESC, item_key, url) = 1
 """
 
@@ -68,9 +70,8 @@ COMPARED: Final = """
         SELECT
             coalesce(known.key, registered.key) AS key, known.key AS known, registered.key AS registered,
             {difference} AS detail
-        FROM (FROM known WHERE $scoped IS NULL OR starts_with(key, $scoped)) AS known
-        FULL JOIN (FROM registered WHERE $scoped IS NULL OR starts_with(key, $scoped)) AS registered
-            USING (key)
+        FROM (FROM known WHERE starts_with(key, getvariable('prefix'))) AS known
+        FULL JOIN (FROM registered WHERE starts_with(key, getvariable('prefix'))) AS registered USING (key)
         LEFT JOIN listing ON listing.key = known.key
         WHERE registered.key IS NOT NULL OR known.state = 'registered'
     )
@@ -108,6 +109,7 @@ def rebuild(
     listing_parts: Sequence[Path],
     *,
     url_base: str,
+    prefix: str,
     seen: Tag | None,
     now: datetime,
 ) -> LedgerVersion:
@@ -121,6 +123,7 @@ def rebuild(
         contents_path: What `cloud_sync.registration.contents` wrote.
         listing_parts: Tell size and etag of what is still there.
         url_base: How object URLs begin.
+        prefix: How the integration's keys begin: what else the dataset holds is of others.
         seen: The ledger's `tag` from before the dataset was read.
         now: The time of the rebuilding.
 
@@ -138,7 +141,7 @@ def rebuild(
                 remedy="Wait until no run of the integration is at work, then do it again.",
                 transient=True,
             )
-        _load(engine, before, contents_path, listing_parts)
+        _load(engine, before, contents_path, listing_parts, prefix)
         _check_url_base(engine, url_base, str(ledger.files.address()))
         number = (before.number if before else _last_number(ledger)) + 1
         return ledger.replace(
@@ -157,7 +160,7 @@ def compare(
     listing_parts: Sequence[Path] | None,
     scratch: Path,
     *,
-    prefix: str = "",
+    prefix: str,
 ) -> Iterator[Compared]:
     """Yield how each key stands in ledger and dataset, in the order of keys.
 
@@ -166,14 +169,13 @@ def compare(
         contents_path: What `cloud_sync.registration.contents` wrote.
         listing_parts: Also compare with what the storage lists; None does not.
         scratch: A folder for temporary files.
-        prefix: Compare only what lies under it, as the listing does.
+        prefix: How the integration's keys begin: only what lies under it is compared.
     """
     with sql.sql_engine(scratch) as engine:
-        _load(engine, ledger, contents_path, listing_parts or [])
+        _load(engine, ledger, contents_path, listing_parts or [], prefix)
         difference = DIFFERENCE if listing_parts is None else DIFFERENCE_WITH_LISTING
         query = COMPARED.format(difference=difference, contents=sql.parquet([contents_path]))
-        scoped = prefix or None
-        found = engine.execute(query, {"scoped": scoped})
+        found = engine.execute(query)
         while rows := found.fetchmany(ROWS_AT_ONCE):
             yield from (Compared(*row) for row in rows)
 
@@ -214,8 +216,13 @@ def _last_number(ledger: Ledger) -> int:
 
 
 def _load(
-    engine: Any, ledger: LedgerVersion | None, contents_path: Path, listing_parts: Sequence[Path]
+    engine: Any,
+    ledger: LedgerVersion | None,
+    contents_path: Path,
+    listing_parts: Sequence[Path],
+    prefix: str,
 ) -> None:
+    engine.execute("SET VARIABLE prefix = $1", [prefix])
     engine.execute(sql.EMPTY_VERSION) if ledger is None else sql.view_known(engine, ledger.path)
     if listing_parts:
         engine.execute(f"CREATE TEMP VIEW listing AS FROM {sql.parquet(listing_parts)}")

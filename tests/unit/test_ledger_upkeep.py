@@ -65,8 +65,9 @@ def rows(ledger: Ledger) -> dict[str, dict[str, Any]]:
 
 
 class TestRebuild:
-    def rebuild(self, ledger: Ledger, path: Path, listing: list[Path]) -> Any:
-        return rebuild(ledger, path, listing, url_base=URL_BASE, seen=ledger.tag(), now=NOW)
+    def rebuild(self, ledger: Ledger, path: Path, listing: list[Path], prefix: str = "") -> Any:
+        seen = ledger.tag()
+        return rebuild(ledger, path, listing, url_base=URL_BASE, prefix=prefix, seen=seen, now=NOW)
 
     def test_without_a_ledger_all_that_the_dataset_holds_is_registered(self, ledger, listing, tmp_path):
         version = self.rebuild(ledger, contents(tmp_path, "a.jpg", "gone.jpg"), listing)
@@ -162,8 +163,14 @@ class TestRebuild:
         seen, path = ledger.tag(), contents(tmp_path, "a.jpg")
         night(ledger, 2, "b.jpg")
         with pytest.raises(StorageError, match="while the dataset was read"):
-            rebuild(ledger, path, listing, url_base=URL_BASE, seen=seen, now=NOW)
+            rebuild(ledger, path, listing, url_base=URL_BASE, prefix="", seen=seen, now=NOW)
         assert set(rows(ledger)) == {*before, "b.jpg"}
+
+    def test_what_another_integration_has_put_into_the_dataset_stays_out(self, ledger, listing, tmp_path):
+        path = contents(tmp_path, "in/a.jpg", "out/b.jpg", "out/known.jpg")
+        night(ledger, 1, "out/known.jpg", "out/lost.jpg")
+        self.rebuild(ledger, path, listing, prefix="in/")
+        assert set(rows(ledger)) == {"in/a.jpg", "out/known.jpg"}
 
     def test_urls_of_another_form_are_refused(self, ledger, listing, tmp_path):
         path = contents(tmp_path, {**in_group("a.jpg"), "url": "s3://recordings/a.jpg"})
@@ -212,9 +219,8 @@ class TestCompare:
 
     def test_only_what_lies_under_the_prefix(self, ledger, tmp_path):
         night(ledger, 1, "in/a.jpg", "out/b.jpg")
-        assert self.compare(ledger, contents(tmp_path, "out/c.jpg"), prefix="in/") == [
-            ("-", "in/a.jpg", None)
-        ]
+        path = contents(tmp_path, "out/b.jpg", "out/c.jpg")
+        assert self.compare(ledger, path, prefix="in/") == [("-", "in/a.jpg", None)]
 
     def test_a_missing_ledger_knows_nothing(self, ledger, tmp_path):
         assert self.compare(ledger, contents(tmp_path, "a.jpg")) == [("+", "a.jpg", None)]

@@ -97,6 +97,7 @@ def rebuild(
             sides.contents_path,
             sides.listing_parts or [],
             url_base=sides.url_base,
+            prefix=integration.storage.prefix,
             seen=sides.seen,
             now=datetime.now(UTC).replace(microsecond=0),
         )
@@ -140,7 +141,7 @@ def verify(
             sides.contents_path,
             sides.listing_parts,
             sides.scratch,
-            prefix=integration.storage.prefix if listing else "",
+            prefix=integration.storage.prefix,
         )
         shown = _shown(found, counts, everything=everything)
         if output == "json":

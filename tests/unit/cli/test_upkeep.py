@@ -117,6 +117,14 @@ def test_a_run_that_settles_meanwhile_stops_a_rebuilding(ledger, held, monkeypat
     assert ledger.current().counts == {"registered": 1}
 
 
+def test_what_another_integration_has_put_into_the_dataset_is_none_of_this_ledger(ledger, held):
+    del held.items["item-3"]
+    held.hold(SentItem(0, "video", (f"{BASE}elsewhere/b.mp4",)))
+    run("rebuild")
+    assert ledger.current().counts == {"registered": 3}
+    assert run("verify").exit_code == 0
+
+
 def test_what_differs_is_shown_and_ends_with_1(ledger):
     night(ledger, 1, "raw/a.mp4", "raw/lost.mp4")
     result = run("verify", "--output", "json")

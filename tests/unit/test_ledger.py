@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from cloud_sync import ledger_sql
 from cloud_sync.errors import ConfigError, StorageError
 from cloud_sync.ledger import (
     VERSIONS_KEPT,
@@ -532,6 +533,53 @@ class TestSentAgain:
         self.commit(ledger, tmp_path, ["b.jpg"], run_id="by hand")
         assert rows(refused(1))["a.jpg"]["attempts"] == 1
         assert rows(refused(2))["a.jpg"]["attempts"] == 2
+
+
+class TestOrder:
+    """Of the rows of a version, so that a plan finds those of a range of keys together."""
+
+    @pytest.fixture(autouse=True)
+    def small_ranges(self, monkeypatch):
+        monkeypatch.setattr(ledger_sql, "ROWS_PER_RANGE", 20)
+
+    def farthest(self, version: LedgerVersion) -> int:
+        """Return how far from its place the farthest row stands."""
+        keys = list(rows(version))
+        places = {key: place for place, key in enumerate(sorted(keys))}
+        return max(abs(places[key] - place) for place, key in enumerate(keys))
+
+    def test_what_a_run_adds_stands_beside_its_neighbours(self, ledger):
+        night(ledger, 1, [f"{n:04}.jpg" for n in range(0, 1000, 10)])
+        for number in range(2, 10):
+            version = night(ledger, number, [f"{n:04}.jpg" for n in range(number, 1000, 10)])
+            assert version.counts == {"registered": 100 * number}
+            assert self.farthest(version) < 40
+
+    def test_a_version_in_no_order_is_put_in_order(self, ledger):
+        keys = [f"{n * 37 % 211:04}.jpg" for n in range(211)]
+        assert self.farthest(night(ledger, 1, keys)) > 100
+        assert self.farthest(night(ledger, 2, ["0100 more.jpg"])) < 40
+
+    def test_the_ranges_hold_all_that_is_known_once(self, ledger):
+        group = Group("g/", ["0/1.jpg", "z/1.jpg"])
+        keys = [f"{n:03}'é.jpg" for n in range(200)]
+        night(ledger, 1, [*keys, group], bad=("007'é.jpg",))
+        ledger.release(everything=True)
+        before = rows(ledger.current())
+        version = night(ledger, 2, ["050'é.jpg", Group("g/", ["0/1.jpg"]), "new.jpg"])
+        found = pq.read_table(version.path).to_pylist()
+        assert {row["key"] for row in found} == {*keys, "0/1.jpg", "new.jpg"}
+        assert len(found) == 202
+        sent = {"050'é.jpg", "0/1.jpg", "new.jpg"}
+        assert {row["key"]: row for row in found if row["key"] not in sent} == {
+            key: row for key, row in before.items() if key not in {*sent, "z/1.jpg"}
+        }
+
+    def test_nothing_but_the_version_stays(self, ledger):
+        night(ledger, 1, ["a.jpg"])
+        night(ledger, 2, ["b.jpg"])
+        assert not [name for name in ledger.files.names("*") if "sent" in name]
+        assert not list(ledger.files.scratch().rglob("*.sent"))
 
 
 class TestTwoRunsAtOnce:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path, PurePath
@@ -21,7 +21,7 @@ from cloud_sync import releases
 from cloud_sync.errors import ConfigError, StorageError
 from cloud_sync.run_folder import FileRef, RunFolder
 from cloud_sync.run_folder.files import DamagedFileError, Files, Tag
-from cloud_sync.run_folder.folder import Draft
+from cloud_sync.run_folder.folder import Draft, is_named_after
 
 POINTER_NAME = "current.json"
 LOCK_NAME = "commit.lock"
@@ -35,6 +35,10 @@ FORMAT = 2
 FORMATS_READ = frozenset({1, 2})
 
 ROWS_AT_ONCE = 1000
+
+
+class UnreadableLedgerError(StorageError):
+    """The files of a ledger are damaged, or of a format that this release does not read."""
 
 
 class LedgerState(StrEnum):
@@ -132,7 +136,8 @@ class Ledger:
     """The versions of one ledger in a folder.
 
     Raises:
-        StorageError: The pointer or the version it names is missing, torn or not ours.
+        UnreadableLedgerError: The pointer, or a file that it names, is missing, torn or not ours.
+        StorageError: The place cannot be read or written.
     """
 
     def __init__(self, folder: Path | Files) -> None:
@@ -142,8 +147,36 @@ class Ledger:
         """Return the version in force, or None if nothing was ever settled."""
         return self._current()[0]
 
+    def tag(self) -> Tag | None:
+        """Return what the pointer is known by, whatever is in it; None if it is not there."""
+        found = self.files.files.read_tagged(POINTER_NAME)
+        return found[1] if found is not None else None
+
+    def salvage(self) -> tuple[LedgerVersion | None, Tag | None]:
+        """Return what can be read of a ledger that may be damaged, and what its pointer is known by.
+
+        Raises:
+            StorageError: The place cannot be read, so nothing is known about damage.
+        """
+        tag = self.tag()
+        try:
+            version = self._in_force()[0]
+        except UnreadableLedgerError:
+            return None, tag
+        try:
+            self._check_releases(version)
+        except UnreadableLedgerError:
+            version = replace(version, releases=None) if version is not None else None
+        return version, tag
+
     def _current(self) -> tuple[LedgerVersion | None, Tag | None]:
         """Return the version in force, and what its pointer is known by."""
+        version, tag = self._in_force()
+        self._check_releases(version)
+        return version, tag
+
+    def _in_force(self) -> tuple[LedgerVersion | None, Tag | None]:
+        """Return what `_current` does, without a look at what was released."""
         try:
             found = self.files.read_tagged_json(POINTER_NAME)
         except StorageError as error:
@@ -163,6 +196,14 @@ class Ledger:
         except StorageError as error:
             raise self._damage(error) from None
 
+    def _check_releases(self, version: LedgerVersion | None) -> None:
+        if version is None or version.releases is None:
+            return
+        try:
+            self.files.verified(version.releases)
+        except StorageError as error:
+            raise self._damage(error) from None
+
     def before(self, run_id: str) -> LedgerVersion | None:
         """Return the version that a run starts from, also when the run has settled once already."""
         return self._before(run_id, self.current())
@@ -179,6 +220,8 @@ class Ledger:
         if not self.files.exists(file):
             raise self._damaged(f"{file}, on which this run builds, is missing")
         path = self.files.local(file)
+        if not is_named_after(path, file):
+            raise self._damaged(f"{file}, on which this run builds, is not what was written")
         return LedgerVersion(version.previous, None, None, "", version.url_base, {}, file, path)
 
     def check_url_base(self, url_base: str) -> None:
@@ -394,6 +437,7 @@ class Ledger:
         run_id: str,
         url_base: str,
         releases: FileRef | None,
+        seen: Tag | None,
         write: Callable[[Path], dict[str, int]],
     ) -> LedgerVersion:
         """Put a version in force that was not made from the one before. The caller holds the lock.
@@ -403,9 +447,9 @@ class Ledger:
             run_id: Who writes it.
             url_base: How its object URLs begin.
             releases: Which objects were released lately.
+            seen: What the pointer is known by that this version takes the place of.
             write: Writes the Parquet file, and returns its objects by state.
         """
-        found = self.files.read_tagged_json(POINTER_NAME)
         with self._new_version(number) as draft:
             counts = write(draft.path)
         pointer = {
@@ -416,7 +460,7 @@ class Ledger:
             "url_base": url_base,
             "counts": counts,
         }
-        return self._publish(pointer, draft.ref, releases, found[1] if found else None)
+        return self._publish(pointer, draft.ref, releases, seen)
 
     def _new_version(self, number: int) -> AbstractContextManager[Draft]:
         """Give a draft of a version. Its name comes from its content: a file in force is never touched."""
@@ -461,7 +505,7 @@ class Ledger:
     def _check_format(self, pointer: Any) -> None:
         if not isinstance(pointer, Mapping) or (number := pointer.get("format", 1)) in FORMATS_READ:
             return  # what is no pointer at all is found out by its reader
-        raise StorageError(
+        raise UnreadableLedgerError(
             f"the ledger is of format {number!r}, and this release reads {min(FORMATS_READ)} to {FORMAT}.",
             where=self.files.address(POINTER_NAME),
             remedy=f"Install the release that wrote it, or write it anew from the dataset: {REBUILD}.",
@@ -473,8 +517,8 @@ class Ledger:
             return error
         return self._damaged(f"{PurePath(error.where or '').name} {error.message.rstrip('.')}")
 
-    def _damaged(self, what: str) -> StorageError:
-        return StorageError(
+    def _damaged(self, what: str) -> UnreadableLedgerError:
+        return UnreadableLedgerError(
             f"the ledger is damaged: {what}.",
             where=self.files.address(),
             remedy=f"Write it anew from the dataset: {REBUILD}. Or move this folder away; the next run sends "

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloud_sync import releases
 from cloud_sync.errors import StorageError
 from cloud_sync.manifest.items import GROUPED_TYPES
+from cloud_sync.run_folder.files import DamagedFileError
+from cloud_sync.run_folder.refs import discard
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,6 +31,7 @@ def sql_engine(temporary_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a DuckDB of bounded memory that spills into a folder beside its data.
 
     Raises:
+        DamagedFileError: A Parquet file is none, or torn.
         StorageError: The disk is full, or a file cannot be read.
     """
     import duckdb
@@ -41,6 +45,12 @@ def sql_engine(temporary_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         engine.execute("SET temp_directory = getvariable('spill')")
         try:
             yield engine
+        except duckdb.InvalidInputException as error:
+            raise DamagedFileError(
+                f"a file cannot be read: {str(error).splitlines()[0]}.",
+                where=str(temporary_folder),
+                remedy="Clear the run from its first task, so that the file is written again.",
+            ) from error
         except duckdb.IOException as error:
             raise StorageError(
                 f"cannot be used: {str(error).splitlines()[0]}.",
@@ -148,43 +158,61 @@ JUDGED = f"""
     )
 """  # noqa: S608 (built from constants of this file)
 
-NEXT_VERSION = f"""
-    WITH {EARLIER}, {JUDGED}, sent AS (
-        SELECT
-            item.key, item.url, item.size_bytes, item.etag, item.last_modified,
-            item.item_key, item.item_type, item.state,
-            ended.name AS manifest, ended.upload_job_id,
-            CASE WHEN item.state = 'registered' AND known.state = 'registered' THEN known.attempts
-                 ELSE coalesce(earlier.attempts, 0) + item.tries END::INTEGER AS attempts,
-            item.failure_class, item.reason, item.remedy,
-            CASE WHEN item.state = 'registered' THEN known.first_failed_at
-                 ELSE coalesce(earlier.first_failed_at, ended.finished_at) END AS first_failed_at,
-            CASE WHEN item.state = 'registered' THEN known.last_failed_at
-                 ELSE ended.finished_at END AS last_failed_at,
-            CASE WHEN item.state = 'registered'
-                 THEN coalesce(CASE WHEN known.state = 'registered' THEN known.registered_at END,
-                               ended.finished_at) END AS registered_at,
-            CASE WHEN item.state = 'registered' THEN known.failed_runs
-                 ELSE coalesce(earlier.failed_runs, 0) + getvariable('run_counts') END::INTEGER AS failed_runs
-        FROM judged AS item
-        JOIN ended ON ended.number = item.manifest
-        LEFT JOIN known ON known.key = item.key
-        LEFT JOIN earlier ON earlier.key = item.key
-        -- An old run that is settled once more has nothing to say about what happened since.
-        -- Nor has it anything new to say of what it has settled itself, if another run has settled meanwhile.
-        WHERE NOT coalesce(
-            known.last_failed_at > ended.finished_at OR known.registered_at >= ended.finished_at
-            OR (known.upload_job_id = ended.upload_job_id AND (ended.upload_job_id <> ''
-                -- Encord refused the manifest, so that there is no job to tell it by.
-                OR (known.manifest = ended.name AND known.last_failed_at = ended.finished_at))), false)
-    )
-    -- A sent group is all that its item holds now; files that it has lost would be missed for ever.
-    SELECT * FROM known
-    ANTI JOIN sent USING (key)
-    ANTI JOIN (SELECT item_type, item_key FROM sent WHERE item_type IN {GROUPED}) USING (item_type, item_key)
-    UNION ALL BY NAME
-    SELECT * FROM sent
+SENT = f"""
+    WITH {EARLIER}, {JUDGED}
+    SELECT
+        item.key, item.url, item.size_bytes, item.etag, item.last_modified,
+        item.item_key, item.item_type, item.state,
+        ended.name AS manifest, ended.upload_job_id,
+        CASE WHEN item.state = 'registered' AND known.state = 'registered' THEN known.attempts
+             ELSE coalesce(earlier.attempts, 0) + item.tries END::INTEGER AS attempts,
+        item.failure_class, item.reason, item.remedy,
+        CASE WHEN item.state = 'registered' THEN known.first_failed_at
+             ELSE coalesce(earlier.first_failed_at, ended.finished_at) END AS first_failed_at,
+        CASE WHEN item.state = 'registered' THEN known.last_failed_at
+             ELSE ended.finished_at END AS last_failed_at,
+        CASE WHEN item.state = 'registered'
+             THEN coalesce(CASE WHEN known.state = 'registered' THEN known.registered_at END,
+                           ended.finished_at) END AS registered_at,
+        CASE WHEN item.state = 'registered' THEN known.failed_runs
+             ELSE coalesce(earlier.failed_runs, 0) + getvariable('run_counts') END::INTEGER AS failed_runs
+    FROM judged AS item
+    JOIN ended ON ended.number = item.manifest
+    LEFT JOIN known ON known.key = item.key
+    LEFT JOIN earlier ON earlier.key = item.key
+    -- An old run that is settled once more has nothing to say about what happened since.
+    -- Nor has it anything new to say of what it has settled itself, if another run has settled meanwhile.
+    WHERE NOT coalesce(
+        known.last_failed_at > ended.finished_at OR known.registered_at >= ended.finished_at
+        OR (known.upload_job_id = ended.upload_job_id AND (ended.upload_job_id <> ''
+            -- Encord refused the manifest, so that there is no job to tell it by.
+            OR (known.manifest = ended.name AND known.last_failed_at = ended.finished_at))), false)
 """  # noqa: S608 (built from constants of this file)
+
+FIRST_VERSION = "SELECT * FROM known UNION ALL BY NAME SELECT * FROM sent"
+
+# A sent group is all that its item holds now; files that it has lost would be missed for ever.
+SENT_GROUPS = f"""
+    CREATE TEMP TABLE sent_groups AS
+    SELECT DISTINCT item_type, item_key FROM sent WHERE item_type IN {GROUPED}
+"""  # noqa: S608 (built from constants of this file)
+NEXT_OF_RANGE = """
+    SELECT * FROM known ANTI JOIN (SELECT key FROM sent WHERE {here}) USING (key)
+    ANTI JOIN sent_groups USING (item_type, item_key)
+    WHERE {here}
+    UNION ALL BY NAME
+    SELECT * FROM sent WHERE {here}
+"""
+
+# A plan reads a ledger by ranges of keys, and passes over the row groups without one of them. So a version is
+# written by ranges as well: what a run adds stands in the range of its key, and never all of it at the end.
+# To sort all rows instead would cost more than the rest of a commit, and more memory than there is.
+ROWS_PER_RANGE = 500_000
+RANGES_AT_MOST = 64
+ROWS_PER_GROUP = 122_880
+KEYS_PER_RANGE = 100
+# The same keys every time, spread as all of them are.
+SAMPLE = "SELECT key FROM known WHERE hash(key) % $1 = 0 ORDER BY key"
 
 
 # What was registered after its item had left is there again.
@@ -241,15 +269,76 @@ def write_version(
     else:
         view_known(engine, before)
     view_items(engine, *items_paths)
-    if released is None:
-        return copy_version(engine, NEXT_VERSION, target)
-    load_releases(engine, released)
-    return copy_version(engine, releases.with_releases(NEXT_VERSION), target)
+    sent = target.with_name(f"{target.name}.sent")
+    try:
+        queries = _by_ranges(engine, sent) if before is not None else _at_once(engine)
+        if released is not None:
+            load_releases(engine, released)
+            queries = [releases.with_releases(query) for query in queries]
+        _write_in_turn(engine, queries, target)
+    finally:
+        discard(sent)
+    return _counts(engine, target)
+
+
+def _at_once(engine: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the SQL of a version with nothing before it: in the order of what was sent, that of keys."""
+    engine.execute(f"CREATE TEMP VIEW sent AS {SENT}")
+    return [FIRST_VERSION]
+
+
+def _by_ranges(engine: duckdb.DuckDBPyConnection, sent: Path) -> list[str]:
+    """Return the SQL of the next version, a query for each range of keys.
+
+    Args:
+        engine: Has `known`, `items` and the small tables.
+        sent: A file for what the run tells of each object; it is not held in memory.
+    """
+    copy(engine, SENT, sent)
+    view(engine, "sent", sent)
+    engine.execute(SENT_GROUPS)
+    ranges = pairwise([None, *_range_starts(engine), None])
+    return [NEXT_OF_RANGE.format(here=_within(*one)) for one in ranges]
+
+
+def _write_in_turn(engine: duckdb.DuckDBPyConnection, queries: Iterable[str], target: Path) -> None:
+    """Write the rows of several queries into one file. DuckDB's COPY would hold the rows of all of them."""
+    import pyarrow.parquet as pq
+
+    readers = (engine.sql(query).to_arrow_reader(ROWS_PER_GROUP) for query in queries)
+    first = next(readers)
+    with pq.ParquetWriter(target, first.schema, compression="zstd") as writer:
+        for reader in chain([first], readers):
+            for batch in reader:
+                writer.write_batch(batch)
+
+
+def _within(start: str | None, end: str | None) -> str:
+    conditions = [] if start is None else [f"key >= {sql_text(start)}"]
+    if end is not None:
+        conditions.append(f"key < {sql_text(end)}")
+    return " AND ".join(conditions) or "true"
+
+
+def _range_starts(engine: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the keys that part `known` into ranges of about as many rows each."""
+    [(rows,)] = engine.execute("SELECT count(*) FROM known").fetchall()
+    ranges = max(1, min(RANGES_AT_MOST, rows // ROWS_PER_RANGE))
+    if ranges == 1:
+        return []
+    every = max(1, rows // (ranges * KEYS_PER_RANGE))
+    keys = [key for (key,) in engine.execute(SAMPLE, [every]).fetchall()]
+    starts = (keys[len(keys) * number // ranges] for number in range(1, ranges)) if keys else ()
+    return list(dict.fromkeys(starts))
 
 
 def copy_version(engine: duckdb.DuckDBPyConnection, version: str, target: Path) -> dict[str, int]:
     """Write a version, and count its objects by state."""
     copy(engine, version, target)
+    return _counts(engine, target)
+
+
+def _counts(engine: duckdb.DuckDBPyConnection, target: Path) -> dict[str, int]:
     rows = engine.execute(
         f"SELECT state, count(*) FROM {parquet([target])} GROUP BY state ORDER BY state"  # noqa: S608
     ).fetchall()

@@ -12,14 +12,17 @@ from typing import Any, Final
 
 from cloud_sync import ledger_sql as sql
 from cloud_sync.errors import ConfigError, StorageError
-from cloud_sync.ledger import LOCK_NAME, POINTER_NAME, Ledger, LedgerVersion
+from cloud_sync.ledger import LOCK_NAME, Ledger, LedgerVersion
+from cloud_sync.run_folder.files import Tag
 
 ROWS_AT_ONCE: Final = 1000
 
 # An object may stand in two items, such as an image and a group; the ledger has one row for it.
+# What lies outside of the prefix is of another integration, unless this ledger knows it from a prefix before.
 IN_DATASET: Final = f"""
     CREATE TEMP TABLE registered AS
-    SELECT * FROM {{contents}} WHERE key IS NOT NULL
+    SELECT * FROM {{contents}}
+    WHERE key IS NOT NULL AND (starts_with(key, getvariable('prefix')) OR key IN (SELECT key FROM known))
     QUALIFY row_number() OVER (PARTITION BY key ORDER BY item_type IN {sql.GROUPED} DESC, item_key, url) = 1
 """
 
@@ -67,9 +70,8 @@ COMPARED: Final = """
         SELECT
             coalesce(known.key, registered.key) AS key, known.key AS known, registered.key AS registered,
             {difference} AS detail
-        FROM (FROM known WHERE $scoped IS NULL OR starts_with(key, $scoped)) AS known
-        FULL JOIN (FROM registered WHERE $scoped IS NULL OR starts_with(key, $scoped)) AS registered
-            USING (key)
+        FROM (FROM known WHERE starts_with(key, getvariable('prefix'))) AS known
+        FULL JOIN (FROM registered WHERE starts_with(key, getvariable('prefix'))) AS registered USING (key)
         LEFT JOIN listing ON listing.key = known.key
         WHERE registered.key IS NOT NULL OR known.state = 'registered'
     )
@@ -102,26 +104,44 @@ class Compared:
 
 
 def rebuild(
-    ledger: Ledger, contents_path: Path, listing_parts: Sequence[Path], *, url_base: str, now: datetime
+    ledger: Ledger,
+    contents_path: Path,
+    listing_parts: Sequence[Path],
+    *,
+    url_base: str,
+    prefix: str,
+    seen: Tag | None,
+    now: datetime,
 ) -> LedgerVersion:
     """Write the ledger anew from what the dataset holds, and put that in force.
 
     What the ledger knew of quarantined and removed objects, and of the history of the others, is kept if it
-    can be read.
+    can be read. Until the new version is in force, the old one stays as it is.
 
     Args:
         ledger: May be damaged, or new.
         contents_path: What `cloud_sync.registration.contents` wrote.
         listing_parts: Tell size and etag of what is still there.
         url_base: How object URLs begin.
+        prefix: How the integration's keys begin: what else the dataset holds is of others.
+        seen: The ledger's `tag` from before the dataset was read.
         now: The time of the rebuilding.
 
     Raises:
         ConfigError: The dataset has objects of the bucket, but all of them under other URLs.
+        StorageError: The ledger's place cannot be read or written; or a run has settled since `seen`, so that
+            the dataset holds more than was read of it.
     """
     with ledger.files.locked(LOCK_NAME), sql.sql_engine(ledger.files.scratch()) as engine:
-        before = _readable(ledger)
-        _load(engine, before, contents_path, listing_parts)
+        before, tag = ledger.salvage()
+        if tag != seen:
+            raise StorageError(
+                "a run has written into this ledger while the dataset was read.",
+                where=ledger.files.address(),
+                remedy="Wait until no run of the integration is at work, then do it again.",
+                transient=True,
+            )
+        _load(engine, before, contents_path, listing_parts, prefix)
         _check_url_base(engine, url_base, str(ledger.files.address()))
         number = (before.number if before else _last_number(ledger)) + 1
         return ledger.replace(
@@ -129,6 +149,7 @@ def rebuild(
             run_id=f"rebuild {now.isoformat(timespec='seconds')}",
             url_base=url_base,
             releases=before.releases if before else None,
+            seen=seen,
             write=lambda path: sql.copy_version(engine, _rebuilt(now), path),
         )
 
@@ -139,7 +160,7 @@ def compare(
     listing_parts: Sequence[Path] | None,
     scratch: Path,
     *,
-    prefix: str = "",
+    prefix: str,
 ) -> Iterator[Compared]:
     """Yield how each key stands in ledger and dataset, in the order of keys.
 
@@ -148,14 +169,13 @@ def compare(
         contents_path: What `cloud_sync.registration.contents` wrote.
         listing_parts: Also compare with what the storage lists; None does not.
         scratch: A folder for temporary files.
-        prefix: Compare only what lies under it, as the listing does.
+        prefix: How the integration's keys begin: only what lies under it is compared.
     """
     with sql.sql_engine(scratch) as engine:
-        _load(engine, ledger, contents_path, listing_parts or [])
+        _load(engine, ledger, contents_path, listing_parts or [], prefix)
         difference = DIFFERENCE if listing_parts is None else DIFFERENCE_WITH_LISTING
         query = COMPARED.format(difference=difference, contents=sql.parquet([contents_path]))
-        scoped = prefix or None
-        found = engine.execute(query, {"scoped": scoped})
+        found = engine.execute(query)
         while rows := found.fetchmany(ROWS_AT_ONCE):
             yield from (Compared(*row) for row in rows)
 
@@ -190,25 +210,19 @@ def prune(
         return old
 
 
-def _readable(ledger: Ledger) -> LedgerVersion | None:
-    """Return the version in force; None, and no pointer any more, if it cannot be read."""
-    try:
-        return ledger.current()
-    except StorageError as error:
-        if error.transient:
-            raise
-        ledger.files.remove(POINTER_NAME)
-        return None
-
-
 def _last_number(ledger: Ledger) -> int:
     numbers = [name[1:].partition("-")[0] for name in ledger.files.names("v*.parquet")]
     return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
 def _load(
-    engine: Any, ledger: LedgerVersion | None, contents_path: Path, listing_parts: Sequence[Path]
+    engine: Any,
+    ledger: LedgerVersion | None,
+    contents_path: Path,
+    listing_parts: Sequence[Path],
+    prefix: str,
 ) -> None:
+    engine.execute("SET VARIABLE prefix = $1", [prefix])
     engine.execute(sql.EMPTY_VERSION) if ledger is None else sql.view_known(engine, ledger.path)
     if listing_parts:
         engine.execute(f"CREATE TEMP VIEW listing AS FROM {sql.parquet(listing_parts)}")

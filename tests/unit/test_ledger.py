@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from cloud_sync import ledger_sql
 from cloud_sync.errors import ConfigError, StorageError
 from cloud_sync.ledger import (
     VERSIONS_KEPT,
@@ -25,7 +26,7 @@ from cloud_sync.ledger import (
     SettledManifest,
 )
 from cloud_sync.run_folder import sha256_of
-from cloud_sync.run_folder.files import Tag
+from cloud_sync.run_folder.files import DamagedFileError, Tag
 from tests.unit.places import PLACES, make_folder
 from tests.unit.tables import LONG_AGO, URL_BASE, Group, an_object, write_items
 
@@ -431,10 +432,10 @@ def test_only_manifests_that_ended_count(ledger, tmp_path):
 def test_old_versions_are_cleared_away(ledger):
     night(ledger, 1, ["a.jpg"])
     pointer = json.loads(ledger.files.read("current.json"))
-    content = ledger.current().path.read_bytes()
+    content, digits = ledger.current().path.read_bytes(), pointer["sha256"][:12]
     for number in range(2, VERSIONS_KEPT + 3):
-        ledger.files.write(f"v{number:06}-abc.parquet", content)
-    newest = {"number": VERSIONS_KEPT + 2, "file": f"v{VERSIONS_KEPT + 2:06}-abc.parquet"}
+        ledger.files.write(f"v{number:06}-{digits}.parquet", content)
+    newest = {"number": VERSIONS_KEPT + 2, "file": f"v{VERSIONS_KEPT + 2:06}-{digits}.parquet"}
     ledger.files.write_json("current.json", {**pointer, **newest, "previous": VERSIONS_KEPT + 1})
     version = night(ledger, 99, ["b.jpg"])
     kept = ledger.files.names("v*.parquet")
@@ -545,6 +546,53 @@ class TestSentAgain:
         assert rows(refused(2))["a.jpg"]["attempts"] == 2
 
 
+class TestOrder:
+    """Of the rows of a version, so that a plan finds those of a range of keys together."""
+
+    @pytest.fixture(autouse=True)
+    def small_ranges(self, monkeypatch):
+        monkeypatch.setattr(ledger_sql, "ROWS_PER_RANGE", 20)
+
+    def farthest(self, version: LedgerVersion) -> int:
+        """Return how far from its place the farthest row stands."""
+        keys = list(rows(version))
+        places = {key: place for place, key in enumerate(sorted(keys))}
+        return max(abs(places[key] - place) for place, key in enumerate(keys))
+
+    def test_what_a_run_adds_stands_beside_its_neighbours(self, ledger):
+        night(ledger, 1, [f"{n:04}.jpg" for n in range(0, 1000, 10)])
+        for number in range(2, 10):
+            version = night(ledger, number, [f"{n:04}.jpg" for n in range(number, 1000, 10)])
+            assert version.counts == {"registered": 100 * number}
+            assert self.farthest(version) < 40
+
+    def test_a_version_in_no_order_is_put_in_order(self, ledger):
+        keys = [f"{n * 37 % 211:04}.jpg" for n in range(211)]
+        assert self.farthest(night(ledger, 1, keys)) > 100
+        assert self.farthest(night(ledger, 2, ["0100 more.jpg"])) < 40
+
+    def test_the_ranges_hold_all_that_is_known_once(self, ledger):
+        group = Group("g/", ["0/1.jpg", "z/1.jpg"])
+        keys = [f"{n:03}'é.jpg" for n in range(200)]
+        night(ledger, 1, [*keys, group], bad=("007'é.jpg",))
+        ledger.release(everything=True)
+        before = rows(ledger.current())
+        version = night(ledger, 2, ["050'é.jpg", Group("g/", ["0/1.jpg"]), "new.jpg"])
+        found = pq.read_table(version.path).to_pylist()
+        assert {row["key"] for row in found} == {*keys, "0/1.jpg", "new.jpg"}
+        assert len(found) == 202
+        sent = {"050'é.jpg", "0/1.jpg", "new.jpg"}
+        assert {row["key"]: row for row in found if row["key"] not in sent} == {
+            key: row for key, row in before.items() if key not in {*sent, "z/1.jpg"}
+        }
+
+    def test_nothing_but_the_version_stays(self, ledger):
+        night(ledger, 1, ["a.jpg"])
+        night(ledger, 2, ["b.jpg"])
+        assert not [name for name in ledger.files.names("*") if "sent" in name]
+        assert not list(ledger.files.scratch().rglob("*.sent"))
+
+
 class TestTwoRunsAtOnce:
     def test_no_commit_is_lost(self, ledger, tmp_path):
         def one(number: int) -> LedgerVersion:
@@ -600,6 +648,30 @@ class TestLostRace:
         with pytest.raises(StorageError, match="meanwhile"):
             night(ledger, 1, ["a.jpg"])
         assert set(rows(other.current())) == {"b.jpg"}
+
+
+class TestDamagedFiles:
+    def tear(self, ledger: Ledger, name: str) -> None:
+        data = ledger.files.read(name)
+        ledger.files.write(name, data[: len(data) // 2])
+
+    def test_a_torn_version_that_a_run_builds_on_is_named(self, ledger):
+        night(ledger, 1, ["a.jpg"])
+        file = night(ledger, 2, ["b.jpg"]).previous_file
+        self.tear(ledger, file)
+        for use in (
+            lambda: night(ledger, 2, ["b.jpg"]),
+            lambda: ledger.histories("night 2", items_of(ledger, 2), [url("b.jpg")]),
+        ):
+            with pytest.raises(StorageError, match=f"ledger is damaged: {file}.*ledger rebuild"):
+                use()
+        assert night(ledger, 3, ["c.jpg"]).counts == {"registered": 3}
+
+    def test_a_torn_table_of_a_run_is_named(self, ledger, tmp_path):
+        path = write_items(tmp_path / "items.parquet", [["a.jpg"]])
+        path.write_bytes(path.read_bytes()[:-20])
+        with pytest.raises(DamagedFileError, match=r"cannot be read: .*items.parquet"):
+            ledger.commit(run_id="r", url_base=URL_BASE, items_path=path, manifests=[], failures=[])
 
 
 def test_a_store_that_refuses_is_no_damage(ledger, monkeypatch):

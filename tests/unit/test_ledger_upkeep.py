@@ -65,8 +65,9 @@ def rows(ledger: Ledger) -> dict[str, dict[str, Any]]:
 
 
 class TestRebuild:
-    def rebuild(self, ledger: Ledger, path: Path, listing: list[Path]) -> Any:
-        return rebuild(ledger, path, listing, url_base=URL_BASE, now=NOW)
+    def rebuild(self, ledger: Ledger, path: Path, listing: list[Path], prefix: str = "") -> Any:
+        seen = ledger.tag()
+        return rebuild(ledger, path, listing, url_base=URL_BASE, prefix=prefix, seen=seen, now=NOW)
 
     def test_without_a_ledger_all_that_the_dataset_holds_is_registered(self, ledger, listing, tmp_path):
         version = self.rebuild(ledger, contents(tmp_path, "a.jpg", "gone.jpg"), listing)
@@ -109,12 +110,67 @@ class TestRebuild:
         assert self.rebuild(ledger, contents(tmp_path, "a.jpg"), listing).number == 3
         assert list(rows(ledger)) == ["a.jpg"]
 
+    def test_a_damaged_list_of_releases_is_named_and_dropped(self, ledger, listing, tmp_path):
+        night(ledger, 1, "a.jpg", "bad.jpg", bad=("bad.jpg",))
+        ledger.release(everything=True)
+        [released] = ledger.files.names("released-*.parquet")
+        ledger.files.write(released, b"torn")
+        for use in (ledger.current, lambda: night(ledger, 2, "b.jpg")):
+            with pytest.raises(StorageError, match=f"the ledger is damaged: {released} .*ledger rebuild"):
+                use()
+        version = self.rebuild(ledger, contents(tmp_path, "a.jpg"), listing)
+        assert version.counts == {"registered": 1, "failed": 1}, "what the version knew is kept"
+        assert version.releases is None
+        night(ledger, 2, "b.jpg")
+
+    @pytest.mark.parametrize("method", ["read_tagged", "verified"])
+    def test_a_place_that_refuses_is_no_damage_and_nothing_is_removed(
+        self, ledger, listing, tmp_path, monkeypatch, method
+    ):
+        night(ledger, 1, "a.jpg", "bad.jpg", bad=("bad.jpg",))
+        before = ledger.current()
+
+        def refuse(*args: Any) -> None:
+            raise StorageError("cannot be read: Permission denied.")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger.files.files, method, refuse)
+            with pytest.raises(StorageError, match="Permission denied"):
+                self.rebuild(ledger, contents(tmp_path, "a.jpg"), listing)
+        assert ledger.current() == before
+
+    def test_a_rebuilding_that_fails_leaves_the_pointer(self, ledger, listing, tmp_path):
+        night(ledger, 1, "a.jpg")
+        ledger.files.write("current.json", b"{")
+        path = contents(tmp_path, {**in_group("a.jpg"), "url": "s3://recordings/a.jpg"})
+        with pytest.raises(ConfigError):
+            self.rebuild(ledger, path, listing)
+        assert ledger.files.read("current.json") == b"{"
+
     def test_an_object_that_stands_in_two_items_is_of_the_group(self, ledger, listing, tmp_path):
         self.rebuild(ledger, contents(tmp_path, "a.jpg", in_group("a.jpg"), in_group("b.jpg")), listing)
         assert {key: row["item_key"] for key, row in rows(ledger).items()} == {
             "a.jpg": "uuid-1",
             "b.jpg": "uuid-1",
         }
+
+    @pytest.mark.parametrize("before", [[], ["a.jpg"]])
+    def test_a_run_that_settles_while_the_dataset_is_read_is_not_lost(
+        self, ledger, listing, tmp_path, before
+    ):
+        if before:
+            night(ledger, 1, *before)
+        seen, path = ledger.tag(), contents(tmp_path, "a.jpg")
+        night(ledger, 2, "b.jpg")
+        with pytest.raises(StorageError, match="while the dataset was read"):
+            rebuild(ledger, path, listing, url_base=URL_BASE, prefix="", seen=seen, now=NOW)
+        assert set(rows(ledger)) == {*before, "b.jpg"}
+
+    def test_what_another_integration_has_put_into_the_dataset_stays_out(self, ledger, listing, tmp_path):
+        path = contents(tmp_path, "in/a.jpg", "out/b.jpg", "out/known.jpg")
+        night(ledger, 1, "out/known.jpg", "out/lost.jpg")
+        self.rebuild(ledger, path, listing, prefix="in/")
+        assert set(rows(ledger)) == {"in/a.jpg", "out/known.jpg"}
 
     def test_urls_of_another_form_are_refused(self, ledger, listing, tmp_path):
         path = contents(tmp_path, {**in_group("a.jpg"), "url": "s3://recordings/a.jpg"})
@@ -163,9 +219,8 @@ class TestCompare:
 
     def test_only_what_lies_under_the_prefix(self, ledger, tmp_path):
         night(ledger, 1, "in/a.jpg", "out/b.jpg")
-        assert self.compare(ledger, contents(tmp_path, "out/c.jpg"), prefix="in/") == [
-            ("-", "in/a.jpg", None)
-        ]
+        path = contents(tmp_path, "out/b.jpg", "out/c.jpg")
+        assert self.compare(ledger, path, prefix="in/") == [("-", "in/a.jpg", None)]
 
     def test_a_missing_ledger_knows_nothing(self, ledger, tmp_path):
         assert self.compare(ledger, contents(tmp_path, "a.jpg")) == [("+", "a.jpg", None)]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cloud_sync.ledger import Ledger
     from cloud_sync.ledger_upkeep import Compared
     from cloud_sync.registration.contents import Contents
+    from cloud_sync.run_folder.files import Tag
 
 app = typer.Typer(
     help="The ledger, which knows what is registered: writing it anew, comparing it, removing old versions.",
@@ -53,6 +54,7 @@ class Sides:
 
     Attributes:
         ledger: The ledger, which may be new or damaged.
+        seen: What its pointer was known by before the dataset was read.
         contents_path: What the dataset holds.
         contents: Its counts.
         listing_parts: What the bucket lists; None if it was not asked.
@@ -61,6 +63,7 @@ class Sides:
     """
 
     ledger: Ledger
+    seen: Tag | None
     contents_path: Path
     contents: Contents
     listing_parts: list[Path] | None
@@ -94,6 +97,8 @@ def rebuild(
             sides.contents_path,
             sides.listing_parts or [],
             url_base=sides.url_base,
+            prefix=integration.storage.prefix,
+            seen=sides.seen,
             now=datetime.now(UTC).replace(microsecond=0),
         )
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(version.counts.items()))
@@ -136,7 +141,7 @@ def verify(
             sides.contents_path,
             sides.listing_parts,
             sides.scratch,
-            prefix=integration.storage.prefix if listing else "",
+            prefix=integration.storage.prefix,
         )
         shown = _shown(found, counts, everything=everything)
         if output == "json":
@@ -214,6 +219,8 @@ def _sides(
     ):
         storage = open_storage(integration.storage, access)
         path = Path(root) / CONTENTS_NAME
+        ledger = Ledger(ledgers_folder(integration, state).below(dataset.uuid).files)
+        seen = ledger.tag()
         with counting(f"Reading the dataset {dataset.title}") as count:
             contents = write_contents(client, folder_uuid, storage.urls.key_of, path, on_items=count)
         say(f"The dataset {dataset.title} holds {counted(contents.items, 'item')}.")
@@ -222,7 +229,8 @@ def _sides(
             say(f"{files} of it have URLs of no object of {integration.storage.bucket}.", style="yellow")
         listed = list_bucket(RunFolder(root), integration, storage) if with_listing else None
         yield Sides(
-            ledger=Ledger(ledgers_folder(integration, state).below(dataset.uuid).files),
+            ledger=ledger,
+            seen=seen,
             contents_path=path,
             contents=contents,
             listing_parts=list(listed.parts) if listed else None,

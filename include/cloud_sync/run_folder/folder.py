@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from cloud_sync.run_folder.files import LOCK_WAIT_S, DamagedFileError, Files, Tag
@@ -124,7 +124,7 @@ class RunFolder:
             draft = Draft(path)
             yield draft
             sha256 = sha256_of(path)
-            name = f"{stem}-{sha256[:DIGITS_IN_A_NAME]}{suffix}"
+            name = f"{stem}{_digits(sha256)}{suffix}"
             self.files.put(path, name)
             draft.ref = FileRef(name, sha256, {})
 
@@ -241,6 +241,15 @@ class RunFolder:
                 remedy="Clear the run from its first task.",
             )
         return path
+
+
+def is_named_after(path: Path, name: str) -> bool:
+    """Tell whether a file's content is that of the name which `writing_by_content` gave it."""
+    return PurePath(name).stem.endswith(_digits(sha256_of(path)))
+
+
+def _digits(sha256: str) -> str:
+    return f"-{sha256[:DIGITS_IN_A_NAME]}"
 
 
 def json_bytes(value: Any) -> bytes:

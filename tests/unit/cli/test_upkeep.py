@@ -103,6 +103,28 @@ def test_a_damaged_ledger_is_refused_and_rebuilt(ledger):
     assert ledger.current().number == 2
 
 
+def test_a_run_that_settles_meanwhile_stops_a_rebuilding(ledger, held, monkeypatch):
+    folder_items = held.folder_items
+
+    def settled_meanwhile(*args: Any, **options: Any) -> Any:
+        night(ledger, 1, "raw/new.mp4")
+        return folder_items(*args, **options)
+
+    monkeypatch.setattr(held, "folder_items", settled_meanwhile)
+    result = run("rebuild")
+    assert result.exit_code != 0
+    assert "while the dataset was read" in result.stderr
+    assert ledger.current().counts == {"registered": 1}
+
+
+def test_what_another_integration_has_put_into_the_dataset_is_none_of_this_ledger(ledger, held):
+    del held.items["item-3"]
+    held.hold(SentItem(0, "video", (f"{BASE}elsewhere/b.mp4",)))
+    run("rebuild")
+    assert ledger.current().counts == {"registered": 3}
+    assert run("verify").exit_code == 0
+
+
 def test_what_differs_is_shown_and_ends_with_1(ledger):
     night(ledger, 1, "raw/a.mp4", "raw/lost.mp4")
     result = run("verify", "--output", "json")

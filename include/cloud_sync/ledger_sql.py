@@ -294,7 +294,7 @@ def _by_ranges(engine: duckdb.DuckDBPyConnection, sent: Path) -> list[str]:
         engine: Has `known`, `items` and the small tables.
         sent: A file for what the run tells of each object; it is not held in memory.
     """
-    copy(engine, SENT, sent)
+    _write_in_turn(engine, [SENT], sent)
     view(engine, "sent", sent)
     engine.execute(SENT_GROUPS)
     ranges = pairwise([None, *_range_starts(engine), None])
@@ -302,7 +302,10 @@ def _by_ranges(engine: duckdb.DuckDBPyConnection, sent: Path) -> list[str]:
 
 
 def _write_in_turn(engine: duckdb.DuckDBPyConnection, queries: Iterable[str], target: Path) -> None:
-    """Write the rows of several queries into one file. DuckDB's COPY would hold the rows of all of them."""
+    """Write the rows of several queries into one file, in less memory than DuckDB's COPY.
+
+    That holds rows to keep their order: those of all queries, and more than it has beside a large join.
+    """
     import pyarrow.parquet as pq
 
     readers = (engine.sql(query).to_arrow_reader(ROWS_PER_GROUP) for query in queries)

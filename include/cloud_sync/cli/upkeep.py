@@ -222,7 +222,14 @@ def _sides(
         ledger = Ledger(ledgers_folder(integration, state).below(dataset.uuid).files)
         seen = ledger.tag()
         with counting(f"Reading the dataset {dataset.title}") as count:
-            contents = write_contents(client, folder_uuid, storage.urls.key_of, path, on_items=count)
+            contents = write_contents(
+                client,
+                folder_uuid,
+                storage.urls.key_of,
+                path,
+                dataset_uuid=None if folder_uuid == dataset.backing_folder_uuid else dataset.uuid,
+                on_items=count,
+            )
         say(f"The dataset {dataset.title} holds {counted(contents.items, 'item')}.")
         if contents.foreign:
             files = counted(contents.foreign, "file")

@@ -268,6 +268,15 @@ class EncordClient:
                     for item, urls in zip(items, pool.map(_child_urls, items), strict=True):
                         yield str(item.uuid), urls
 
+    def dataset_items(self, dataset_uuid: str) -> set[str]:
+        """Return the uuids of a dataset's items, in whatever folders they are.
+
+        Their list has no pages, so it is one long answer: ask only where the list of a folder does not tell.
+        """
+        with self._translated(f"dataset {dataset_uuid}"):
+            rows = self._dataset(dataset_uuid).list_data_rows()
+            return {str(row.backing_item_uuid) for row in rows}
+
     def link_items(self, dataset_uuid: str, uuids: Iterable[str]) -> int:
         """Make items of a storage folder part of a dataset; those that are part of it stay as they are.
 

@@ -36,13 +36,16 @@ class ContentsClient(Protocol):
     def child_urls(self, item_uuids: Iterable[str]) -> Iterator[tuple[str, tuple[str | None, ...]]]:
         """Stream groups and series with the object URLs of their files."""
 
+    def dataset_items(self, dataset_uuid: str) -> set[str]:
+        """Return the uuids of a dataset's items."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contents:
     """What was read.
 
     Attributes:
-        items: Items of the folder that are in a dataset.
+        items: Items of the folder that are in the dataset.
         files: Their files.
         foreign: Files whose URL is none of the integration's bucket.
     """
@@ -58,9 +61,10 @@ def write_contents(
     key_of: Callable[[str], str],
     path: Path,
     *,
+    dataset_uuid: str | None,
     on_items: Callable[[int], None] = lambda items: None,
 ) -> Contents:
-    """Write a row for each file of each item that is in a dataset; groups cost a request each.
+    """Write a row for each file of each item of a folder that is in the dataset; groups cost a request each.
 
     Args:
         client: The connection to Encord.
@@ -68,12 +72,13 @@ def write_contents(
         key_of: Turns an object URL into its key; a CloudSyncError if it is not of the bucket.
         path: The Parquet file to write: key, url, item_type, item_key (of a group Encord's id of it), title
             and problem.
+        dataset_uuid: The dataset, for a folder whose items may be in others too; None for its own folder.
         on_items: Called now and then with how many items more were read.
     """
     items = told = files = foreign = 0
     batch: list[Row] = []
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-        for found, urls in _items(client, folder_uuid):
+        for found, urls in _items(client, folder_uuid, dataset_uuid):
             items += 1
             for url in urls:
                 row = _row(found, url, key_of)
@@ -88,10 +93,15 @@ def write_contents(
     return Contents(items, files, foreign)
 
 
-def _items(client: ContentsClient, folder_uuid: str) -> Iterator[tuple[FolderItem, tuple[str | None, ...]]]:
+def _items(
+    client: ContentsClient, folder_uuid: str, dataset_uuid: str | None
+) -> Iterator[tuple[FolderItem, tuple[str | None, ...]]]:
     """Yield items with their URLs; groups are asked for theirs a thousand at a time."""
     groups: dict[str, FolderItem] = {}
+    members = client.dataset_items(dataset_uuid) if dataset_uuid is not None else None
     for found in client.folder_items(folder_uuid, linked_only=True):
+        if members is not None and found.uuid not in members:
+            continue
         if found.item_type not in GROUPED_TYPES:
             yield found, (found.url,)
             continue

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cloud_sync.errors import EncordError
-from cloud_sync.registration.contents import write_contents
+from cloud_sync.registration.contents import Contents, write_contents
 from cloud_sync.registration.model import UNLINKED_NAME
 from cloud_sync.registration.unlink import removed_folder_name, unlink
 
@@ -82,7 +82,18 @@ def test_what_a_dataset_holds_is_read_as_a_table(open_desk, tmp_path):
     desk.registrar().advance(desk.manifest("0.jpg", ("2.jpg", "3.jpg")), hold_s=HOLD_S)
     prefix = desk.url("")
     path = tmp_path / "contents.parquet"
-    found = write_contents(desk.client, desk.target().folder_uuid, lambda url: url.removeprefix(prefix), path)
+    target = desk.target()
+
+    def read() -> Contents:
+        return write_contents(
+            desk.client,
+            target.folder_uuid,
+            lambda url: url.removeprefix(prefix),
+            path,
+            dataset_uuid=target.dataset_uuid,
+        )
+
+    found = read()
     assert (found.items, found.files, found.foreign) == (2, 3, 0)
     rows = pq.read_table(path).to_pylist()
     assert sorted((row["key"], row["item_type"]) for row in rows) == [
@@ -92,4 +103,19 @@ def test_what_a_dataset_holds_is_read_as_a_table(open_desk, tmp_path):
     ]
     write_list(desk, ("image", ("0.jpg",)))
     unlink(desk.folder, LIST, desk.client, desk.target(), integration_name=desk.name)
-    assert write_contents(desk.client, desk.target().folder_uuid, str, path).items == 1
+    assert read().items == 1
+
+
+def test_what_another_dataset_has_of_the_folder_is_not_read(open_desk, tmp_path):
+    desk = open_desk(backing_folder=False)
+    desk.registrar().advance(desk.manifest("0.jpg", "1.jpg"), hold_s=HOLD_S)
+    target = desk.target()
+    elsewhere = desk.user.create_dataset("Another", 4, create_backing_folder=False).dataset_hash
+    write_list(desk, ("image", ("0.jpg",)))
+    desk.client.link_items(elsewhere, [one.uuid for one in desk.client.folder_items(target.folder_uuid)])
+    done = unlink(desk.folder, LIST, desk.client, target, integration_name=desk.name)
+    assert (done.items, done.absent) == (1, 0)
+    path = tmp_path / "contents.parquet"
+    found = write_contents(desk.client, target.folder_uuid, str, path, dataset_uuid=target.dataset_uuid)
+    assert (found.items, pq.read_table(path)["title"].to_pylist()) == (1, ["1.jpg"])
+    assert len(desk.client.dataset_items(elsewhere)) == 2

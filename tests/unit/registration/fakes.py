@@ -121,6 +121,10 @@ class FakeEncord:
             self.asked.append(uuid)
             yield uuid, self.files[uuid]
 
+    def dataset_items(self, dataset_uuid: str) -> set[str]:
+        self._called("rows")
+        return self.linked
+
     def link_items(self, dataset_uuid: str, uuids: Iterable[str]) -> int:
         self._called("link")
         wanted = list(uuids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,10 +24,10 @@ from cloud_sync.planning.model import (
     REGISTER_NAME,
     SENT_ACTIONS,
     SIDECAR_SUFFIX,
-    SUMMARY_NAME,
     UNLINK_NAME,
     PlanRow,
     Sources,
+    write_plan,
 )
 from cloud_sync.planning.natural import natural_key
 from cloud_sync.planning.ranges import key_ranges, view_whole
@@ -117,7 +117,7 @@ def make_plan(
     etag, item_type, item_key, position, action, reason, detail), `register.parquet` (those to send, ordered
     by item_key and position), `metadata.parquet` (a title and metadata for each item, if any has them),
     `unlink.parquet` (what is to leave the dataset, if anything is: item_type, item_key, position, key and url
-    as the ledger has them, reason) and `plan.json` (the summary).
+    as the ledger has them, reason) and `plan.json` (the summary, with the digests of the three before it).
 
     Args:
         folder: The run folder.
@@ -150,14 +150,13 @@ def make_plan(
         _write_unlink(engine, folder, may_be_any=is_gone or request.registers_again)
         rows = _summary(engine, parquet([folder.local(PLAN_NAME)]))
         [(registered,)] = engine.execute(decisions.REGISTERED).fetchall()
-    folder.write_json(SUMMARY_NAME, [asdict(row) for row in rows])
     counts = {
         "objects": sum(row.objects for row in rows if row.is_listed),
         "to_register": sum(row.objects for row in rows if row.action in SENT_ACTIONS),
         "items": sum(row.items for row in rows if row.action in SENT_ACTIONS),
         "registered": registered,
     }
-    return Plan(ref=folder.ref(SUMMARY_NAME, **counts), rows=rows)
+    return Plan(ref=write_plan(folder, rows, **counts), rows=rows)
 
 
 def _groupings(engine: duckdb.DuckDBPyConnection, integration: Integration) -> tuple[Grouping, ...]:

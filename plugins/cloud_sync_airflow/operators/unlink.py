@@ -31,7 +31,7 @@ class UnlinkOperator(PlannedOperator):
 
     def execute(self, context: Context) -> dict[str, int]:
         """Return how many items were to leave, and how many of them were there no more."""
-        from cloud_sync.planning.model import UNLINK_NAME
+        from cloud_sync.planning.model import UNLINK_NAME, planned_file
         from cloud_sync.registration.model import read_target
         from cloud_sync.registration.unlink import unlink
         from cloud_sync_airflow.hooks.encord import EncordHook
@@ -39,9 +39,8 @@ class UnlinkOperator(PlannedOperator):
         if sends_nothing(context):
             raise AirflowSkipException("Plan only: the dataset is as it was.")
         folder = self.run_folder(context)
-        self.check_approved(folder)
-        self.verified_plan(folder)
-        if not folder.exists(UNLINK_NAME):
+        self.check_approved(folder, self.verified_plan(folder))
+        if planned_file(folder, UNLINK_NAME) is None:
             return self._nothing_to_do()
         integration, target = self.frozen_integration(folder), read_target(folder)
         client = EncordHook(integration.target.connection_id).get_conn()

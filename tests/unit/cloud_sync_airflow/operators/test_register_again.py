@@ -280,7 +280,8 @@ def test_new_content_that_fails_is_quarantined_and_the_report_says_what_is_gone(
 def test_a_plan_that_was_refused_changes_nothing(house):
     before = items_of(house)
     run = Stages(house, "night-2").planned()
-    answer = Answer(Decision.REFUSED, ("changed items: 1",), "admin", "2026-11-24T02:00:00+00:00")
+    at, digest = "2026-11-24T02:00:00+00:00", state_folder_of("night-2").digest("plan.json")
+    answer = Answer(Decision.REFUSED, ("changed items: 1",), "admin", at, digest)
     write_answer(state_folder_of("night-2"), answer)
     for stage in (run.unlink, run.build):
         with pytest.raises(ConfigError, match="the plan was refused by admin"):

@@ -135,9 +135,8 @@ def test_a_plan_that_was_refused_is_not_carried_out_whatever_airflow_says(house)
         one for one in reversed(house.xcoms) if isinstance(one, dict) and one.get("path") == "plan.json"
     )
     folder = state_folder().below("runs/cameras/night-2")
-    write_answer(
-        folder, Answer(Decision.REFUSED, ("removed items: 1",), "admin", "2026-11-24T02:00:00+00:00")
-    )
+    at, digest = "2026-11-24T02:00:00+00:00", folder.digest("plan.json")
+    write_answer(folder, Answer(Decision.REFUSED, ("removed items: 1",), "admin", at, digest))
     task = UnlinkOperator(task_id="unlink", plan=plan, **house.settings)
     with pytest.raises(ConfigError, match="the plan was refused by admin"):
         task.execute(house.context("night-2"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cloud_sync.failures.choice import LEFT_OUT
@@ -28,6 +28,7 @@ from cloud_sync.planning.model import (
     REASONS,
     UNLINK_ACTION,
     UNLINK_NAME,
+    Answer,
     PlanRow,
     read_answer,
     read_unapproved,
@@ -131,7 +132,7 @@ def _judgement(
     if refused is not None:
         return Judgement(Verdict.FAILED, refused)
     if answer := read_unapproved(folder):
-        return of_unapproved(answer)
+        return _of_unapproved(folder, facts, settlement, limits, answer)
     judgement = judge(
         facts.plan,
         settlement,
@@ -145,6 +146,31 @@ def _judgement(
         still_linked=_still_linked(folder, facts),
     )
     return with_replaced(judgement, settlement)
+
+
+def _of_unapproved(
+    folder: RunFolder, facts: RunFacts, settlement: Settlement, limits: Failures, answer: Answer
+) -> Judgement:
+    """Judge a run whose plan was not approved, which may have been approved and carried out before."""
+    done = []
+    if settlement.ended:
+        done.append(f"{counted(settlement.sent, 'item')} of it had been sent")
+    elif settlement.waiting:
+        done.append("it had begun to be sent")
+    if unlinked := read_unlinked(folder, UNLINK_NAME):
+        left = unlinked.items - unlinked.absent + unlinked.changed - unlinked.changed_absent
+        done.append(f"{counted(left, 'item')} had left the dataset")
+    if not settlement.ended:
+        return of_unapproved(answer, " and ".join(done))
+    # What waits was refused as well: it is no accident that it was never answered for.
+    sent = judge(
+        facts.plan,
+        replace(settlement, waiting=[]),
+        limits,
+        failures_csv=folder.address(CSV_NAME),
+        stopped=tripped(folder),
+    )
+    return with_replaced(of_unapproved(answer, " and ".join(done), sent), settlement)
 
 
 def _still_linked(folder: RunFolder, facts: RunFacts) -> int:

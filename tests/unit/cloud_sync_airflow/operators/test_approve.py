@@ -16,7 +16,9 @@ from cloud_sync.errors import ConfigError, StorageError
 from cloud_sync.failures.alert import FAILED_TASKS, run_alert
 from cloud_sync.failures.verdict import RunFailed
 from cloud_sync.integration import Integration
+from cloud_sync.ledger import Ledger
 from cloud_sync.run_folder import RunFolder, safe_name
+from cloud_sync_airflow.assets import dataset_asset
 from cloud_sync_airflow.factory import sync_dag
 from cloud_sync_airflow.notifiers import dispatch
 from cloud_sync_airflow.operators.approve import ApproveOperator
@@ -82,8 +84,17 @@ class Night:
         task = BuildOperator(task_id="build", plan=self.plan, **self.house.settings)
         return task.execute(self.context)
 
+    def send(self) -> None:
+        """Do all that lies between the answer and settle."""
+        self.house.register(self.context, self.build())
+        self.house.retry(self.context)
+
     def settle(self) -> dict[str, Any]:
-        return SettleOperator(task_id="settle", **self.house.settings).execute(self.context)
+        asset = dataset_asset(Integration.model_validate(self.house.settings["integration"]))
+        task = SettleOperator(
+            task_id="settle", rounds=self.house.rounds, outlets=[asset], **self.house.settings
+        )
+        return task.execute(self.context)
 
     @property
     def report(self) -> dict[str, Any]:
@@ -226,6 +237,48 @@ def test_a_file_of_another_plan_is_not_carried_out(house, asked, name):
     night.folder.write(name, b"of an earlier try that lived on")
     with pytest.raises(StorageError, match=r"has changed since|of another plan"):
         night.build()
+
+
+@pytest.mark.parametrize("has_settled", [False, True])
+def test_what_was_sent_before_a_refusal_is_settled_as_ever(night, has_settled):
+    night.house.encord.refuses = {"in/bad.jpg": 99}
+    night.hear(answer("Approve"))
+    night.send()
+    if has_settled:
+        night.settle()
+    with pytest.raises(AirflowSkipException):
+        night.hear(answer("Reject"))  # somebody cleared the task
+    assert night.settle()["registered"] == 5
+    said = night.report
+    assert (said["verdict"], said["registered"], said["failed"]) == ("ok_with_quarantine", 5, 1)
+    assert "refused by ann at 2026-11-22T03:00:00+00:00, after 6 items of it had been sent." in said["why"]
+    assert "Of what was sent: 1 item failed" in said["why"]
+    assert "nothing was sent" not in said["why"]
+    assert "in/bad.jpg" in night.folder.read("failures.csv").decode()
+    [ledger] = (state_folder() / "ledgers" / "cameras").iterdir()
+    version = Ledger(ledger).current()
+    assert version is not None
+    assert version.counts["registered"] == 5
+
+
+def test_what_was_sent_of_a_plan_that_nobody_answers_for_again_is_settled_and_the_run_fails(night):
+    night.hear(answer("Approve"))
+    night.house.register(night.context, night.build())
+    with pytest.raises(AirflowSkipException):
+        night.hear(TIMED_OUT)
+    with pytest.raises(RunFailed, match="not answered for in time, after 6 items of it had been sent"):
+        night.settle()
+    assert (state_folder() / "ledgers").exists()
+
+
+def test_what_was_built_and_never_sent_before_a_refusal_was_not_done(night):
+    night.hear(answer("Approve"))
+    night.build()
+    with pytest.raises(AirflowSkipException):
+        night.hear(answer("Reject"))
+    with pytest.raises(AirflowSkipException, match="as it was"):
+        night.settle()
+    assert "so nothing was sent" in night.report["why"]
 
 
 def test_an_expired_approval_is_told_also_after_a_failed_task(night):

@@ -247,6 +247,9 @@ def _sent(report: Mapping[str, Any]) -> Iterator[str]:
             left = unlinked["items"] - unlinked["absent"]
             rest = f" whose objects are gone{_kept(unlinked['folder'])}"
             yield _line("left the dataset", left, "item", rest)
+        if unlinked["came_back"]:
+            rest = " whose objects came back after the plan was made"
+            yield _line("stay in the dataset", unlinked["came_back"], "item", rest)
         if unlinked["changed"]:
             left = unlinked["changed"] - unlinked["changed_absent"]
             rest = f" whose objects have changed{_kept(unlinked['changed_folder'])}"

@@ -161,7 +161,8 @@ def _mark_removed(folder: RunFolder, ledger: Ledger) -> None:
     """
     done = read_unlinked(folder, UNLINK_NAME)
     if done is not None:
-        ledger.mark_removed(folder.local(UNLINK_NAME), at=datetime.fromisoformat(done.at))
+        left = folder.local(done.left_name(UNLINK_NAME))
+        ledger.mark_removed(left, at=datetime.fromisoformat(done.at))
 
 
 def _settle(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from cloud_sync_airflow.operators.stage import PlannedOperator
+from cloud_sync_airflow.operators.stage import PlannedOperator, open_store
 from cloud_sync_airflow.params import sends_nothing
 
 if TYPE_CHECKING:
@@ -30,7 +30,12 @@ class UnlinkOperator(PlannedOperator):
         self.leads = leads
 
     def execute(self, context: Context) -> dict[str, int]:
-        """Return how many items were to leave, and how many of them were there no more."""
+        """Return how many items were to leave, and how many of them were there no more.
+
+        Raises:
+            StorageError: The store does not say whether what is gone by the plan is gone still.
+        """
+        from cloud_sync.objects.presence import present
         from cloud_sync.planning.model import UNLINK_NAME, planned_file
         from cloud_sync.registration.model import read_target
         from cloud_sync.registration.unlink import unlink
@@ -44,7 +49,14 @@ class UnlinkOperator(PlannedOperator):
             return self._nothing_to_do()
         integration, target = self.frozen_integration(folder), read_target(folder)
         client = EncordHook(integration.target.connection_id).get_conn()
-        done = unlink(folder, UNLINK_NAME, client, target, integration_name=integration.name)
+        done = unlink(
+            folder,
+            UNLINK_NAME,
+            client,
+            target,
+            integration_name=integration.name,
+            find_present=lambda keys: present(open_store(integration), keys),
+        )
         self.log.info(
             "%s items whose objects are gone have left the dataset; %s were there no more",
             f"{done.items - done.absent:,}",
@@ -55,8 +67,13 @@ class UnlinkOperator(PlannedOperator):
             f"{done.changed - done.changed_absent:,}",
             f"{done.changed_absent:,}",
         )
-        ledger = self.ledger(integration, target)
-        ledger.mark_removed(folder.local(UNLINK_NAME), at=datetime.fromisoformat(done.at))
+        if done.came_back:
+            self.log.warning(
+                "%s items stay: their objects, or some of them, have come back since the plan was made",
+                f"{done.came_back:,}",
+            )
+        left = folder.local(done.left_name(UNLINK_NAME))
+        self.ledger(integration, target).mark_removed(left, at=datetime.fromisoformat(done.at))
         return {"items": done.items + done.changed, "absent": done.absent + done.changed_absent}
 
     def _nothing_to_do(self) -> dict[str, int]:

@@ -40,6 +40,8 @@ UNLINK_ACTION = "unlink"
 # The reasons of items that may have to leave the dataset: their objects are gone, or registered again.
 REMOVED_REASON = "removed"
 CHANGED_REASON = "changed"
+# The reason of groups of which some files are gone, and those that are left tell.
+FILE_MISSING = "file_missing"
 
 # The reasons of objects that are not there any more.
 GONE_REASONS = frozenset({REMOVED_REASON, "moved_to"})
@@ -67,7 +69,7 @@ REASONS: Mapping[str, str] = {
     CHANGED_REASON: "registered already, but the object has changed since",
     "incomplete": "a group that is not complete yet",
     "grown": "registered already, but its group has more files now",
-    "file_missing": "registered already, but a file of its group is gone or no longer selected",
+    FILE_MISSING: "registered already, but a file of its group is gone or no longer selected",
     "registered_otherwise": "files of its group are registered already, as other items",
     "unreadable_header": "its DICOM header does not tell its series",
     "sidecar": "holds the metadata of another object",
@@ -113,6 +115,7 @@ class PlanRow:
         total_bytes: Their size together.
         examples: A few of their keys, the first of each item, with details of the reason in parentheses.
         items: How many items the objects are; objects that are no part of any count for none.
+        missing: How many more files of these items are registered and not among the objects.
     """
 
     action: str
@@ -122,6 +125,7 @@ class PlanRow:
     total_bytes: int
     examples: tuple[str, ...]
     items: int = 0
+    missing: int = 0
 
     @property
     def number(self) -> int:

@@ -135,9 +135,11 @@ class PlannedOperator(StageOperator):
         from cloud_sync.planning.model import read_plan_rows
 
         limits = self.frozen_integration(folder).approval
-        # Without the number the plan is what a person gave in a form, which is above no limit.
-        registered = plan.counts.get("registered", 0)
-        return excesses(read_plan_rows(folder), registered, limits) if limits is not None else []
+        if limits is None:
+            return []
+        # Without the numbers the plan is what a person gave in a form, which is above no limit.
+        registered, here = plan.counts.get("registered", 0), plan.counts.get("registered_here")
+        return excesses(read_plan_rows(folder), registered, limits, registered_here=here)
 
     def check_approved(self, folder: RunFolder, plan: FileRef) -> None:
         """Refuse a plan that needs a person's approval and has none, whatever Airflow says of the task.

@@ -93,6 +93,19 @@ class SettledFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """Registered objects whose items have left the dataset.
+
+    Attributes:
+        list_path: Parquet with `key`.
+        at: When they left; what was registered after that has come back.
+    """
+
+    list_path: Path
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class FailureHistory:
     """What the ledger knows of earlier failures of one object.
 
@@ -223,6 +236,7 @@ class Ledger:
         manifests: Iterable[SettledManifest],
         failures: Iterable[SettledFailure],
         later: Sequence[Path] = (),
+        left: Left | None = None,
         stopped: bool = False,
     ) -> LedgerVersion:
         """Write the next version from the one before this run, and make it the one in force.
@@ -238,11 +252,14 @@ class Ledger:
             failures: For each of their items that were not registered, the files at fault.
             later: More such files, of what was sent again: an item in one of them is no longer that of the
                 files before it, and was tried once more.
+            left: What has left the dataset before the manifests were sent.
             stopped: Whether the run stopped itself: it then does not count among the runs in which an
                 object failed.
         """
         with self.files.locked(LOCK_NAME):
-            return self._commit(run_id, url_base, [items_path, *later], manifests, failures, stopped=stopped)
+            return self._commit(
+                run_id, url_base, [items_path, *later], manifests, failures, left=left, stopped=stopped
+            )
 
     def _commit(
         self,
@@ -252,6 +269,7 @@ class Ledger:
         manifests: Iterable[SettledManifest],
         failures: Iterable[SettledFailure],
         *,
+        left: Left | None,
         stopped: bool,
     ) -> LedgerVersion:
         version, seen = self._current()
@@ -262,7 +280,9 @@ class Ledger:
             engine.execute("SET VARIABLE run_counts = $1", [0 if stopped else 1])
             before = base.path if base else None
             released_path = self.files.verified(released) if released else None
-            counts = sql.write_version(engine, before, items_paths, draft.path, released_path)
+            counts = sql.write_version(
+                engine, before, items_paths, draft.path, released=released_path, left=left
+            )
         return self._publish(
             {
                 "number": number,
@@ -338,15 +358,13 @@ class Ledger:
         self._publish({**pointer, "counts": counts}, draft.ref, remembered.ref, seen)
         return count
 
-    def mark_removed(self, list_path: Path, *, at: datetime) -> int:
-        """Note that registered objects are gone and their items have left the dataset.
+    def mark_removed(self, left: Left) -> int:
+        """Note that the items of registered objects have left the dataset.
 
-        As with a release the version in force is replaced by one of the same number and run. What was
-        registered after that moment stays: it has come back.
+        As with a release the version in force is replaced by one of the same number and run.
 
         Args:
-            list_path: Parquet with `key`.
-            at: When their items left the dataset.
+            left: The objects.
 
         Returns:
             How many objects of the list are removed, now or before.
@@ -360,8 +378,7 @@ class Ledger:
                 self._new_version(version.number) as draft,
             ):
                 sql.view_known(engine, version.path)
-                sql.view(engine, "going", list_path)
-                engine.execute("SET VARIABLE left_at = $1::TIMESTAMPTZ", [at])
+                sql.view_going(engine, left)
                 counts = sql.copy_version(engine, sql.VERSION_WITH_REMOVED, draft.path)
                 removed = int(engine.execute(sql.REMOVED_OF_LIST).fetchall()[0][0])
             pointer = {**self.files.read_json(POINTER_NAME), "counts": counts}

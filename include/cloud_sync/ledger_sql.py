@@ -15,7 +15,7 @@ from cloud_sync.manifest.items import GROUPED_TYPES
 if TYPE_CHECKING:
     import duckdb
 
-    from cloud_sync.ledger import SettledFailure, SettledManifest
+    from cloud_sync.ledger import Left, SettledFailure, SettledManifest
 
 # DuckDB spills to disk beyond this; a million objects fit.
 MEMORY_LIMIT = "200MB"
@@ -189,6 +189,14 @@ VERSION_WITH_REMOVED = f"""
     )
     FROM known LEFT JOIN going USING (key)
 """  # noqa: S608 (built from constants of this file)
+# What left in a run is not what the run began from any more; so what it sent is registered anew.
+KNOWN_WITH_REMOVED = f"""
+    CREATE TEMP VIEW known AS
+    WITH known AS (
+        FROM {{version}} UNION ALL BY NAME SELECT NULL::INTEGER AS failed_runs WHERE false
+    )
+    {VERSION_WITH_REMOVED}
+"""
 REMOVED_OF_LIST = f"SELECT count(*) FROM known SEMI JOIN going USING (key) WHERE {_HAS_LEFT}"  # noqa: S608
 
 # What was sent again is little: the large table is read once, past a small one.
@@ -213,10 +221,15 @@ def write_version(
     before: Path | None,
     items_paths: Sequence[Path],
     target: Path,
+    *,
     released: Path | None,
+    left: Left | None,
 ) -> dict[str, int]:
     if before is None:
         engine.execute(EMPTY_VERSION)
+    elif left is not None:
+        view_going(engine, left)
+        engine.execute(KNOWN_WITH_REMOVED.format(version=parquet([before])))
     else:
         view_known(engine, before)
     view_items(engine, *items_paths)
@@ -261,6 +274,12 @@ def view_items(engine: duckdb.DuckDBPyConnection, first: Path, *later: Path) -> 
 
 def view_known(engine: duckdb.DuckDBPyConnection, version: Path) -> None:
     engine.execute(KNOWN.format(version=parquet([version])))
+
+
+def view_going(engine: duckdb.DuckDBPyConnection, left: Left) -> None:
+    """Make `going`: what has left, and since when."""
+    view(engine, "going", left.list_path)
+    engine.execute("SET VARIABLE left_at = $1::TIMESTAMPTZ", [left.at])
 
 
 def view(engine: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:

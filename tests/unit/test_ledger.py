@@ -20,6 +20,7 @@ from cloud_sync.ledger import (
     Ledger,
     LedgerState,
     LedgerVersion,
+    Left,
     SettledFailure,
     SettledManifest,
 )
@@ -47,6 +48,7 @@ def night(
     *,
     failed: tuple[str, ...] = (),
     bad: tuple[str, ...] = (),
+    left: Left | None = None,
 ) -> LedgerVersion:
     """Settle one run that sent some objects in one manifest."""
     run_id = f"night {number}"
@@ -59,6 +61,7 @@ def night(
             *(SettledFailure(url(key), "transient", LedgerState.FAILED) for key in failed),
             *(SettledFailure(url(key), "corrupt", LedgerState.QUARANTINED) for key in bad),
         ],
+        left=left,
     )
 
 
@@ -605,8 +608,10 @@ def test_a_store_that_refuses_is_no_damage(ledger, monkeypatch):
 
 class TestRemoved:
     def remove(self, ledger: Ledger, *keys: str, day: int) -> int:
-        path = write_items(items_of(ledger, 0), [keys])
-        return ledger.mark_removed(path, at=LONG_AGO + day * NIGHT)
+        return ledger.mark_removed(self.left(ledger, *keys, day=day))
+
+    def left(self, ledger: Ledger, *keys: str, day: int) -> Left:
+        return Left(write_items(items_of(ledger, 0), [keys]), LONG_AGO + day * NIGHT)
 
     def test_what_has_left_the_dataset_is_removed_and_the_rest_stays(self, ledger):
         night(ledger, 1, ["a.jpg", "b.jpg", "bad.jpg"], bad=("bad.jpg",))
@@ -631,6 +636,26 @@ class TestRemoved:
         self.remove(ledger, "a.jpg", day=3)
         version = night(ledger, 4, ["a.jpg"], failed=("a.jpg",))
         assert times(rows(version)["a.jpg"]) == ("failed", 1, 4, 4, None)
+
+    @pytest.mark.parametrize("day", [2, 4], ids=["in order", "by a clock that is ahead"])
+    def test_what_left_in_a_run_and_was_sent_by_it_is_registered_anew(self, ledger, day):
+        night(ledger, 1, ["a.jpg", "b.jpg", "c.jpg"])
+        left = self.left(ledger, "a.jpg", "b.jpg", day=day)
+        for _ in range(2):
+            version = night(ledger, 3, [an_object("a.jpg", etag="new")], left=left)
+            assert times(rows(version)["a.jpg"]) == ("registered", 1, None, None, 3)
+            assert (rows(version)["a.jpg"]["etag"], rows(version)["a.jpg"]["upload_job_id"]) == (
+                "new",
+                "job 3",
+            )
+            assert version.counts == {"registered": 2, "removed": 1}
+
+    def test_if_it_fails_then_that_is_its_first_failure(self, ledger):
+        night(ledger, 1, ["a.jpg"])
+        again = [an_object("a.jpg", etag="new")]
+        left = self.left(ledger, "a.jpg", day=2)
+        version = night(ledger, 3, again, bad=("a.jpg",), left=left)
+        assert times(rows(version)["a.jpg"]) == ("quarantined", 1, 3, 3, None)
 
     def test_without_a_ledger_there_is_nothing_to_note(self, ledger):
         assert self.remove(ledger, "a.jpg", day=1) == 0

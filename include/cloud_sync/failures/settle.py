@@ -17,7 +17,7 @@ from cloud_sync.failures.faults import at_fault, key_of, next_step_of, suspects
 from cloud_sync.failures.model import MAY_PASS, Diagnosis, Failure, NextStep, Suspect
 from cloud_sync.failures.replaced import Replaced, read_replaced
 from cloud_sync.failures.sendings import Account, Sending, account, read_sendings
-from cloud_sync.ledger import Ledger, LedgerState, SettledFailure, SettledManifest
+from cloud_sync.ledger import Ledger, LedgerState, Left, SettledFailure, SettledManifest
 from cloud_sync.manifest.model import ManifestEntry, SentItem
 from cloud_sync.planning.model import UNLINK_NAME
 from cloud_sync.registration.model import Outcome, read_unlinked, tripped
@@ -144,25 +144,25 @@ def settle(
     Returns:
         The settlement. Settling the same run again gives the same ledger.
     """
-    if ledger is not None:
-        # Before what was sent: an item that left and is there again is registered.
-        _mark_removed(folder, ledger)
     result = _settle(folder, context, ledger, open_reader, encord_folder)
     if ledger is not None:
+        left = _left(folder)
+        if left is not None and not result.ended:  # else the new version has it
+            ledger.mark_removed(left)
         version = ledger.current()
         result.quarantined_files = version.counts.get(LedgerState.QUARANTINED, 0) if version else 0
     return result
 
 
-def _mark_removed(folder: RunFolder, ledger: Ledger) -> None:
-    """Have the ledger know what has left the dataset, or it would be reported as gone for ever.
+def _left(folder: RunFolder) -> Left | None:
+    """Return what has left the dataset; None if nothing has.
 
-    The unlink stage has told it already; an earlier run that settled once more since may have undone that.
+    The unlink stage has told the ledger already; an earlier run that settled since may have undone that.
     """
     done = read_unlinked(folder, UNLINK_NAME)
-    if done is not None:
-        left = folder.local(done.left_name(UNLINK_NAME))
-        ledger.mark_removed(left, at=datetime.fromisoformat(done.at))
+    if done is None:
+        return None
+    return Left(folder.local(done.left_name(UNLINK_NAME)), datetime.fromisoformat(done.at))
 
 
 def _settle(
@@ -194,7 +194,8 @@ def _settle(
         context, cases, open_reader, replaced, may_reject=not stopped, syncs=ledger is not None
     )
     if ledger is not None:
-        _commit(ledger, context, [sending.items_path for sending in sendings], result, stopped=stopped)
+        items_paths = [sending.items_path for sending in sendings]
+        _commit(ledger, context, items_paths, result, _left(folder), stopped=stopped)
         _read_back(ledger, context, found, result)
     return result
 
@@ -331,6 +332,7 @@ def _commit(
     context: SettleContext,
     items_paths: Sequence[Path],
     result: Settlement,
+    left: Left | None,
     *,
     stopped: bool,
 ) -> None:
@@ -339,6 +341,7 @@ def _commit(
         url_base=context.url_base,
         items_path=items_paths[0],
         later=items_paths[1:],
+        left=left,
         manifests=[
             SettledManifest(
                 entry.number, entry.name, outcome.job_id, datetime.fromisoformat(outcome.finished_at)

@@ -35,6 +35,7 @@ class UnlinkOperator(PlannedOperator):
         Raises:
             StorageError: The store does not say whether what is gone by the plan is gone still.
         """
+        from cloud_sync.ledger import Left
         from cloud_sync.objects.presence import present
         from cloud_sync.planning.model import UNLINK_NAME, planned_file
         from cloud_sync.registration.model import read_target
@@ -72,8 +73,8 @@ class UnlinkOperator(PlannedOperator):
                 "%s items stay: their objects, or some of them, have come back since the plan was made",
                 f"{done.came_back:,}",
             )
-        left = folder.local(done.left_name(UNLINK_NAME))
-        self.ledger(integration, target).mark_removed(left, at=datetime.fromisoformat(done.at))
+        left = Left(folder.local(done.left_name(UNLINK_NAME)), datetime.fromisoformat(done.at))
+        self.ledger(integration, target).mark_removed(left)
         return {"items": done.items + done.changed, "absent": done.absent + done.changed_absent}
 
     def _nothing_to_do(self) -> dict[str, int]:

@@ -215,6 +215,22 @@ def test_an_earlier_run_that_settles_once_more_meanwhile_brings_nothing_back(hou
     assert known()["state"] == "removed"
 
 
+def test_a_run_that_had_settled_and_is_cleared_and_dies_says_what_has_left(house):
+    house.run("night-2")
+    write(house, "in/1.jpg", JPEG + b"later")
+    write(house, "in/new.jpg", JPEG)
+    cleared = Stages(house, "night-2").planned()
+    assert cleared.unlink() == {"items": 1, "absent": 0}
+    with suppress(RunFailed):
+        cleared.settle()
+    assert known("in/1.jpg")["state"] == "removed"
+    cleared.register()
+    cleared.settle()
+    assert len(items_of(house, "in/1.jpg")) == len(items_of(house)) == 1
+    row = known("in/1.jpg")
+    assert (row["state"], row["attempts"], row["size_bytes"]) == ("registered", 1, len(JPEG) + 5)
+
+
 def test_clocks_that_differ_between_workers_do_no_harm(house, monkeypatch):
     run = Stages(house, "night-2").planned()
     began = datetime.fromisoformat(jobs.now())

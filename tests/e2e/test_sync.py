@@ -77,7 +77,7 @@ def test_each_item_has_its_title_and_metadata(bench: Bench, first: DagRun) -> No
 
 
 def test_a_group_with_missing_files_is_held(bench: Bench, first: DagRun) -> None:
-    plan = json.loads((bench.run_folder(first) / "plan.json").read_text())
+    plan = json.loads((bench.run_folder(first) / "plan.json").read_text())["rows"]
     held = {row["item_type"]: row for row in plan if row["action"] == "hold"}
     assert {kind: row["examples"][0].rpartition(" (")[2] for kind, row in held.items()} == {
         "image_group": "has 1 of 2 files)",
@@ -166,7 +166,7 @@ def test_plan_only_sends_nothing(bench: Bench, second: DagRun) -> None:
     states = {name: {task.state for task in tasks} for name, tasks in bench.tasks(run).items()}
     assert states["plan"] == {"success"}
     assert states["build"] == states["register"] == states["settle"] == {"skipped"}
-    plan = json.loads((bench.run_folder(run) / "plan.json").read_text())
+    plan = json.loads((bench.run_folder(run) / "plan.json").read_text())["rows"]
     assert [(row["action"], row["reason"], row["objects"]) for row in plan] == [("register", "full_pass", 2)]
     assert dataset_items(bench) == before
     assert bench.stack.api.asset_event_extras(run) == []

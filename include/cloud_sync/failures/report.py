@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cloud_sync.failures.choice import LeftOut
@@ -30,6 +30,7 @@ from cloud_sync.planning.model import (
     REASONS,
     UNLINK_ACTION,
     UNLINK_NAME,
+    Answer,
     PlanRow,
     read_answer,
     read_unapproved,
@@ -140,7 +141,7 @@ def _judgement(
     if refused is not None:
         return Judgement(Verdict.FAILED, refused)
     if answer := read_unapproved(folder):
-        return of_unapproved(answer)
+        return _of_unapproved(folder, facts, settlement, limits, answer)
     judgement = judge(
         facts.plan,
         settlement,
@@ -168,6 +169,31 @@ def quarantine_list(integration: str, state_folder: str) -> str:
 
 def _told(nothing: Mapping[str, str]) -> str:
     return f"nothing was listed: {nothing['why']}"
+
+
+def _of_unapproved(
+    folder: RunFolder, facts: RunFacts, settlement: Settlement, limits: Failures, answer: Answer
+) -> Judgement:
+    """Judge a run whose plan was not approved, which may have been approved and carried out before."""
+    done = []
+    if settlement.ended:
+        done.append(f"{counted(settlement.sent, 'item')} of it had been sent")
+    elif settlement.waiting:
+        done.append("it had begun to be sent")
+    if unlinked := read_unlinked(folder, UNLINK_NAME):
+        left = unlinked.items - unlinked.absent + unlinked.changed - unlinked.changed_absent
+        done.append(f"{counted(left, 'item')} had left the dataset")
+    if not settlement.ended:
+        return of_unapproved(answer, " and ".join(done))
+    # What waits was refused as well: it is no accident that it was never answered for.
+    sent = judge(
+        facts.plan,
+        replace(settlement, waiting=[]),
+        limits,
+        failures_csv=folder.address(CSV_NAME),
+        stopped=tripped(folder),
+    )
+    return with_replaced(of_unapproved(answer, " and ".join(done), sent), settlement)
 
 
 def _still_linked(folder: RunFolder, facts: RunFacts) -> int:
@@ -247,6 +273,9 @@ def _sent(report: Mapping[str, Any]) -> Iterator[str]:
             left = unlinked["items"] - unlinked["absent"]
             rest = f" whose objects are gone{_kept(unlinked['folder'])}"
             yield _line("left the dataset", left, "item", rest)
+        if unlinked["came_back"]:
+            rest = " whose objects came back after the plan was made"
+            yield _line("stay in the dataset", unlinked["came_back"], "item", rest)
         if unlinked["changed"]:
             left = unlinked["changed"] - unlinked["changed_absent"]
             rest = f" whose objects have changed{_kept(unlinked['changed_folder'])}"

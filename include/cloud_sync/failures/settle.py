@@ -164,7 +164,9 @@ def _left(folder: RunFolder) -> Left | None:
     The unlink stage has told the ledger already; an earlier run that settled since may have undone that.
     """
     done = read_unlinked(folder, UNLINK_NAME)
-    return None if done is None else Left(folder.local(UNLINK_NAME), datetime.fromisoformat(done.at))
+    if done is None:
+        return None
+    return Left(folder.local(done.left_name(UNLINK_NAME)), datetime.fromisoformat(done.at))
 
 
 def _settle(

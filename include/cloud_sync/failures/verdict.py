@@ -165,11 +165,21 @@ def _of_failure_list(
     return Judgement(verdict, f"nothing was sent: {why}.", remedy)
 
 
-def of_unapproved(answer: Answer) -> Judgement:
-    """Judge a run whose plan was not approved: good if a person said so, failed if nobody answered."""
-    why = f"the plan was {answer.told}, so nothing was sent. It is above limits: {'; '.join(answer.above)}."
+def of_unapproved(answer: Answer, done: str = "", came_of_it: Judgement | None = None) -> Judgement:
+    """Judge a run whose plan was not approved: good if a person said so, failed if nobody answered.
+
+    Args:
+        answer: The answer.
+        done: What of the plan had been done before it; empty if nothing.
+        came_of_it: The judgement of that; None if nothing was sent.
+    """
+    so = f"after {done}" if done else "so nothing was sent"
+    why = f"the plan was {answer.told}, {so}. It is above limits: {'; '.join(answer.above)}."
+    if came_of_it is not None:
+        why = f"{why} Of what was sent: {came_of_it.why}"
     if answer.decision is Decision.REFUSED:
-        return Judgement(Verdict.OK, why)
+        verdict, remedy = (came_of_it.verdict, came_of_it.remedy) if came_of_it else (Verdict.OK, "")
+        return Judgement(verdict, why, remedy)
     return Judgement(
         Verdict.FAILED,
         why,

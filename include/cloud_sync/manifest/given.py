@@ -34,8 +34,8 @@ from cloud_sync.planning.model import (
     METADATA_COLUMNS,
     METADATA_NAME,
     REGISTER_NAME,
-    SUMMARY_NAME,
     PlanRow,
+    write_plan,
 )
 from cloud_sync.run_folder import FileRef, RunFolder
 from cloud_sync.safe_url import without_secrets
@@ -158,10 +158,9 @@ def write_given(folder: RunFolder, manifest: ReadManifest, findings: Sequence[Fi
             files.write_table(_files_table(items, start))
             described.write_table(_metadata_table(items, start))
     rows = plan_rows(manifest.items, GIVEN)
-    folder.write_json(SUMMARY_NAME, [asdict(row) for row in rows])
     count = sum(row.objects for row in rows)
     folder.write_json(GIVEN_NAME, asdict(_given(manifest, findings, count)))
-    return folder.ref(SUMMARY_NAME, objects=count, to_register=count, items=len(manifest.items))
+    return write_plan(folder, rows, objects=count, to_register=count, items=len(manifest.items))
 
 
 def read_given(folder: RunFolder) -> GivenManifest:

@@ -16,7 +16,7 @@ from cloud_sync.manifest.given import METADATA_SCHEMA, REGISTER_SCHEMA, as_json,
 from cloud_sync.manifest.items import GROUPED_TYPES, Item
 from cloud_sync.manifest.model import ITEMS_NAME, items_with_urls, read_index
 from cloud_sync.manifest.rebuild import items_as_sent
-from cloud_sync.planning.model import ASKED_FOR, METADATA_NAME, REGISTER_NAME, SUMMARY_NAME
+from cloud_sync.planning.model import ASKED_FOR, METADATA_NAME, REGISTER_NAME, write_plan
 from cloud_sync.run_folder import FileRef, RunFolder
 
 # Each is a small request that waits for the network, not for this machine.
@@ -153,8 +153,7 @@ def write_recalled(folder: RunFolder, items: Iterable[RecalledItem]) -> FileRef:
         with writing_table(folder, name, schema) as writer:
             writer.write_table(pa.Table.from_pylist(rows, schema))
     summary = plan_rows([one.item for one in items], ASKED_FOR)
-    folder.write_json(SUMMARY_NAME, [asdict(row) for row in summary])
-    return folder.ref(SUMMARY_NAME, objects=len(files), to_register=len(files), items=len(items))
+    return write_plan(folder, summary, objects=len(files), to_register=len(files), items=len(items))
 
 
 def _recalled(

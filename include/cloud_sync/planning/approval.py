@@ -11,6 +11,7 @@ from cloud_sync.markdown import code, table
 from cloud_sync.numbers import agreeing, counted
 from cloud_sync.planning.model import (
     CHANGED_REASON,
+    FILE_MISSING,
     REASONS,
     REMOVED_REASON,
     SENT_ACTIONS,
@@ -25,14 +26,16 @@ NEW: Final = frozenset({"new", "full_pass", "changed_since_failure"})
 """Reasons of what would be registered and was not tried before in this form."""
 CHANGED: Final = frozenset({CHANGED_REASON, "grown"})
 """Reasons of what is registered already and is not the same any more."""
-REMOVED: Final = frozenset({"file_missing", REMOVED_REASON})
+REMOVED: Final = frozenset({FILE_MISSING, REMOVED_REASON})
 """Reasons of what is registered already and is gone."""
 MOVED: Final = "moved"
 """The reason of what is registered under another key; where the integration registers that, it is new."""
 LONGEST_EXAMPLE: Final = 200
 
 
-def excesses(plan: Sequence[PlanRow], registered: int, limits: Approval) -> list[str]:
+def excesses(
+    plan: Sequence[PlanRow], registered: int, limits: Approval, *, registered_here: int | None = None
+) -> list[str]:
     """Return each limit that a plan is above, as a sentence; none if it needs no approval.
 
     A plan that empties the dataset because nothing was listed always needs it, however high the limits are:
@@ -42,20 +45,21 @@ def excesses(plan: Sequence[PlanRow], registered: int, limits: Approval) -> list
         plan: Its summary.
         registered: How many objects were registered before it.
         limits: Those of the integration.
+        registered_here: How many of them are below the prefix that was listed; all of them if left out. Only
+            they can be seen to have changed or gone.
     """
+    here = registered if registered_here is None else registered_here
     kinds = (
-        ("new", NEW, limits.new_count, limits.new_share),
-        ("changed", CHANGED, limits.changed_count, limits.changed_share),
-        ("removed", REMOVED, limits.removed_count, limits.removed_share),
+        ("new", NEW, registered, limits.new_count, limits.new_share),
+        ("changed", CHANGED, here, limits.changed_count, limits.changed_share),
+        ("removed", REMOVED, here, limits.removed_count, limits.removed_share),
     )
     return [
         *_of_nothing_listed(plan),
         *(
             sentence
-            for name, reasons, count, share in kinds
-            for sentence in _of_kind(
-                name, [row for row in plan if _is_of(row, reasons)], registered, count, share
-            )
+            for name, reasons, of, count, share in kinds
+            for sentence in _of_kind(name, [row for row in plan if _is_of(row, reasons)], of, count, share)
         ),
     ]
 
@@ -79,7 +83,8 @@ def _of_kind(
     number = sum(row.number for row in rows)
     if count is not None and number > count:
         yield f"{name} items: {number:,}, and approval.{name}_count is {count:,}"
-    objects = sum(row.objects for row in rows)
+    # Of a group of which files are gone, the plan has those that are left.
+    objects = sum(row.missing if row.reason == FILE_MISSING else row.objects for row in rows)
     # Of nothing everything would be too much.
     if share is not None and registered and objects > share * registered:
         yield (

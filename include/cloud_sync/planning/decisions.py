@@ -45,7 +45,10 @@ SELECTED_WITH_SERIES: Final = """
     FROM chosen LEFT JOIN headers USING (key)
 """
 
-REGISTERED: Final = "SELECT count(*) FROM known WHERE state = 'registered'"
+# All of them, and those below the prefix that was listed.
+REGISTERED: Final = """
+    SELECT count(*), count(*) FILTER (starts_with(key, $1)) FROM known WHERE state = 'registered'
+"""
 
 # One 64-bit number instead of an etag of 34 characters makes the join's table half as large.
 CONTENT: Final = "hash(size_bytes, etag)"
@@ -325,6 +328,18 @@ SUMMARY: Final = """
     FROM {plan}
     GROUP BY action, item_type, reason
     ORDER BY action, count(*) DESC, reason, item_type
+"""
+
+# By what it is registered as: by the rules of then a group may have had another key.
+MISSING: Final = """
+    WITH left_over AS (SELECT key, item_type FROM {plan} WHERE reason = 'file_missing'),
+    short AS (
+        SELECT DISTINCT left_over.item_type AS planned_type, known.item_type, known.item_key
+        FROM left_over JOIN known USING (key) WHERE known.state = 'registered'
+    )
+    SELECT planned_type, count(*)::BIGINT
+    FROM known JOIN short USING (item_type, item_key) ANTI JOIN left_over USING (key)
+    GROUP BY planned_type
 """
 
 HOLD: Final = """

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from cloud_sync.numbers import agreeing, counted
-from cloud_sync.run_folder import RunFolder
-from cloud_sync.run_folder.files import Files
+from cloud_sync.run_folder import FileRef, RunFolder
+from cloud_sync.run_folder.files import DamagedFileError, Files
 
 ANSWER_NAME = "approval.json"
 PLAN_NAME = "plan.parquet"
@@ -25,6 +25,9 @@ UNLINK_NAME = "unlink.parquet"
 METADATA_NAME = "metadata.parquet"
 METADATA_COLUMNS = ("item_key", "title", "client_metadata", "video_metadata")
 
+# What `plan.json` holds the digests of: all that the stages behind the plan go by.
+CARRIED_OUT = (REGISTER_NAME, METADATA_NAME, UNLINK_NAME)
+
 # What the name of a sidecar has behind the key of its object or the text of its group.
 SIDECAR_SUFFIX = ".metadata.json"
 
@@ -37,6 +40,8 @@ UNLINK_ACTION = "unlink"
 # The reasons of items that may have to leave the dataset: their objects are gone, or registered again.
 REMOVED_REASON = "removed"
 CHANGED_REASON = "changed"
+# The reason of groups of which some files are gone, and those that are left tell.
+FILE_MISSING = "file_missing"
 
 # The reasons of objects that are not there any more.
 GONE_REASONS = frozenset({REMOVED_REASON, "moved_to"})
@@ -64,7 +69,7 @@ REASONS: Mapping[str, str] = {
     CHANGED_REASON: "registered already, but the object has changed since",
     "incomplete": "a group that is not complete yet",
     "grown": "registered already, but its group has more files now",
-    "file_missing": "registered already, but a file of its group is gone or no longer selected",
+    FILE_MISSING: "registered already, but a file of its group is gone or no longer selected",
     "registered_otherwise": "files of its group are registered already, as other items",
     "unreadable_header": "its DICOM header does not tell its series",
     "sidecar": "holds the metadata of another object",
@@ -110,6 +115,7 @@ class PlanRow:
         total_bytes: Their size together.
         examples: A few of their keys, the first of each item, with details of the reason in parentheses.
         items: How many items the objects are; objects that are no part of any count for none.
+        missing: How many more files of these items are registered and not among the objects.
     """
 
     action: str
@@ -119,6 +125,7 @@ class PlanRow:
     total_bytes: int
     examples: tuple[str, ...]
     items: int = 0
+    missing: int = 0
 
     @property
     def number(self) -> int:
@@ -148,15 +155,58 @@ class PlanRow:
         return cls(**{**data, "examples": tuple(data["examples"])})
 
 
+def write_plan(folder: RunFolder, rows: Iterable[PlanRow], **counts: int) -> FileRef:
+    """Write the plan's summary, with the digests of the plan's files, which are all written by now.
+
+    So its own digest stands for the whole plan.
+
+    Args:
+        folder: The run folder.
+        rows: The summary.
+        counts: What the reference says of it.
+    """
+    digests = {name: folder.digest(name) for name in CARRIED_OUT if folder.exists(name)}
+    folder.write_json(SUMMARY_NAME, {"rows": [asdict(row) for row in rows], "files": digests})
+    return folder.ref(SUMMARY_NAME, **counts)
+
+
 def read_plan_rows(folder: RunFolder) -> tuple[PlanRow, ...]:
-    """Read the summary that `make_plan` wrote."""
-    rows: list[dict[str, Any]] = folder.read_json(SUMMARY_NAME)
-    return tuple(PlanRow.from_json(row) for row in rows)
+    """Read the summary that `write_plan` wrote."""
+    return tuple(PlanRow.from_json(row) for row in _read_summary(folder)["rows"])
+
+
+def _read_summary(folder: RunFolder) -> dict[str, Any]:
+    """Return the rows and digests. A run that began before digests were kept has none."""
+    data: dict[str, Any] | list[Any] = folder.read_json(SUMMARY_NAME)
+    return {"rows": data, "files": {}} if isinstance(data, list) else data
+
+
+def planned_file(folder: RunFolder, name: str) -> Path | None:
+    """Return where a file of the plan is, as it was written; None if the plan has none.
+
+    Args:
+        folder: The run folder.
+        name: One of `CARRIED_OUT`.
+
+    Raises:
+        StorageError: It is not the one of this plan: what was planned is not what would be done.
+    """
+    digests: dict[str, str] = _read_summary(folder)["files"]
+    if name in digests:
+        return folder.verified(FileRef(name, digests[name], {}))
+    if folder.exists(name):
+        raise DamagedFileError(
+            "is of another plan than the one of this run.",
+            where=folder.address(name),
+            remedy="Clear the run from its first task.",
+        )
+    return None
 
 
 class Decision(StrEnum):
     """What became of a plan that needed approval."""
 
+    ASKED = "asked"  # nobody has answered yet
     APPROVED = "approved"
     REFUSED = "refused"
     EXPIRED = "expired"  # nobody answered in time
@@ -171,16 +221,20 @@ class Answer:
         above: The limits that the plan was above, each as a sentence.
         by: Who answered; empty if nobody did.
         at: When, ISO 8601 in UTC.
+        plan_sha256: Of the plan's summary, as it was shown.
     """
 
     decision: Decision
     above: tuple[str, ...]
     by: str
     at: str
+    plan_sha256: str
 
     @property
     def told(self) -> str:
         """What people are told of it, behind "the plan was"."""
+        if self.decision is Decision.ASKED:
+            return "not answered for yet"
         if self.decision is Decision.EXPIRED:
             return "not answered for in time"
         return f"{self.decision} by {self.by or 'somebody'} at {self.at}"
@@ -192,14 +246,17 @@ def write_answer(folder: RunFolder, answer: Answer) -> None:
 
 
 def read_answer(folder: RunFolder) -> Answer | None:
-    """Return the answer; None if none was needed, or none is known."""
+    """Return the answer to the plan that there is now; None if none was needed, or none is known."""
     if not folder.exists(ANSWER_NAME):
         return None
     data: dict[str, Any] = folder.read_json(ANSWER_NAME)
-    return Answer(Decision(data["decision"]), tuple(data["above"]), data["by"], data["at"])
+    shown = data.get("plan_sha256", "")
+    if not folder.has(SUMMARY_NAME, shown):
+        return None  # somebody has had the plan made anew since
+    return Answer(Decision(data["decision"]), tuple(data["above"]), data["by"], data["at"], shown)
 
 
 def read_unapproved(folder: RunFolder) -> Answer | None:
-    """Return the answer to a plan that was refused, or not answered for in time; None for any other plan."""
+    """Return the answer to a plan that was refused or not answered for; None for any other plan."""
     answer = read_answer(folder)
     return None if answer is None or answer.decision is Decision.APPROVED else answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,15 +19,16 @@ from cloud_sync.planning import decisions, departures, leaving
 from cloud_sync.planning.describe import Describer, describes_single_files
 from cloud_sync.planning.grouping import Grouping, groupings_of
 from cloud_sync.planning.model import (
+    FILE_MISSING,
     METADATA_NAME,
     PLAN_NAME,
     REGISTER_NAME,
     SENT_ACTIONS,
     SIDECAR_SUFFIX,
-    SUMMARY_NAME,
     UNLINK_NAME,
     PlanRow,
     Sources,
+    write_plan,
 )
 from cloud_sync.planning.natural import natural_key
 from cloud_sync.planning.ranges import key_ranges, view_whole
@@ -54,7 +55,8 @@ class Plan:
     """A written plan.
 
     Attributes:
-        ref: `plan.json`, with the numbers of objects and items to register, and of objects registered before.
+        ref: `plan.json`, with the numbers of objects and items to register, and of objects registered before,
+            in all and below the prefix that was listed.
         rows: The summary, the largest first within an action.
     """
 
@@ -117,7 +119,7 @@ def make_plan(
     etag, item_type, item_key, position, action, reason, detail), `register.parquet` (those to send, ordered
     by item_key and position), `metadata.parquet` (a title and metadata for each item, if any has them),
     `unlink.parquet` (what is to leave the dataset, if anything is: item_type, item_key, position, key and url
-    as the ledger has them, reason) and `plan.json` (the summary).
+    as the ledger has them, reason) and `plan.json` (the summary, with the digests of the three before it).
 
     Args:
         folder: The run folder.
@@ -149,15 +151,17 @@ def make_plan(
         _describe(engine, folder, request, groupings)
         _write_unlink(engine, folder, may_be_any=is_gone or request.registers_again)
         rows = _summary(engine, parquet([folder.local(PLAN_NAME)]))
-        [(registered,)] = engine.execute(decisions.REGISTERED).fetchall()
-    folder.write_json(SUMMARY_NAME, [asdict(row) for row in rows])
+        registered, registered_here = engine.execute(
+            decisions.REGISTERED, [request.listed_prefix]
+        ).fetchall()[0]
     counts = {
         "objects": sum(row.objects for row in rows if row.is_listed),
         "to_register": sum(row.objects for row in rows if row.action in SENT_ACTIONS),
         "items": sum(row.items for row in rows if row.action in SENT_ACTIONS),
         "registered": registered,
+        "registered_here": registered_here,
     }
-    return Plan(ref=folder.ref(SUMMARY_NAME, **counts), rows=rows)
+    return Plan(ref=write_plan(folder, rows, **counts), rows=rows)
 
 
 def _groupings(engine: duckdb.DuckDBPyConnection, integration: Integration) -> tuple[Grouping, ...]:
@@ -363,10 +367,18 @@ def _load_rules(engine: duckdb.DuckDBPyConnection, request: Request) -> None:
 
 
 def _summary(engine: duckdb.DuckDBPyConnection, plan: str) -> tuple[PlanRow, ...]:
-    rows = engine.execute(decisions.SUMMARY.format(plan=plan, examples=EXAMPLES)).fetchall()
-    return tuple(
+    rows = tuple(
         PlanRow(action, item_type, reason, objects, total_bytes, tuple(examples or ()), items)
-        for action, item_type, reason, objects, total_bytes, examples, items in rows
+        for action, item_type, reason, objects, total_bytes, examples, items in engine.execute(
+            decisions.SUMMARY.format(plan=plan, examples=EXAMPLES)
+        ).fetchall()
+    )
+    if all(row.reason != FILE_MISSING for row in rows):
+        return rows
+    missing = dict(engine.execute(decisions.MISSING.format(plan=plan)).fetchall())
+    return tuple(
+        replace(row, missing=missing.get(row.item_type, 0)) if row.reason == FILE_MISSING else row
+        for row in rows
     )
 
 

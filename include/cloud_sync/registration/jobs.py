@@ -188,6 +188,16 @@ def set_aside(folder: RunFolder, manifests: Iterable[Manifest], *, new_plan: boo
     return len(others)
 
 
+def has_begun(folder: RunFolder, manifests: Iterable[Manifest]) -> bool:
+    """Tell whether any of these manifests was sent to Encord, or may have been."""
+    for one in manifests:
+        name = record_name(one.number)
+        found = _read(folder, name, JobRecord.from_json) if folder.exists(name) else None
+        if found is not None and found.manifest == one.name and found.submissions:
+            return True
+    return False
+
+
 def submitting(folder: RunFolder, record: JobRecord) -> JobRecord:
     """Record that the manifest is about to be sent."""
     return _move(folder, record, JobStatus.SUBMITTING, submissions=record.submissions + 1, job_id=None)

@@ -14,6 +14,9 @@ TARGET_NAME = "target.json"
 BREAKER_NAME = "breaker.json"
 UNLINKED_NAME = "unlinked.json"
 
+# What of a list has left the dataset, where something of it came back in time and stayed.
+LEFT_NAME = "left.parquet"
+
 # What Encord says of an upload job (encord.orm.dataset.LongPollingStatus).
 PENDING, DONE, ERROR, CANCELLED = "PENDING", "DONE", "ERROR", "CANCELLED"
 
@@ -257,7 +260,7 @@ class Unlinked:
     """What became of the items that were to leave the dataset: `unlinked.json`.
 
     Attributes:
-        items: How many there were whose objects are gone.
+        items: How many there were whose objects are gone still.
         absent: How many of them were in the dataset no more.
         folder: The storage folder that holds the others now; empty if they are where they were.
         list_sha256: Of the list that this answers.
@@ -265,6 +268,7 @@ class Unlinked:
         changed: How many there were whose objects are registered again.
         changed_absent: How many of them were in the dataset's folder no more.
         changed_folder: The storage folder that holds the others now; empty if there were none.
+        came_back: How many more there were whose objects, or some of them, were there again: they stay.
     """
 
     items: int
@@ -275,6 +279,11 @@ class Unlinked:
     changed: int = 0
     changed_absent: int = 0
     changed_folder: str = ""
+    came_back: int = 0
+
+    def left_name(self, list_name: str) -> str:
+        """Return the file of what has left the dataset: that of the list, or a part of it."""
+        return LEFT_NAME if self.came_back else list_name
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

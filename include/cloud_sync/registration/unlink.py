@@ -2,32 +2,49 @@
 
 All of them are kept. Encord tells duplicates by the URLs of a folder, so an item whose object is registered
 again has to leave the folder as well as the dataset.
+
+A plan may wait for a person for hours. So an item stays whose objects have come back meanwhile: its labels
+would be lost.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Protocol
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from cloud_sync.manifest.items import GROUPED_TYPES
 from cloud_sync.manifest.model import reading_table
 from cloud_sync.planning.model import CHANGED_REASON
 from cloud_sync.registration import jobs
 from cloud_sync.registration.folder import FRAME_TYPES
-from cloud_sync.registration.model import UNLINKED_NAME, FolderItem, Target, Unlinked, read_unlinked
+from cloud_sync.registration.model import (
+    LEFT_NAME,
+    UNLINKED_NAME,
+    FolderItem,
+    Target,
+    Unlinked,
+    read_unlinked,
+)
 from cloud_sync.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 # What an item is known by here: its URL, or of a group its type and the URLs of its files, in whatever order.
 Identity = tuple[str, ...]
+
+FindPresent = Callable[[Iterable[str]], AbstractSet[str]]
+"""Tells which of some keys the store has now."""
 
 
 class UnlinkClient(Protocol):
@@ -55,7 +72,13 @@ def removed_folder_name(integration_name: str) -> str:
 
 
 def unlink(
-    folder: RunFolder, list_name: str, client: UnlinkClient, target: Target, *, integration_name: str
+    folder: RunFolder,
+    list_name: str,
+    client: UnlinkClient,
+    target: Target,
+    *,
+    integration_name: str,
+    find_present: FindPresent,
 ) -> Unlinked:
     """Take the items of a list out of the dataset, and write down that it was done.
 
@@ -68,33 +91,69 @@ def unlink(
 
     Args:
         folder: The run folder.
-        list_name: Parquet in it with item_type, item_key, position, url and reason, in the order of the
+        list_name: Parquet in it with item_type, item_key, position, key, url and reason, in the order of the
             first three.
         client: The connection to Encord.
         target: The dataset and its folder.
         integration_name: The integration's name.
+        find_present: Asked right before anything is taken out, about those whose objects are gone by the
+            list and that are still in the dataset. One of whose files any is there stays.
     """
     if done := read_unlinked(folder, list_name):
         return done
     ref = folder.ref(list_name)
-    wanted = _wanted(folder.verified(ref))
+    path = folder.verified(ref)
+    wanted = _wanted(path)
     found = _find(client, target.folder_uuid, wanted) if target.folder_uuid is not None else _Found()
+    back = _back(client, target, found, wanted, find_present)
+    _write_left(folder, path, set(chain.from_iterable(wanted.gone[one] for one in back)))
+    gone = [uuid for uuid, identity in found.gone if identity not in back]
     into = removed_folder_name(integration_name)
-    left = _take_out(client, target, found.gone, into if target.is_backing_folder else "")
+    left = _take_out(client, target, gone, into if target.is_backing_folder else "")
     replaced = _take_out(client, target, found.changed, into)
-    changed = len(wanted.changed)
+    items, changed = len(wanted.gone) - len(back), len(wanted.changed)
     done = Unlinked(
-        items=len(wanted.gone),
-        absent=max(0, len(wanted.gone) - left),  # an object may have been registered twice
-        folder=into if found.gone and target.is_backing_folder else "",
+        items=items,
+        absent=max(0, items - left),  # an object may have been registered twice
+        folder=into if gone and target.is_backing_folder else "",
         list_sha256=ref.sha256,
         at=jobs.now(),
         changed=changed,
         changed_absent=max(0, changed - replaced),
         changed_folder=into if found.changed else "",
+        came_back=len(back),
     )
     folder.write_json(UNLINKED_NAME, asdict(done))
     return done
+
+
+def _back(
+    client: UnlinkClient, target: Target, found: _Found, wanted: _Wanted, find_present: FindPresent
+) -> set[Identity]:
+    """Return the items whose objects are gone by the list, of which any is there, and that are not out yet.
+
+    One that is out, and came back between two tries, has to be registered anew.
+    """
+    in_folder = {identity for _, identity in found.gone}
+    if not in_folder or target.folder_uuid is None:
+        return set()
+    present = find_present(chain.from_iterable(wanted.gone[one] for one in in_folder))
+    back = {one for one in in_folder if not present.isdisjoint(wanted.gone[one])}
+    if back and wanted.changed:  # then what was looked for need not be in the dataset
+        linked = {item.uuid for item in client.folder_items(target.folder_uuid, linked_only=True)}
+        back &= {identity for uuid, identity in found.gone if uuid in linked}
+    return back
+
+
+def _write_left(folder: RunFolder, path: Path, staying: Collection[str]) -> None:
+    """Write the list without the keys of what stays."""
+    if not staying:
+        return
+    with reading_table(path):
+        table = ds.dataset(path).to_table()
+    stays = pc.is_in(table["key"], pa.array(sorted(staying), table["key"].type))
+    with folder.writing(LEFT_NAME) as draft:
+        pq.write_table(table.filter(pc.invert(stays)), draft)
 
 
 def _take_out(client: UnlinkClient, target: Target, uuids: Sequence[str], into: str) -> int:
@@ -112,29 +171,29 @@ def _take_out(client: UnlinkClient, target: Target, uuids: Sequence[str], into: 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """The items to look for, with the number of their files, by why they leave."""
+    """The items to look for, with the keys of their files, by why they leave."""
 
-    gone: dict[Identity, int] = field(default_factory=dict)
-    changed: dict[Identity, int] = field(default_factory=dict)
+    gone: dict[Identity, tuple[str, ...]] = field(default_factory=dict)
+    changed: dict[Identity, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The uuids of what was found, by why it leaves."""
+    """The uuids of what was found, by why it leaves; of what is gone with what it is known by."""
 
-    gone: list[str] = field(default_factory=list)
+    gone: list[tuple[str, Identity]] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
 
 
 def _wanted(path: Path) -> _Wanted:
     with reading_table(path):
-        table = ds.dataset(path).to_table(columns=["item_type", "item_key", "url", "reason"])
+        table = ds.dataset(path).to_table(columns=["item_type", "item_key", "key", "url", "reason"])
     rows = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
     wanted = _Wanted()
     for (item_type, _), of_item in groupby(rows, key=lambda row: row[:2]):
-        urls, reasons = zip(*((url, reason) for *_, url, reason in of_item), strict=True)
+        _, _, keys, urls, reasons = zip(*of_item, strict=True)
         of_reason = wanted.changed if CHANGED_REASON in reasons else wanted.gone
-        of_reason[_identity(item_type, urls)] = len(urls)
+        of_reason[_identity(item_type, urls)] = keys
     return wanted
 
 
@@ -150,16 +209,16 @@ def _find(client: UnlinkClient, folder_uuid: str, wanted: _Wanted) -> _Found:
     the ones with so many as a wanted one.
     """
     counts: defaultdict[str, set[int]] = defaultdict(set)
-    for identity, files in (wanted.gone | wanted.changed).items():
+    for identity, keys in (wanted.gone | wanted.changed).items():
         if identity[0] in GROUPED_TYPES:
-            counts[identity[0]].add(files)
+            counts[identity[0]].add(len(keys))
     found = _Found()
 
     def take(uuid: str, identity: Identity) -> None:
         if identity in wanted.changed:
             found.changed.append(uuid)
         elif identity in wanted.gone:
-            found.gone.append(uuid)
+            found.gone.append((uuid, identity))
 
     asked: dict[str, str] = {}
     for item in client.folder_items(folder_uuid, linked_only=not wanted.changed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -37,13 +38,14 @@ class ApproveOperator(PlannedOperator, HITLOperator):
     def execute(self, context: Context) -> None:
         """Pass, or begin to wait for a person."""
         from cloud_sync.planning.approval import shown
-        from cloud_sync.planning.model import ANSWER_NAME, read_plan_rows
+        from cloud_sync.planning.model import ANSWER_NAME, Answer, Decision, read_plan_rows, write_answer
 
         if sends_nothing(context):
             return
         folder = self.run_folder(context)
         folder.disclaim(ANSWER_NAME)  # of an earlier try
-        above = self.above(context)
+        plan = self.verified_plan(folder)
+        above = self.above(folder, plan)
         if not above:
             self.log.info("The plan is within the limits of the integration.")
             return
@@ -55,6 +57,9 @@ class ApproveOperator(PlannedOperator, HITLOperator):
         )
         self.subject = f"{context['dag_run'].dag_id}: approve the plan?"
         self.body = shown(read_plan_rows(folder), above, question)
+        # What is answered is this plan, also if somebody has it made anew meanwhile.
+        asked_at = datetime.now(UTC).isoformat(timespec="seconds")
+        write_answer(folder, Answer(Decision.ASKED, tuple(above), "", asked_at, plan.sha256))
         alert_on_waiting(context, above, until=question.until)
         HITLOperator.execute(self, context)
 
@@ -74,22 +79,19 @@ class ApproveOperator(PlannedOperator, HITLOperator):
             expires_at=datetime.now(UTC) + self.response_timeout if self.response_timeout else None,
         )
 
-    def above(self, context: Context) -> list[str]:
-        """Return the limits that the plan is above, each as a sentence."""
-        from cloud_sync.planning.approval import excesses
-        from cloud_sync.planning.model import read_plan_rows
-
-        folder = self.run_folder(context)
-        limits = self.frozen_integration(folder).approval
-        if limits is None:  # the section is new, and this run began before it was
-            return []
-        plan = self.verified_plan(folder)
-        return excesses(read_plan_rows(folder), plan.counts["registered"], limits)
-
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> None:
         """Take the answer; Airflow calls this once there is one, or time is up."""
-        from cloud_sync.planning.model import Answer, Decision, write_answer
+        from cloud_sync.errors import ConfigError
+        from cloud_sync.planning.model import Decision, read_answer, write_answer
 
+        folder = self.run_folder(context)
+        asked = read_answer(folder)
+        if asked is None:
+            raise ConfigError(
+                "the plan is not the one any more that was shown, so the answer says nothing of it.",
+                where=f"task {self.task_id}",
+                remedy="Clear the task: it asks again.",
+            )
         if event.get("error_type") == "timeout":
             decision, by, at = Decision.EXPIRED, "", datetime.now(UTC)
         else:
@@ -97,12 +99,13 @@ class ApproveOperator(PlannedOperator, HITLOperator):
             approved = said["chosen_options"] == [APPROVE]
             decision = Decision.APPROVED if approved else Decision.REFUSED
             by, at = (said["responded_by_user"] or {}).get("name", ""), said["responded_at"]
-        answer = Answer(decision, tuple(self.above(context)), by, at.isoformat(timespec="seconds"))
-        write_answer(self.run_folder(context), answer)
+        answer = replace(asked, decision=decision, by=by, at=at.isoformat(timespec="seconds"))
+        write_answer(folder, answer)
         if decision is Decision.APPROVED:
             self.log.info("The plan was %s.", answer.told)
             return
         again = "To be asked again, clear this task, or trigger a new run."
-        said = f"The plan was {answer.told}. Nothing was sent: the dataset is as it was. {again}"
+        # Not that nothing was sent: somebody may have cleared this task after it was.
+        said = f"The plan was {answer.told}: nothing of it is sent from now on. {again}"
         self.log.warning("%s", said)
         raise AirflowSkipException(said)

@@ -25,21 +25,22 @@ class BuildOperator(PlannedOperator):
         """Return the numbers of the shards, over which the register stage is mapped."""
         from cloud_sync.manifest.build import build_manifests
         from cloud_sync.manifest.model import read_rounds
-        from cloud_sync.planning.model import REGISTER_NAME
+        from cloud_sync.planning.model import CARRIED_OUT, REGISTER_NAME, planned_file
         from cloud_sync.registration.jobs import set_aside
 
         if sends_nothing(context):
             raise AirflowSkipException("Plan only: nothing is built or sent.")
         folder = self.run_folder(context)
-        self.check_approved(folder)
         integration = self.frozen_integration(folder)
         plan = self.verified_plan(folder)
+        self.check_approved(folder, plan)
+        files = {name: planned_file(folder, name) for name in CARRIED_OUT}
         self.check_unlinked(folder)
         if plan.counts["to_register"]:
             make_target_folder(folder, integration)
         ref, index = build_manifests(
             folder,
-            register_path=folder.local(REGISTER_NAME),
+            register_path=files[REGISTER_NAME] or folder.local(REGISTER_NAME),
             items_per_manifest=integration.upload.items_per_manifest,
             jobs_in_flight=integration.upload.jobs_in_flight,
             skip_duplicate_urls=integration.upload.skip_duplicate_urls,

@@ -46,8 +46,8 @@ class SettleOperator(StageOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the verdict and the counts; fails if the verdict is `failed`.
 
-        With nothing but a plan, and with one that a person refused, it ends as skipped, so that nobody who
-        follows the dataset is woken.
+        With nothing but a plan, and with one that a person refused before anything of it was done, it ends as
+        skipped, so that nobody who follows the dataset is woken.
         """
         from cloud_sync.failures.failure_csv import write_failures
         from cloud_sync.failures.report import make_report, summary
@@ -60,7 +60,8 @@ class SettleOperator(StageOperator):
         integration = self.frozen_integration(folder)
         target = read_target(folder)
         plan_only = sends_nothing(context)
-        is_unapproved = not plan_only and read_unapproved(folder) is not None
+        # A plan may have been approved, and sent, before somebody cleared the question and refused it.
+        is_unapproved = not plan_only and read_unapproved(folder) is not None and not _has_begun(folder)
         settlement = (
             Settlement() if plan_only or is_unapproved else self._settle(context, folder, integration, target)
         )
@@ -136,6 +137,19 @@ class SettleOperator(StageOperator):
         """Have the event of the dataset's asset carry the verdict and the counts."""
         for asset in self.outlets:
             context["outlet_events"][asset].extra = extra
+
+
+def _has_begun(folder: RunFolder) -> bool:
+    """Tell whether anything of the plan that there is now has been carried out."""
+    from cloud_sync.manifest.model import read_index
+    from cloud_sync.planning.model import UNLINK_NAME
+    from cloud_sync.registration.jobs import has_begun
+    from cloud_sync.registration.model import read_unlinked
+
+    if read_unlinked(folder, UNLINK_NAME) is not None:
+        return True
+    index = read_index(folder)
+    return index.is_of(folder) and has_begun(folder, index.manifests)
 
 
 def run_facts(

@@ -129,21 +129,41 @@ class PlannedOperator(StageOperator):
         folder.verified(plan)
         return plan
 
-    def check_approved(self, folder: RunFolder) -> None:
-        """Refuse a plan that a person has refused or not answered for, whatever Airflow says of the task.
+    def above(self, folder: RunFolder, plan: FileRef) -> list[str]:
+        """Return the limits of the integration that the plan is above, each as a sentence."""
+        from cloud_sync.planning.approval import excesses
+        from cloud_sync.planning.model import read_plan_rows
+
+        limits = self.frozen_integration(folder).approval
+        if limits is None:
+            return []
+        # Without the numbers the plan is what a person gave in a form, which is above no limit.
+        registered, here = plan.counts.get("registered", 0), plan.counts.get("registered_here")
+        return excesses(read_plan_rows(folder), registered, limits, registered_here=here)
+
+    def check_approved(self, folder: RunFolder, plan: FileRef) -> None:
+        """Refuse a plan that needs a person's approval and has none, whatever Airflow says of the task.
 
         Raises:
-            ConfigError: The plan was not approved.
+            ConfigError: This very plan was not approved.
         """
         from cloud_sync.errors import ConfigError
-        from cloud_sync.planning.model import read_unapproved
+        from cloud_sync.planning.model import Decision, read_answer
 
-        if answer := read_unapproved(folder):
-            raise ConfigError(
-                f"the plan was {answer.told}, so it is not carried out.",
-                where=f"task {ASKING_TASK}",
-                remedy=f"Clear {ASKING_TASK}: it asks again.",
-            )
+        answer = read_answer(folder)
+        if answer is not None and answer.decision is Decision.APPROVED:
+            return
+        if answer is not None:
+            why = f"the plan was {answer.told}"
+        elif above := self.above(folder, plan):
+            why = f"the plan is above limits, and nobody has approved it as it is now ({'; '.join(above)})"
+        else:
+            return
+        raise ConfigError(
+            f"{why}, so it is not carried out.",
+            where=f"task {ASKING_TASK}",
+            remedy=f"Clear {ASKING_TASK}: it asks again.",
+        )
 
     def check_unlinked(self, folder: RunFolder) -> None:
         """Refuse to register again what has not left the dataset yet, whatever Airflow says of the task.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from cloud_sync_airflow.operators.stage import PlannedOperator
+from cloud_sync_airflow.operators.stage import PlannedOperator, open_store
 from cloud_sync_airflow.params import sends_nothing
 
 if TYPE_CHECKING:
@@ -30,9 +30,14 @@ class UnlinkOperator(PlannedOperator):
         self.leads = leads
 
     def execute(self, context: Context) -> dict[str, int]:
-        """Return how many items were to leave, and how many of them were there no more."""
+        """Return how many items were to leave, and how many of them were there no more.
+
+        Raises:
+            StorageError: The store does not say whether what is gone by the plan is gone still.
+        """
         from cloud_sync.ledger import Left
-        from cloud_sync.planning.model import UNLINK_NAME
+        from cloud_sync.objects.presence import present
+        from cloud_sync.planning.model import UNLINK_NAME, planned_file
         from cloud_sync.registration.model import read_target
         from cloud_sync.registration.unlink import unlink
         from cloud_sync_airflow.hooks.encord import EncordHook
@@ -40,13 +45,19 @@ class UnlinkOperator(PlannedOperator):
         if sends_nothing(context):
             raise AirflowSkipException("Plan only: the dataset is as it was.")
         folder = self.run_folder(context)
-        self.check_approved(folder)
-        self.verified_plan(folder)
-        if not folder.exists(UNLINK_NAME):
+        self.check_approved(folder, self.verified_plan(folder))
+        if planned_file(folder, UNLINK_NAME) is None:
             return self._nothing_to_do()
         integration, target = self.frozen_integration(folder), read_target(folder)
         client = EncordHook(integration.target.connection_id).get_conn()
-        done = unlink(folder, UNLINK_NAME, client, target, integration_name=integration.name)
+        done = unlink(
+            folder,
+            UNLINK_NAME,
+            client,
+            target,
+            integration_name=integration.name,
+            find_present=lambda keys: present(open_store(integration), keys),
+        )
         self.log.info(
             "%s items whose objects are gone have left the dataset; %s were there no more",
             f"{done.items - done.absent:,}",
@@ -57,7 +68,12 @@ class UnlinkOperator(PlannedOperator):
             f"{done.changed - done.changed_absent:,}",
             f"{done.changed_absent:,}",
         )
-        left = Left(folder.local(UNLINK_NAME), datetime.fromisoformat(done.at))
+        if done.came_back:
+            self.log.warning(
+                "%s items stay: their objects, or some of them, have come back since the plan was made",
+                f"{done.came_back:,}",
+            )
+        left = Left(folder.local(done.left_name(UNLINK_NAME)), datetime.fromisoformat(done.at))
         self.ledger(integration, target).mark_removed(left)
         return {"items": done.items + done.changed, "absent": done.absent + done.changed_absent}
 

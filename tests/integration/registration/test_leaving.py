@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -9,16 +11,18 @@ import pytest
 from cloud_sync.errors import EncordError
 from cloud_sync.registration.contents import Contents, write_contents
 from cloud_sync.registration.model import UNLINKED_NAME
-from cloud_sync.registration.unlink import removed_folder_name, unlink
+from cloud_sync.registration.unlink import removed_folder_name
+from cloud_sync.registration.unlink import unlink as unlink_with
 
 HOLD_S = 20
 LIST = "unlink.parquet"
+unlink = partial(unlink_with, find_present=lambda keys: set())
 
 
 def write_list(desk, *items: tuple[str, tuple[str, ...]]) -> None:
     rows = [
-        {"item_type": item_type, "item_key": keys[0], "position": position, "url": desk.url(key)}
-        | {"reason": "removed"}
+        {"item_type": item_type, "item_key": keys[0], "position": position, "key": key}
+        | {"url": desk.url(key), "reason": "removed"}
         for item_type, keys in items
         for position, key in enumerate(keys)
     ]
@@ -38,6 +42,23 @@ def test_items_leave_the_dataset_and_are_kept(open_desk, backing_folder):
         desk.folder.remove(UNLINKED_NAME)  # as if the task had died before it wrote this
     kept = desk.client.find_folder(removed_folder_name(desk.name)) if backing_folder else None
     assert len(list(desk.client.folder_items(kept or desk.target().folder_uuid))) == (2 if kept else 3)
+
+
+@pytest.mark.parametrize("backing_folder", [True, False])
+def test_an_item_whose_object_came_back_in_time_stays(open_desk, backing_folder):
+    desk = open_desk(backing_folder=backing_folder)
+    desk.registrar().advance(desk.manifest("0.jpg", "1.jpg"), hold_s=HOLD_S)
+    write_list(desk, ("image", ("0.jpg",)), ("image", ("1.jpg",)))
+    done = unlink(
+        desk.folder,
+        LIST,
+        desk.client,
+        desk.target(),
+        integration_name=desk.name,
+        find_present=lambda keys: {"1.jpg"} & set(keys),
+    )
+    assert (done.items, done.absent, done.came_back) == (1, 0, 1)
+    assert desk.rows() == ["1.jpg"]
 
 
 def test_what_comes_back_is_linked_again(open_desk):

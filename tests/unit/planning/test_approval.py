@@ -25,7 +25,7 @@ PLAN = [
     row("registered", 1000),
     row("changed", 3),
     row("grown", 1, 10),
-    row("file_missing", 2, 20),
+    replace(row("file_missing", 2, 5), missing=20),
 ]
 
 
@@ -69,6 +69,15 @@ QUESTION = Question(
 )
 def test_a_plan_is_above_a_limit_when_it_has_more(limits, registered, above):
     assert excesses(PLAN, registered, Approval(**limits)) == above
+
+
+def test_what_changed_or_is_gone_is_measured_by_what_is_registered_where_the_run_looked():
+    limits = Approval(new_share=0.5, changed_share=0.5, removed_share=0.5)
+    assert excesses(PLAN, 1000, limits) == []
+    assert excesses(PLAN, 1000, limits, registered_here=25) == [
+        "changed objects: 52.0% of the 25 registered, and approval.changed_share is 50%",
+        "removed objects: 80.0% of the 25 registered, and approval.removed_share is 50%",
+    ]
 
 
 def test_each_limit_that_is_passed_is_named():

@@ -75,7 +75,8 @@ def test_what_is_gone_is_reported_and_counted_and_nothing_is_done(folder):
         PlanRow("report", "video", "removed", 1, 10, ("c.mp4",), 1),
         PlanRow("skip", "image", "registered", 1, 10, ("a.jpg",), 1),
     )
-    assert plan.ref.counts == {"objects": 1, "to_register": 0, "items": 0, "registered": 3}
+    known = {"registered": 3, "registered_here": 3}
+    assert plan.ref.counts == {"objects": 1, "to_register": 0, "items": 0} | known
     assert not folder.exists(UNLINK_NAME)
 
 
@@ -181,6 +182,12 @@ class TestMoved:
         assert sent(folder) == new
 
 
+def test_what_is_registered_is_counted_in_all_and_where_a_narrowed_run_looks(folder):
+    ledger = ledger_of(folder, "a/1.jpg", "a/2.jpg", "b.jpg", failed=("a/2.jpg",))
+    counts = plan_of(folder, ledger, narrowed_to="a/").ref.counts
+    assert (counts["registered"], counts["registered_here"]) == (2, 1)
+
+
 class TestGroups:
     def test_a_group_of_which_no_file_is_left_is_one_removed_item(self, folder):
         ledger = ledger_of(folder, Group("a/", ["a/1.jpg", "a/2.jpg"]), "x.mp4")
@@ -188,8 +195,14 @@ class TestGroups:
         assert plan.rows[0] == PlanRow("report", "image_group", "removed", 2, 20, ("a/1.jpg",), 1)
 
     def test_a_group_that_lost_a_file_is_told_by_what_is_left(self, folder):
-        plan = plan_of(folder, ledger_of(folder, Group("a/", ["a/1.jpg", "a/2.jpg"])), "a/1.jpg", **BY_FOLDER)
-        assert [row.reason for row in plan.rows] == ["file_missing"]
+        ledger = ledger_of(
+            folder, Group("a", [f"a/{n}.jpg" for n in range(5)]), Group("b", ["b/1.jpg", "b/2.jpg"])
+        )
+        plan = plan_of(folder, ledger, "a/1.jpg", "b/1.jpg", "b/2.jpg", **BY_FOLDER)
+        assert [(row.reason, row.objects, row.missing) for row in plan.rows] == [
+            ("file_missing", 1, 4),
+            ("registered", 2, 0),
+        ]
 
     def test_a_group_part_of_which_lies_outside_of_a_narrowed_run_is_not_removed(self, folder):
         ledger = ledger_of(folder, Group("a", ["a/1.jpg", "a/b/2.jpg"]))

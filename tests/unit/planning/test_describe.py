@@ -245,6 +245,7 @@ class TestHeld:
             "to_register": 0,
             "items": 0,
             "registered": 0,
+            "registered_here": 0,
         }
         in_group = ("hold", "sidecar_missing", "looked for x.metadata.json")
         assert bucket.decisions() == {

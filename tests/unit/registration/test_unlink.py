@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cloud_sync.errors import EncordError
+from cloud_sync.errors import EncordError, StorageError
 from cloud_sync.manifest.model import SentItem
-from cloud_sync.registration.model import UNLINKED_NAME, Target, read_unlinked
-from cloud_sync.registration.unlink import unlink
+from cloud_sync.registration.model import LEFT_NAME, UNLINKED_NAME, Target, read_unlinked
+from cloud_sync.registration.unlink import unlink as unlink_with
 from cloud_sync.run_folder import RunFolder
 from tests.unit.registration.fakes import FakeEncord
 
@@ -19,6 +21,7 @@ LIST = "unlink.parquet"
 LINKED = Target("dataset-1", "Dataset", "folder-1", False, "credential-1", "Credential")
 BACKING = replace(LINKED, is_backing_folder=True)
 REMOVED = "cloud-sync cams removed"
+unlink = partial(unlink_with, find_present=lambda keys: set())
 GROUP = ("s3://b/g/1.jpg", "s3://b/g/2.jpg")
 
 
@@ -44,7 +47,7 @@ def encord() -> FakeEncord:
 def write_list(folder: RunFolder, *items: tuple[str, ...], changed: tuple[tuple[str, ...], ...] = ()) -> None:
     rows = [
         {"item_type": "image" if len(urls) == 1 else "image_group", "item_key": urls[0]}
-        | {"position": position, "url": url, "reason": reason}
+        | {"position": position, "key": url.removeprefix("s3://b/"), "url": url, "reason": reason}
         for reason, of_reason in (("removed", items), ("changed", changed))
         for urls in of_reason
         for position, url in enumerate(urls)
@@ -150,3 +153,51 @@ def test_the_answer_for_another_list_is_none_for_this_one(folder, encord):
     assert read_unlinked(folder, LIST) is None
     folder.remove(LIST)
     assert read_unlinked(folder, LIST) is None
+
+
+class Bucket:
+    """Has some keys, and remembers which it was asked about."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = set(keys)
+        self.asked: list[str] = []
+
+    def find_present(self, keys: Iterable[str]) -> set[str]:
+        self.asked += (asked := sorted(keys))
+        return self.keys & set(asked)
+
+
+@pytest.mark.parametrize("target", [LINKED, BACKING])
+def test_an_item_of_which_any_file_came_back_stays(folder, encord, target):
+    encord.is_backing_folder = target.is_backing_folder
+    write_list(folder, ("s3://b/a.jpg",), ("s3://b/not-there.jpg",), GROUP, changed=(("s3://b/b.jpg",),))
+    bucket = Bucket("g/2.jpg", "b.jpg")
+    done = unlink(folder, LIST, encord, target, integration_name="cams", find_present=bucket.find_present)
+    assert (done.items, done.absent, done.came_back, done.changed) == (2, 1, 1, 1)
+    # Neither what is out of the dataset nor what is there anew is asked about.
+    assert sorted(bucket.asked) == ["a.jpg", "g/1.jpg", "g/2.jpg"]
+    assert {"item-3", "item-4"} <= encord.linked
+    left = pq.read_table(folder.path(done.left_name(LIST)))["key"].to_pylist()
+    assert sorted(left) == ["a.jpg", "b.jpg", "not-there.jpg"]
+
+
+@pytest.mark.parametrize("changed", [(), (("s3://b/b.jpg",),)])
+def test_what_came_back_after_it_had_left_is_taken_for_gone(folder, encord, changed):
+    write_list(folder, ("s3://b/a.jpg",), changed=changed)
+    unlink(folder, LIST, encord, LINKED, integration_name="cams")
+    folder.remove(UNLINKED_NAME)  # the process was killed right before
+    bucket = Bucket("a.jpg")
+    done = unlink(folder, LIST, encord, LINKED, integration_name="cams", find_present=bucket.find_present)
+    assert (done.items, done.absent, done.came_back) == (1, 1, 0)
+    assert done.left_name(LIST) == LIST
+    assert not folder.exists(LEFT_NAME)
+
+
+def test_nothing_leaves_if_the_store_cannot_be_asked(folder, encord):
+    def refuses(keys: Iterable[str]) -> set[str]:
+        raise StorageError("is down.", transient=True)
+
+    write_list(folder, ("s3://b/a.jpg",), changed=(("s3://b/b.jpg",),))
+    with pytest.raises(StorageError):
+        unlink(folder, LIST, encord, BACKING, integration_name="cams", find_present=refuses)
+    assert (encord.moved, encord.calls, read_unlinked(folder, LIST)) == ({}, ["items"], None)

@@ -296,7 +296,8 @@ def test_new_content_that_fails_is_quarantined_and_the_report_says_what_is_gone(
 def test_a_plan_that_was_refused_changes_nothing(house):
     before = items_of(house)
     run = Stages(house, "night-2").planned()
-    answer = Answer(Decision.REFUSED, ("changed items: 1",), "admin", "2026-11-24T02:00:00+00:00")
+    at, digest = "2026-11-24T02:00:00+00:00", state_folder_of("night-2").digest("plan.json")
+    answer = Answer(Decision.REFUSED, ("changed items: 1",), "admin", at, digest)
     write_answer(state_folder_of("night-2"), answer)
     for stage in (run.unlink, run.build):
         with pytest.raises(ConfigError, match="the plan was refused by admin"):
@@ -304,6 +305,17 @@ def test_a_plan_that_was_refused_changes_nothing(house):
     with pytest.raises(AirflowSkipException, match="The plan was refused"):
         run.settle()
     assert (items_of(house), house.encord.moved, known()["state"]) == (before, {}, "registered")
+
+
+def test_a_plan_that_is_refused_after_its_items_have_left_is_settled(house):
+    run = Stages(house, "night-2").planned()
+    run.unlink()
+    at, digest = "2026-11-24T02:00:00+00:00", state_folder_of("night-2").digest("plan.json")
+    answer = Answer(Decision.REFUSED, ("changed items: 1",), "admin", at, digest)
+    write_answer(state_folder_of("night-2"), answer)
+    run.settle()
+    assert known()["state"] == "removed"
+    assert f"refused by admin at {at}, after 1 item had left the dataset." in report("night-2")["why"]
 
 
 def state_folder_of(run_id: str) -> Any:

@@ -97,6 +97,26 @@ def test_an_object_that_comes_back_is_new(house):
     assert removed(house, "night-4") == [("unlink", 1)]
 
 
+def test_an_object_that_comes_back_before_its_item_leaves_keeps_it(house):
+    whole = house.bucket
+    take_away(house, "in/0.jpg", "in/1.jpg")
+    works = house.unlink
+
+    def late(context: Any, plan: Any) -> None:
+        house.bucket = Bucket({k: v for k, v in whole.contents.objects.items() if k != "in/1.jpg"})
+        works(context, plan)
+
+    house.unlink = late  # type: ignore[method-assign]
+    house.run("night-2")
+    house.unlink = works  # type: ignore[method-assign]
+    assert len(house.encord.moved) == 1
+    said = report(house, "night-2")["unlinked"]
+    assert (said["items"], said["absent"], said["came_back"]) == (1, 0, 1)
+    assert house.run("night-3")["registered"] == 0
+    assert report(house, "night-3")["already_registered"] == 4
+    assert removed(house, "night-3") == []
+
+
 def test_a_run_that_settles_once_more_says_the_same(house):
     take_away(house, "in/0.jpg")
     house.run("night-2")
@@ -146,9 +166,8 @@ def test_a_plan_that_was_refused_is_not_carried_out_whatever_airflow_says(house)
         one for one in reversed(house.xcoms) if isinstance(one, dict) and one.get("path") == "plan.json"
     )
     folder = state_folder().below("runs/cameras/night-2")
-    write_answer(
-        folder, Answer(Decision.REFUSED, ("removed items: 1",), "admin", "2026-11-24T02:00:00+00:00")
-    )
+    at, digest = "2026-11-24T02:00:00+00:00", folder.digest("plan.json")
+    write_answer(folder, Answer(Decision.REFUSED, ("removed items: 1",), "admin", at, digest))
     task = UnlinkOperator(task_id="unlink", plan=plan, **house.settings)
     with pytest.raises(ConfigError, match="the plan was refused by admin"):
         task.execute(house.context("night-2"))

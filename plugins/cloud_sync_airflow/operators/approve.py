@@ -78,5 +78,6 @@ class ApproveOperator(PlannedOperator, HITLOperator):
         answer = replace(asked, decision=decision, by=by, at=at.isoformat(timespec="seconds"))
         write_answer(folder, answer)
         if decision is not Decision.APPROVED:
-            raise AirflowSkipException(f"The plan was {answer.told}: the dataset is as it was.")
+            # Not that nothing was sent: somebody may have cleared this task after it was.
+            raise AirflowSkipException(f"The plan was {answer.told}: nothing of it is sent from now on.")
         self.log.info("The plan was %s.", answer.told)

@@ -10,7 +10,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from cloud_sync_airflow.notifiers.callbacks import alert_on_waiting
-from cloud_sync_airflow.operators.stage import PlannedOperator
+from cloud_sync_airflow.operators.stage import PlannedOperator, has_begun
 from cloud_sync_airflow.params import sends_nothing
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class ApproveOperator(PlannedOperator, HITLOperator):
         answer = replace(asked, decision=decision, by=by, at=at.isoformat(timespec="seconds"))
         write_answer(folder, answer)
         if decision is not Decision.APPROVED:
-            # Not that nothing was sent: somebody may have cleared this task after it was.
-            raise AirflowSkipException(f"The plan was {answer.told}: nothing of it is sent from now on.")
+            # Somebody may have cleared this task after the plan was carried out.
+            begun = "What was done of it before stays, and nothing more is done."
+            left = begun if has_begun(folder) else "Nothing was sent: the dataset is as it was."
+            raise AirflowSkipException(f"The plan was {answer.told}. {left}")
         self.log.info("The plan was %s.", answer.told)

@@ -10,7 +10,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from cloud_sync_airflow.notifiers.callbacks import alert_on_waiting
-from cloud_sync_airflow.operators.stage import PlannedOperator
+from cloud_sync_airflow.operators.stage import PlannedOperator, has_begun
 from cloud_sync_airflow.params import RunOptions, sends_nothing
 
 if TYPE_CHECKING:
@@ -104,8 +104,9 @@ class ApproveOperator(PlannedOperator, HITLOperator):
         if decision is Decision.APPROVED:
             self.log.info("The plan was %s.", answer.told)
             return
-        again = "To be asked again, clear this task, or trigger a new run."
-        # Not that nothing was sent: somebody may have cleared this task after it was.
-        said = f"The plan was {answer.told}: nothing of it is sent from now on. {again}"
+        # Somebody may have cleared this task after the plan was carried out.
+        begun = "What was done of it before stays, and nothing more is done."
+        left = begun if has_begun(folder) else "Nothing was sent: the dataset is as it was."
+        said = f"The plan was {answer.told}. {left} To be asked again, clear this task, or trigger a new run."
         self.log.warning("%s", said)
         raise AirflowSkipException(said)

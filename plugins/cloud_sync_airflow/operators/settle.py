@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from cloud_sync.planning.model import PLAN_ONLY
 from cloud_sync_airflow.operators.plan import nothing_listed
-from cloud_sync_airflow.operators.stage import StageOperator, open_store
+from cloud_sync_airflow.operators.stage import StageOperator, has_begun, open_store
 from cloud_sync_airflow.params import SYNC, sends_nothing
 from cloud_sync_airflow.settings import state_folder
 
@@ -61,7 +61,7 @@ class SettleOperator(StageOperator):
         target = read_target(folder)
         plan_only = sends_nothing(context)
         # A plan may have been approved, and sent, before somebody cleared the question and refused it.
-        is_unapproved = not plan_only and read_unapproved(folder) is not None and not _has_begun(folder)
+        is_unapproved = not plan_only and read_unapproved(folder) is not None and not has_begun(folder)
         settlement = (
             Settlement() if plan_only or is_unapproved else self._settle(context, folder, integration, target)
         )
@@ -137,19 +137,6 @@ class SettleOperator(StageOperator):
         """Have the event of the dataset's asset carry the verdict and the counts."""
         for asset in self.outlets:
             context["outlet_events"][asset].extra = extra
-
-
-def _has_begun(folder: RunFolder) -> bool:
-    """Tell whether anything of the plan that there is now has been carried out."""
-    from cloud_sync.manifest.model import read_index
-    from cloud_sync.planning.model import UNLINK_NAME
-    from cloud_sync.registration.jobs import has_begun
-    from cloud_sync.registration.model import read_unlinked
-
-    if read_unlinked(folder, UNLINK_NAME) is not None:
-        return True
-    index = read_index(folder)
-    return index.is_of(folder) and has_begun(folder, index.manifests)
 
 
 def run_facts(

@@ -41,6 +41,19 @@ def open_store(integration: Integration) -> ObjectStore:
     return ObjectStoreHook(integration.storage).get_conn()
 
 
+def has_begun(folder: RunFolder) -> bool:
+    """Tell whether anything of the plan that there is now has been carried out."""
+    from cloud_sync.manifest.model import read_index
+    from cloud_sync.planning.model import UNLINK_NAME
+    from cloud_sync.registration import jobs
+    from cloud_sync.registration.model import read_unlinked
+
+    if read_unlinked(folder, UNLINK_NAME) is not None:
+        return True
+    index = read_index(folder)
+    return index.is_of(folder) and jobs.has_begun(folder, index.manifests)
+
+
 class StageOperator(BaseOperator):
     """Base of the stage operators. An operator adapts: the work is done by the core.
 

@@ -250,6 +250,17 @@ def no_connection(where: str, *, is_unknown_host: bool = False) -> ObjectStoreEr
     return made(UNKNOWN_HOST if is_unknown_host else NO_CONNECTION, where)
 
 
+def torn(what: str, where: str) -> ObjectStoreError:
+    """Return the error of an answer that begins as it should and ends in the middle."""
+    return ObjectStoreError(
+        f"the store's {what} ends in the middle.",
+        reason="unreachable",
+        where=where,
+        remedy="It is tried again; if it stays so, look at what stands between here and the store.",
+        transient=True,
+    )
+
+
 def from_botocore(error: Exception, where: str) -> ObjectStoreError:
     """Translate an error of botocore."""
     response: Mapping[str, Any] | None = getattr(error, "response", None)

@@ -24,15 +24,18 @@ INTEGRATIONS_FOLDER: Final = Path("include/integrations")
 def check(files: Annotated[list[Path], typer.Argument(help="Integration files.")]) -> None:
     """Check integration files. Two of one folder must not have the same name.
 
-    Ends with 0 if all are good, else with 1, and says file, line and remedy.
+    Ends with 0 if all are good, else with 1, and says file, line and remedy. What may be meant and is
+    probably a mistake is a warning.
     """
-    from cloud_sync.integration import load_files
+    from cloud_sync.integration import doubts_about, load_files
 
     loaded = load_files(files)
     for error in loaded.errors:
         say(str(error))
     for path, integration in loaded.integrations:
         typer.echo(f"{path}: good, integration {integration.name}")
+        for doubt in doubts_about(path, integration):
+            say(f"Warning: {doubt}", style="yellow")
     raise typer.Exit(ExitCode.FINDINGS if loaded.errors else ExitCode.FINE)
 
 

@@ -122,18 +122,16 @@ def list_bucket(folder: RunFolder, integration: Integration, storage: OpenStorag
         listing = list_objects(storage.store, prefix, folder, on_objects=count)
     say(f"Listed {counted(listing.objects, 'object')} under {place} in {listing.seconds:.1f} s.")
     if not listing.objects:
-        _say_nothing_there(integration.storage)
+        _say_nothing_there(integration.storage, prefix)
     return read_listing(folder, listing.index)
 
 
-def _say_nothing_there(storage: Storage) -> None:
-    """Say what may be wrong: to list what is not there is no error to a store."""
-    where, check = f"The bucket {storage.bucket} holds no objects", "the bucket"
-    if storage.prefix:
-        where += f" whose keys begin with {storage.prefix!r}"
-        check = "the prefix (case counts, and keys begin without a slash), the bucket"
+def _say_nothing_there(storage: Storage, prefix: str) -> None:
+    from cloud_sync.planning.empty import NothingListed
+
     access = "the access to it (--profile, --endpoint-url, --region)"
-    say(f"{where}. Check {check}, and {access}.", style="yellow")
+    nothing = NothingListed.under(storage, prefix, access=access)
+    say(f"Nothing was listed: {nothing.why} {nothing.remedy}", style="yellow")
 
 
 def _cache_folder(folder: RunFolder, ledger: Ledger | None) -> Files:

@@ -55,6 +55,8 @@ class RunFacts:
             if it was refused `error`.
         retried: What is known of the failure list whose items were sent again; None for other runs. It has
             `list`, `rows`, `items` and `files` (of what was sent), and `left_out` (by reason, with examples).
+        nothing_listed: What to say of a listing of nothing, `why` and `remedy`; None if something was listed,
+            or nothing was to be.
     """
 
     integration: str
@@ -68,6 +70,7 @@ class RunFacts:
     finished_at: str
     given: Mapping[str, Any] | None = None
     retried: Mapping[str, Any] | None = None
+    nothing_listed: Mapping[str, str] | None = None
 
 
 def make_report(
@@ -115,7 +118,7 @@ def make_report(
     del report["plan"]
     files = {**FILES, "plan": PLAN_NAME} if facts.given is None else {**FILES, "findings": FINDINGS_NAME}
     report["files"] = {name: folder.address(file) for name, file in files.items()}
-    for name in ("given", "retried"):
+    for name in ("given", "retried", "nothing_listed"):
         if report[name] is None:
             del report[name]
     folder.write_json(REPORT_NAME, report)
@@ -130,7 +133,7 @@ def _judgement(
         return Judgement(Verdict.FAILED, refused)
     if answer := read_unapproved(folder):
         return of_unapproved(answer)
-    return judge(
+    judgement = judge(
         facts.plan,
         settlement,
         limits,
@@ -142,6 +145,13 @@ def _judgement(
         left_out={reason: one["files"] for reason, one in (facts.retried or {}).get("left_out", {}).items()},
         still_linked=_still_linked(folder, facts),
     )
+    if facts.nothing_listed and judgement.verdict is Verdict.OK:
+        return Judgement(Verdict.OK, _told(facts.nothing_listed), facts.nothing_listed["remedy"])
+    return judgement
+
+
+def _told(nothing: Mapping[str, str]) -> str:
+    return f"nothing was listed: {nothing['why']}"
 
 
 def _still_linked(folder: RunFolder, facts: RunFacts) -> int:
@@ -262,7 +272,12 @@ def _source(report: Mapping[str, Any]) -> list[str]:
         ]
     if (given := report.get("given")) is None:
         listed = report["listed"]
-        return [_line("listed", listed["objects"], "object", f", {counted(listed['total_bytes'], 'byte')}")]
+        line = _line("listed", listed["objects"], "object", f", {counted(listed['total_bytes'], 'byte')}")
+        nothing = report.get("nothing_listed")
+        # Mostly it is what the last line says.
+        if nothing is None or (report["mode"] != PLAN_ONLY and report["why"] == _told(nothing)):
+            return [line]
+        return [line, f"  {_told(nothing)} {nothing['remedy']}"]
     levels = ", ".join(f"{level}s: {count:,}" for level, count in given["findings"].items())
     return [
         _line("given", given["items"], "item", f", {counted(given['files'], 'file')}: {given['file']}"),

@@ -7,6 +7,7 @@ it, and each error names the file, the line and the remedy.
 from cloud_sync.integration.alerts import AlertChannel, AlertEvent
 from cloud_sync.integration.approval import Approval
 from cloud_sync.integration.changes import Changes
+from cloud_sync.integration.doubts import doubts_about
 from cloud_sync.integration.failures import Failures
 from cloud_sync.integration.files import (
     LoadedIntegrations,
@@ -48,6 +49,7 @@ __all__ = [
     "Types",
     "Upload",
     "check_integration",
+    "doubts_about",
     "is_uuid",
     "json_schema",
     "load_files",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
-from cloud_sync.integration.fields import ConnectionId, Section
+from cloud_sync.integration.fields import ConnectionId, FieldError, Section
 
 AlertEvent = Literal["failed_run", "failed_task", "quarantine", "approval"]
 """What an alert can be about."""
@@ -66,7 +66,7 @@ class AlertChannel(Section):
     """By email."""
     slack: SlackChannel | None = None
     """In Slack."""
-    webhook: WebhookChannel | None = None
+    webhook: WebhookChannel | None = Field(None, validate_default=True)
     """As JSON to a URL."""
     when: Annotated[tuple[AlertEvent, ...], *AtLeastOne] = (
         "failed_run",
@@ -77,13 +77,16 @@ class AlertChannel(Section):
     approval: a plan waits for a person.
     quarantine: the run is good, but some of its files failed for a reason that does not pass by itself."""
 
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        if sum(one is not None for one in (self.email, self.slack, self.webhook)) != 1:
-            raise ValueError(
-                "write one of email, slack and webhook; for another make another entry of the list"
+    @field_validator("webhook")
+    @classmethod
+    def _one_kind(cls, webhook: WebhookChannel | None, info: ValidationInfo) -> WebhookChannel | None:
+        # One that is wrong is there as well, and is an error of its own.
+        kinds = (info.data.get("email", ...), info.data.get("slack", ...), webhook)
+        if sum(one is not None for one in kinds) != 1:
+            raise FieldError(
+                "write one of email, slack and webhook; for another make another entry of the list", at=()
             )
-        return self
+        return webhook
 
     @property
     def kind(self) -> Literal["email", "slack", "webhook"]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     AfterValidator,
@@ -20,9 +21,11 @@ from pydantic import (
 )
 
 from cloud_sync.errors import ConfigError
+from cloud_sync.safe_url import without_secrets
 
 MAX_DURATION = timedelta(days=3650)
 MAX_SIZE_BYTES = 1 << 60
+MAX_SHOWN = 80  # characters of a wrong value that an error repeats
 DURATION = re.compile(r"(?P<count>[0-9]{1,9})\s*(?P<unit>[smhd])")
 CRON_FIELDS = 5
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -64,12 +67,6 @@ def check_cron(value: str) -> str:
     raise ValueError(
         "write a cron expression of five fields that comes to pass, such as '0 2 * * *', or leave it out"
     )
-
-
-def _bucket(value: str) -> str:
-    if not value.strip() or "/" in value or ":" in value:
-        raise ValueError("write the bucket's name alone, without s3:// or gs:// and without the prefix")
-    return value
 
 
 def _extension(value: str) -> str:
@@ -139,7 +136,6 @@ Share = Annotated[
         }
     ),
 ]
-Bucket = Annotated[str, Field(min_length=1), AfterValidator(_bucket)]
 Extension = Annotated[str, AfterValidator(_extension)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Regex = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_regex)]
@@ -155,6 +151,34 @@ Switch = Annotated[bool, Field(strict=True)]
 
 
 class Section(BaseModel):
-    """A part of the file: unknown fields are errors, values never change after reading."""
+    """A part of the file: unknown fields are errors, values never change after reading.
+
+    Rules between fields are checked by the validator of the last of them, which raises a FieldError:
+    validators of the section itself are not called while any of its fields is wrong, so that one mistake
+    would hide the next.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    instead_of: ClassVar[Mapping[str, str]] = {}
+    """What to do instead, by the names of fields that people look for here and that are none."""
+
+
+class FieldError(ValueError):
+    """What is wrong with a field or between some, and what to do: nothing is added to it.
+
+    Args:
+        sentences: The message; those that are empty are left out.
+        at: Where in the section it is wrong, empty for the section as a whole; None for the field whose
+            validator raises it.
+    """
+
+    def __init__(self, *sentences: str, at: tuple[str, ...] | None = None) -> None:
+        super().__init__(" ".join(filter(None, sentences)))
+        self.at = at
+
+
+def shortened(value: Any) -> str:
+    """Return a value that a person wrote as a message may repeat it: not all of it, and without secrets."""
+    text = repr(without_secrets(value) if isinstance(value, str) and "://" in value else value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

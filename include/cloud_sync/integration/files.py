@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from cloud_sync.errors import ConfigError
+from cloud_sync.integration.fields import FieldError, Section, shortened
 from cloud_sync.integration.model import Integration
+from cloud_sync.nearest import did_you_mean, one_of
 from cloud_sync.yaml_file import YamlFile, read_yaml
 
 LIST_TOLD = "must be a list, such as [a, b]"
 NAME_LINE = re.compile(r"^name:[ \t]*['\"]?([\w-]+)", re.MULTILINE)
-MAX_SHOWN = 80  # characters of a wrong value that an error repeats
+IN_QUOTES = re.compile(r"'([^']*)'")
+MOST_HOMES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,7 @@ def check_integration(data: Mapping[str, Any], *, names: Mapping[str, str]) -> I
     try:
         return Integration.model_validate(data)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False)
-        problems = [f"{_name(detail['loc'], names)}: {_explain(detail)}" for detail in details]
+        problems = [f"{_name(place, names)}: {text}" for place, text in _problems(error)]
         if len(problems) > 1:
             problems = [f"{len(problems)} problems.", *problems]
         raise ConfigError("\n  ".join(problems)) from None
@@ -143,10 +144,7 @@ def _name(loc: tuple[int | str, ...], names: Mapping[str, str]) -> str:
 
 
 def _validation_error(path: Path, file: YamlFile, error: ValidationError) -> ConfigError:
-    problems = sorted(
-        (*file.place(detail["loc"]), _explain(detail))
-        for detail in error.errors(include_url=False, include_context=False)
-    )
+    problems = sorted((*file.place(place), text) for place, text in _problems(error))
     if len(problems) == 1:
         line, field, text = problems[0]
         return ConfigError(text, where=f"{path}, line {line}, {field}")
@@ -154,27 +152,56 @@ def _validation_error(path: Path, file: YamlFile, error: ValidationError) -> Con
     return ConfigError(f"{len(problems)} problems.{''.join(lines)}", where=str(path))
 
 
+def _problems(error: ValidationError) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """Yield the place of each problem, and what is wrong there and what to write instead."""
+    for detail in error.errors(include_url=False):
+        place, cause = detail["loc"], detail.get("ctx", {}).get("error")
+        if not isinstance(cause, FieldError):
+            yield place, _explain(detail)
+            continue
+        text = str(cause)
+        yield (
+            place if cause.at is None else (*place[:-1], *cause.at),
+            text if text.endswith((".", "?")) else f"{text}.",
+        )
+
+
 def _explain(detail: Any) -> str:
-    """Say what is wrong with a field and what to write instead."""
     kind, loc, given = detail["type"], detail["loc"], detail["input"]
     if kind == "missing":
         return f"is missing. Add it: {_doc(loc)}"
     if kind == "extra_forbidden":
-        known = _fields_at(loc[:-1])
-        near = difflib.get_close_matches(str(loc[-1]), known, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"Fields here: {', '.join(known)}."
-        return f"is not a field. {hint}"
+        return f"is not a field. {_instead_of(str(loc[-1]), loc[:-1])}"
     if kind == "model_type":
         return f"must hold fields, one a line, indented. Fields here: {', '.join(_fields_at(loc))}."
     message = detail["msg"].removeprefix("Value error, ")
     message = LIST_TOLD if kind == "tuple_type" else message[:1].lower() + message[1:]
-    shown = f" (it says {_shortened(given)})" if isinstance(given, str | int | float | bool) else ""
-    return f"{message}{shown}. {_doc(loc)}".rstrip()
+    shown = f" (it says {shortened(given)})" if isinstance(given, str | int | float | bool) else ""
+    if kind == "literal_error":
+        hint = did_you_mean(str(given), IN_QUOTES.findall(detail["ctx"]["expected"]))
+    else:
+        hint = "Write it in quotes." if kind == "string_type" and shown else ""
+    return " ".join(filter(None, (f"{message}{shown}.", hint, _doc(loc))))
 
 
-def _shortened(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+def _instead_of(name: str, section: tuple[int | str, ...]) -> str:
+    """Say what to do about a name that is no field of a section."""
+    model, known = _model_at(section), _fields_at(section)
+    if model and (instead := model.instead_of.get(name)):
+        return instead
+    homes = list(_homes(name, Integration))
+    if 0 < len(homes) <= MOST_HOMES:
+        return f"Did you mean {one_of(homes)}?"
+    return did_you_mean(name, known) or f"Fields here: {', '.join(known)}."
+
+
+def _homes(name: str, model: type[Section], above: str = "") -> Iterator[str]:
+    """Yield the fields of a name, wherever they are in the file."""
+    for field_name, field_info in model.model_fields.items():
+        if field_name == name:
+            yield f"{above}{name}"
+        if section := section_of(field_info.annotation):
+            yield from _homes(name, section, f"{above}{field_name}.")
 
 
 def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
@@ -182,9 +209,9 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
     return list(model.model_fields) if model else []
 
 
-def _model_at(loc: tuple[int | str, ...]) -> type[BaseModel] | None:
+def _model_at(loc: tuple[int | str, ...]) -> type[Section] | None:
     """Return the section at a place; the places of a list's entries count like the list's own."""
-    model: type[BaseModel] | None = Integration
+    model: type[Section] | None = Integration
     for step in loc:
         if isinstance(step, str):
             field = model.model_fields.get(step) if model else None
@@ -192,9 +219,9 @@ def _model_at(loc: tuple[int | str, ...]) -> type[BaseModel] | None:
     return model
 
 
-def section_of(annotation: Any) -> type[BaseModel] | None:
+def section_of(annotation: Any) -> type[Section] | None:
     """Return the section that a field holds: itself, or as an entry of a list, or unless it is left out."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     return next((found for part in get_args(annotation) if (found := section_of(part))), None)
 

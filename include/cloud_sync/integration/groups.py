@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from cloud_sync.integration.fields import Duration, Pattern, Regex, Section, Template
+from cloud_sync.integration.fields import Duration, FieldError, Pattern, Regex, Section, Template
 from cloud_sync.patterns import compiled_regex
 from cloud_sync.titles import GROUP_FIELDS, KEY_FIELDS, check_template
 
@@ -39,7 +39,7 @@ class GroupRule(Section):
     same. series_uid: the DICOM files of one series, by the first kilobytes of each file."""
     include: tuple[Pattern, ...] = ()
     """Patterns of keys that the rule is for, in the manner of .gitignore. Empty means all."""
-    pattern: Regex | None = None
+    pattern: Regex | None = Field(None, validate_default=True)
     """Regular expression (RE2) that is looked for in the key, with the named groups `group`, and if wanted
     `index` (the order within the group) and `count` (how many files the group has). With `by: regex`."""
     complete: Complete = Complete()
@@ -53,6 +53,24 @@ class GroupRule(Section):
         """The named groups of the pattern."""
         return tuple(compiled_regex(self.pattern).groupindex) if self.pattern else ()
 
+    @field_validator("by")
+    @classmethod
+    def _series_are_of_dicom(cls, by: str, info: ValidationInfo) -> str:
+        if by == "series_uid" and info.data.get("type", "dicom_series") != "dicom_series":
+            raise FieldError("by: series_uid goes with type: dicom_series only", at=())
+        return by
+
+    @field_validator("pattern")
+    @classmethod
+    def _pattern_goes_with_regex(cls, pattern: str | None, info: ValidationInfo) -> str | None:
+        if "by" in info.data and (info.data["by"] == "regex") != (pattern is not None):
+            raise FieldError("by: regex and pattern go together: give both or neither", at=())
+        if pattern is not None and "group" not in compiled_regex(pattern).groupindex:
+            raise FieldError(
+                "the pattern has no named group `group`: write (?P<group>...) around its name", at=()
+            )
+        return pattern
+
     @field_validator("title")
     @classmethod
     def _known_fields(cls, title: str | None, info: ValidationInfo) -> str | None:
@@ -61,13 +79,3 @@ class GroupRule(Section):
         pattern = info.data["pattern"]
         names = tuple(compiled_regex(pattern).groupindex) if pattern else ()
         return check_template(title, tuple(dict.fromkeys((*KEY_FIELDS, *GROUP_FIELDS, *names))))
-
-    @model_validator(mode="after")
-    def _pattern_goes_with_regex(self) -> Self:
-        if (self.by == "regex") != (self.pattern is not None):
-            raise ValueError("by: regex and pattern go together: give both or neither")
-        if self.pattern is not None and "group" not in self.names:
-            raise ValueError("the pattern has no named group `group`: write (?P<group>...) around its name")
-        if self.by == "series_uid" and self.type != "dicom_series":
-            raise ValueError("by: series_uid goes with type: dicom_series only")
-        return self

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Self
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from cloud_sync.encord_limits import ITEMS_AT_ONE_TIME
 from cloud_sync.integration.alerts import AlertChannel
@@ -19,6 +19,7 @@ from cloud_sync.integration.fields import (
     DatasetName,
     Duration,
     Extension,
+    FieldError,
     Name,
     NonEmpty,
     Pattern,
@@ -74,6 +75,8 @@ class Select(Section):
 class Types(Section):
     """Which file name extensions become which type of item. Case does not matter."""
 
+    model_config = ConfigDict(validate_default=True)
+
     videos: tuple[Extension, ...] = ("mp4", "mov", "m4v", "webm", "mkv")
     """Extensions of videos."""
     images: tuple[Extension, ...] = ("jpg", "jpeg", "png", "webp", "avif", "bmp", "tif", "tiff")
@@ -93,17 +96,17 @@ class Types(Section):
         """Return the item type of each extension."""
         return {extension: kind for field, kind in TYPE_OF.items() for extension in getattr(self, field)}
 
-    @model_validator(mode="after")
-    def _one_type_each(self) -> Self:
-        seen: dict[str, str] = {}
-        for field in TYPE_OF:
-            for extension in getattr(self, field):
-                if seen.setdefault(extension, field) != field:
-                    raise ValueError(
-                        f"extension {extension} stands under {seen[extension]} and under {field}: "
-                        "leave it in one of them"
-                    )
-        return self
+    @field_validator("*")
+    @classmethod
+    def _one_type_each(cls, extensions: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for field, others in info.data.items():
+            if twice := set(extensions).intersection(others):
+                raise FieldError(
+                    f"extension {min(twice)} stands under {field} and under {info.field_name}: "
+                    "leave it in one of them",
+                    at=(),
+                )
+        return extensions
 
 
 # The item type that the extensions of each field of `types` stand for.
@@ -177,17 +180,19 @@ class Integration(Section):
         names = compiled_regex(metadata.from_key).groupindex if metadata.from_key else ()
         return check_template(title, tuple(dict.fromkeys((*KEY_FIELDS, *names))))
 
-    @model_validator(mode="after")
-    def _limits_go_with_unlinking(self) -> Self:
-        limits = self.approval
-        if self.changes.removed == "unlink" and (
-            limits is None or (limits.removed_count is None and limits.removed_share is None)
-        ):
-            raise ValueError(
-                "changes.removed: unlink takes labels out of projects, so say how many items may leave the "
-                "dataset without a person: approval.removed_count, such as 0, or approval.removed_share"
+    @field_validator("changes")
+    @classmethod
+    def _limits_go_with_unlinking(cls, changes: Changes, info: ValidationInfo) -> Changes:
+        if changes.removed != "unlink" or "approval" not in info.data:
+            return changes  # the approval section is wrong, which is an error of its own
+        limits = info.data["approval"]
+        if limits is None or (limits.removed_count is None and limits.removed_share is None):
+            raise FieldError(
+                "unlink takes labels out of projects, so say how many items may leave the dataset without a "
+                "person: approval.removed_count, such as 0, or approval.removed_share",
+                at=("changes", "removed"),
             )
-        return self
+        return changes
 
     @property
     def dag_id(self) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from cloud_sync.encord_limits import ITEMS_AT_ONE_TIME
-from cloud_sync.integration.fields import Duration, Section
+from cloud_sync.integration.fields import Duration, FieldError, Section
 
 MOST_ROUNDS = 5
 # The task that waits has 12 hours, and work to do besides.
@@ -22,17 +21,18 @@ class Retry(Section):
     """How many times at most. 0: the next run tries again."""
     first_wait: Duration = timedelta(seconds=30)
     """Longest wait before the first round; it doubles with each round. Each wait is drawn from 0 to that."""
-    longest_wait: Duration = timedelta(minutes=15)
+    longest_wait: Duration = Field(timedelta(minutes=15), validate_default=True)
     """Longest wait before any round, up to 6h."""
     items_per_manifest: int = Field(default=100, ge=1, le=ITEMS_AT_ONE_TIME, strict=True)
     """Items in one manifest of a round. Grows by itself when very many items are sent again."""
 
-    @model_validator(mode="after")
-    def _waits_grow(self) -> Self:
-        if self.longest_wait < self.first_wait:
-            raise ValueError("longest_wait is shorter than first_wait: make it at least as long")
-        if self.longest_wait > MOST_WAIT:
-            raise ValueError(
-                "longest_wait is more than 6h: make it shorter, the next run tries again as well"
+    @field_validator("longest_wait")
+    @classmethod
+    def _waits_grow(cls, longest: timedelta, info: ValidationInfo) -> timedelta:
+        if longest < info.data.get("first_wait", timedelta(0)):
+            raise FieldError("longest_wait is shorter than first_wait: make it at least as long", at=())
+        if longest > MOST_WAIT:
+            raise FieldError(
+                "longest_wait is more than 6h: make it shorter, the next run tries again as well", at=()
             )
-        return self
+        return longest

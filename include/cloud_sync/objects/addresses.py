@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from cloud_sync.clouds import MRAP_ARN
 from cloud_sync.errors import ConfigError
 from cloud_sync.safe_url import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-MRAP_ARN = re.compile(r"arn:aws[a-z-]*:s3::\d{12}:accesspoint/[A-Za-z0-9.-]+\.mrap")
 AWS_HOST = re.compile(
     r"(?:(?P<bucket>.+)\.)?s3(?:-accelerate)?(?:[.-]dualstack)?"
     r"(?:[.-](?P<region>[a-z]{2,}(?:-[a-z]+)+-\d+))?\.amazonaws\.com(?:\.cn)?"

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
 from urllib.parse import urlsplit
 
+from cloud_sync.clouds import OTC_DOMAIN, OTC_DOMAINS
 from cloud_sync.errors import ConfigError
-
-REGION: Final = re.compile(r"[a-z]{2}-[a-z]{2,}\d*")
-DOMAIN: Final = "otc.t-systems.com"
-DOMAIN_OF_REGION: Final = {"eu-ch2": f"sc.{DOMAIN}"}
-"""Regions of clouds that stand apart: the Swiss one."""
+from cloud_sync.nearest import one_of
 
 
 def otc_endpoint(region: str) -> str:
@@ -21,21 +16,22 @@ def otc_endpoint(region: str) -> str:
     puts it there. Asked otherwise, some clients list nothing and say nothing.
 
     Args:
-        region: `eu-de`, `eu-nl` or `eu-ch2`, or one that is new.
+        region: `eu-de`, `eu-nl` or `eu-ch2`.
 
     Raises:
-        ConfigError: It cannot be the name of a region.
+        ConfigError: It is none of these.
     """
-    if not REGION.fullmatch(region):
+    if region not in OTC_DOMAINS:
         raise ConfigError(
-            f"{region!r} is no region of Open Telekom Cloud.",
-            where="storage.region",
-            remedy="Give one as eu-de, eu-nl or eu-ch2.",
+            f"{region!r} is no region of Open Telekom Cloud that this release knows.",
+            where="region",
+            remedy=f"Give {one_of(OTC_DOMAINS)}; of a newer region also the endpoint: `endpoint_url` among "
+            "the extras of the connection, or --endpoint-url.",
         )
-    return f"https://obs.{region}.{DOMAIN_OF_REGION.get(region, DOMAIN)}"
+    return f"https://obs.{region}.{OTC_DOMAINS[region]}"
 
 
 def is_otc(endpoint_url: str) -> bool:
     """Tell whether an endpoint is Open Telekom Cloud's own, which wants the bucket in the host name."""
     host = urlsplit(endpoint_url).hostname or ""
-    return host.endswith(f".{DOMAIN}")
+    return host.endswith(f".{OTC_DOMAIN}")

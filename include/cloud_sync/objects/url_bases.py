@@ -6,8 +6,8 @@ import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from cloud_sync.clouds import MRAP_ARN, MRAP_FORM
 from cloud_sync.errors import ConfigError
-from cloud_sync.objects.addresses import MRAP_ARN
 from cloud_sync.objects.otc import otc_endpoint
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _mrap(urls: ObjectUrls) -> str:
         raise ConfigError(
             "the URL style mrap needs the ARN of the Multi-Region Access Point.",
             where=urls.bucket,
-            remedy="Set `mrap_arn` to arn:aws:s3::<account>:accesspoint/<alias>.mrap.",
+            remedy=f"Set `mrap_arn` to {MRAP_FORM}.",
         )
     return f"{urls.mrap_arn}/"
 

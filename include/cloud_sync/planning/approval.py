@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from cloud_sync.markdown import code, table
-from cloud_sync.planning.model import REASONS, SENT_ACTIONS, PlanRow
+from cloud_sync.numbers import counted
+from cloud_sync.planning.model import REASONS, SENT_ACTIONS, UNLINK_ACTION, PlanRow
 
 if TYPE_CHECKING:
     from cloud_sync.integration import Approval
@@ -25,6 +26,9 @@ LONGEST_EXAMPLE: Final = 200
 def excesses(plan: Sequence[PlanRow], registered: int, limits: Approval) -> list[str]:
     """Return each limit that a plan is above, as a sentence; none if it needs no approval.
 
+    A plan that empties the dataset because nothing was listed always needs it, however high the limits are:
+    the bucket may be empty by mistake, or shown empty to these credentials.
+
     Args:
         plan: Its summary.
         registered: How many objects were registered before it.
@@ -36,12 +40,22 @@ def excesses(plan: Sequence[PlanRow], registered: int, limits: Approval) -> list
         ("removed", REMOVED, limits.removed_count, limits.removed_share),
     )
     return [
-        sentence
-        for name, reasons, count, share in kinds
-        for sentence in _of_kind(
-            name, [row for row in plan if _is_of(row, reasons)], registered, count, share
-        )
+        *_of_nothing_listed(plan),
+        *(
+            sentence
+            for name, reasons, count, share in kinds
+            for sentence in _of_kind(
+                name, [row for row in plan if _is_of(row, reasons)], registered, count, share
+            )
+        ),
     ]
+
+
+def _of_nothing_listed(plan: Sequence[PlanRow]) -> Iterator[str]:
+    leaving = sum(row.number for row in plan if row.action == UNLINK_ACTION)
+    if leaving and not any(row.is_listed for row in plan):
+        items = counted(leaving, "item")
+        yield f"nothing was listed, and {items} would leave the dataset: for that a person is always asked"
 
 
 def _is_of(row: PlanRow, reasons: frozenset[str]) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from cloud_sync.integration import Integration
+    from cloud_sync.planning.empty import NothingListed
     from cloud_sync.registration.model import Target
 
 
@@ -66,7 +67,24 @@ class PlanOperator(StageOperator):
                 row.reason,
                 row.item_type or "other",
             )
+        if not plan.ref.counts["objects"]:
+            nothing = nothing_listed(integration, options.prefix)
+            self.log.warning("Nothing was listed: %s %s", nothing.why, nothing.remedy)
         return plan.ref.to_json()
+
+
+def nothing_listed(integration: Integration, narrowed_to: str | None) -> NothingListed:
+    """Return what to say of a run that listed nothing.
+
+    Args:
+        integration: Its settings.
+        narrowed_to: The prefix to which a person narrowed it.
+    """
+    from cloud_sync.planning.empty import NothingListed
+
+    storage = integration.storage
+    access = f"where the connection {storage.connection_id} leads (account, endpoint, region)"
+    return NothingListed.under(storage, narrowed_to or storage.prefix, access=access)
 
 
 def resolve(integration: Integration) -> Target:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from cloud_sync.planning.model import PLAN_ONLY
+from cloud_sync_airflow.operators.plan import nothing_listed
 from cloud_sync_airflow.operators.stage import StageOperator, open_store
 from cloud_sync_airflow.params import SYNC, sends_nothing
 
@@ -123,7 +125,11 @@ class SettleOperator(StageOperator):
         from cloud_sync.planning.model import read_plan_rows
 
         dataset = {"uuid": target.dataset_uuid, "title": target.dataset_title}
-        return run_facts(context, integration.name, dataset, read_plan_rows(folder))
+        facts = run_facts(context, integration.name, dataset, read_plan_rows(folder))
+        if facts.listed["objects"]:
+            return facts
+        nothing = nothing_listed(integration, context["params"].get("prefix"))
+        return replace(facts, nothing_listed=asdict(nothing))
 
     def tell_followers(self, context: Context, integration: Integration, extra: dict[str, Any]) -> None:
         """Have the event of the dataset's asset carry the verdict and the counts."""

@@ -49,6 +49,7 @@ class SettleRetriedOperator(SettleOperator):
             facts,
             mode=facts.mode if facts.mode == PLAN_ONLY else RETRY,
             listed={"objects": 0, "total_bytes": 0},
+            nothing_listed=None,
             retried=folder.read_json(RETRIED_NAME),
         )
 

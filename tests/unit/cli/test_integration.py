@@ -30,6 +30,14 @@ class TestCheck:
         assert result.exit_code == 0
         assert result.stdout == f"{DEMO}: good, integration demo\n"
 
+    def test_what_is_probably_a_mistake_is_a_warning(self, here):
+        (here / "a.yaml").write_text(DEMO.read_text().replace("prefix: incoming/", "prefix: /incoming/"))
+        result = cloud_sync("integration", "check", "a.yaml")
+        assert (result.exit_code, result.stdout) == (0, "a.yaml: good, integration demo\n")
+        assert result.stderr.startswith(
+            "Warning: a.yaml, line 13, storage.prefix: '/incoming/' begins with a"
+        )
+
     def test_every_bad_file_is_told_with_its_line(self, here):
         bad, worse = here / "bad.yaml", here / "worse.yaml"
         bad.write_text(DEMO.read_text().replace("bucket: demo-media", "bukcet: demo-media"))
@@ -182,12 +190,16 @@ class TestNew:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
-@given(prefix=texts, dataset=texts.filter(str.strip), schedule=st.sampled_from([None, "0 2 * * *"]))
+@given(
+    prefix=texts.filter(lambda text: "*" not in text),
+    dataset=texts.filter(str.strip),
+    schedule=st.sampled_from([None, "0 2 * * *"]),
+)
 def test_any_text_is_read_back_as_it_was(tmp_path_factory, prefix, dataset, schedule):
     settings = {
         "name": "cams",
         **({"schedule": schedule} if schedule else {}),
-        "storage": {"provider": "s3", "connection_id": "a", "bucket": "b", "prefix": prefix},
+        "storage": {"provider": "s3", "connection_id": "a", "bucket": "media", "prefix": prefix},
         "target": {"connection_id": "e", "dataset": dataset},
         "groups": [{"type": "image_group", "by": "regex", "pattern": "(?P<group>.+)\\d: #x"}],
     }

@@ -96,7 +96,7 @@ def test_many_lines_are_folded_on_a_terminal():
 @pytest.mark.parametrize(
     ("prefix", "said"),
     [
-        ("", "The bucket media holds no objects. Check the bucket, and the access to it"),
+        ("", "the bucket media holds no objects. Check its name, and the access to it"),
         ("/raw", "holds no objects whose keys begin with '/raw'. Check the prefix (case counts, and keys"),
     ],
 )

@@ -17,7 +17,7 @@ from tests.unit.tables import LONG_AGO, URL_BASE, write_items
 URL = "s3://state/cloud-sync"
 INTEGRATION = """
 name: cams
-storage: {provider: s3, connection_id: aws, bucket: b}
+storage: {provider: s3, connection_id: aws, bucket: media}
 target: {connection_id: encord, dataset: Cameras}
 """
 

@@ -209,6 +209,37 @@ def test_the_summary_in_the_log(folder):
     )
 
 
+NOTHING = {"why": "the bucket media holds no objects.", "remedy": "Check its name."}
+
+
+class TestNothingListed:
+    def facts(self, mode: str = "sync", plan=()) -> RunFacts:
+        return replace(facts(mode, plan), listed={"objects": 0, "total_bytes": 0}, nothing_listed=NOTHING)
+
+    def test_a_good_run_is_good_for_that_reason(self, folder):
+        report = make_report(folder, self.facts(), Settlement())
+        assert (report["verdict"], report["nothing_listed"]) == ("ok", NOTHING)
+        assert report["why"] == "nothing was listed: the bucket media holds no objects."
+        text = summary(report)
+        assert text.endswith("\nok: nothing was listed: the bucket media holds no objects. Check its name.")
+        assert text.count("nothing was listed") == 1
+
+    def test_a_plan_says_it_beside_the_number(self, folder):
+        text = summary(make_report(folder, self.facts("plan"), Settlement()))
+        line = "  nothing was listed: the bucket media holds no objects. Check its name."
+        assert text.splitlines()[3] == line
+
+    def test_a_failed_run_says_both(self, folder):
+        gone = PlanRow("unlink", "image", "removed", 1, 10, ("a.jpg",), items=1)
+        report = make_report(folder, self.facts(plan=(gone,)), Settlement())
+        assert report["verdict"] == "failed"
+        assert "should have left the dataset" in report["why"]
+        assert "\n  nothing was listed: the bucket media" in summary(report)
+
+    def test_other_reports_say_nothing_of_it(self, folder):
+        assert "nothing_listed" not in make_report(folder, facts(), settlement())
+
+
 def test_what_is_quarantined_is_counted_each_night(folder):
     text = summary(make_report(folder, facts(plan=(QUARANTINED,)), Settlement()))
     assert "  quarantined before          1 item, which was not sent" in text

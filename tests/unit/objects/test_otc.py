@@ -20,10 +20,11 @@ def test_each_region_has_its_endpoint(region: str, endpoint: str):
     assert otc_endpoint(region) == endpoint
 
 
-@pytest.mark.parametrize("region", ["", "EU-DE", "eu-de.evil.example/", "eu-de ", "de", "eu-de\n"])
+@pytest.mark.parametrize("region", ["", "EU-DE", "eu-de.evil.example/", "eu-de ", "de", "eu-de\n", "eu-fr"])
 def test_what_is_no_region_is_refused(region: str):
-    with pytest.raises(ConfigError, match="no region of Open Telekom Cloud"):
+    with pytest.raises(ConfigError, match="no region of Open Telekom Cloud") as caught:
         otc_endpoint(region)
+    assert "Give eu-de, eu-nl or eu-ch2; of a newer region also the endpoint" in str(caught.value)
 
 
 @pytest.mark.parametrize(

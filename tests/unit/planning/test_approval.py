@@ -9,8 +9,10 @@ from cloud_sync.planning.approval import excesses, shown
 from cloud_sync.planning.model import PlanRow
 
 
-def row(reason: str, items: int, objects: int | None = None, *, key: str = "a.jpg") -> PlanRow:
-    return PlanRow("register", "image", reason, objects or items, 10, (key,), items)
+def row(
+    reason: str, items: int, objects: int | None = None, *, key: str = "a.jpg", action: str = "register"
+) -> PlanRow:
+    return PlanRow(action, "image", reason, objects or items, 10, (key,), items)
 
 
 PLAN = [
@@ -73,6 +75,24 @@ def test_what_is_gone_is_removed_and_what_has_moved_is_new_where_it_is_registere
     assert excesses([row("removed", 2)], 9, limits) == ["removed items: 2, and approval.removed_count is 0"]
     assert excesses([moved("register")], 9, limits) == ["new items: 2, and approval.new_count is 0"]
     assert excesses([moved("report"), row("moved_to", 2)], 9, limits) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "asks"),
+    [
+        ((row("removed", 2, action="unlink"),), True),
+        ((row("removed", 2, action="unlink"), row("moved_to", 1, action="report")), True),
+        ((row("removed", 2, action="unlink"), row("unknown_type", 1, action="skip")), False),
+        ((row("removed", 2, action="report"),), False),
+    ],
+)
+def test_a_listing_of_nothing_takes_nothing_away_without_a_person(rows, asks):
+    above = excesses(rows, 9, Approval(removed_count=1000))
+    assert above == (
+        ["nothing was listed, and 2 items would leave the dataset: for that a person is always asked"]
+        if asks
+        else []
+    )
 
 
 def test_the_person_sees_limits_and_plan_and_no_key_becomes_markup():

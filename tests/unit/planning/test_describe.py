@@ -171,7 +171,7 @@ class TestSources:
 
     @pytest.mark.parametrize("is_narrowed", [True, False])
     def test_the_sidecar_of_a_group_may_stand_outside_of_what_is_listed(self, tmp_path, is_narrowed):
-        storage = {"provider": "s3", "connection_id": "aws", "bucket": "b"}
+        storage = {"provider": "s3", "connection_id": "aws", "bucket": "media"}
         where = {"narrowed_to": "raw/a/"} if is_narrowed else {"storage": {**storage, "prefix": "raw/a/"}}
         bucket = Bucket(tmp_path, "raw/a/1.jpg", "raw/a/b/1.jpg", "raw/a/c.mp4")
         bucket.put("raw/a.metadata.json", {"found": "outside"})

@@ -33,7 +33,7 @@ def connect(monkeypatch):
     ) -> ObjectStoreHook:
         text = json.dumps({"conn_type": "aws", "extra": extra or {}, **fields})
         monkeypatch.setenv("AIRFLOW_CONN_RECORDINGS", text)
-        section = {"provider": "s3", "connection_id": "recordings", "bucket": "b", **(storage or {})}
+        section = {"provider": "s3", "connection_id": "recordings", "bucket": "media", **(storage or {})}
         return ObjectStoreHook(Storage.model_validate(section))
 
     return with_connection
@@ -58,7 +58,7 @@ def test_login_password_region_and_endpoint(connect, opened):
     extra = {"endpoint_url": "http://127.0.0.1:9000", "region_name": "eu-central-1"}
     connect(extra, login="AKIA", password=CANARY).get_conn()
     assert credentials_of(opened["session"]) == ("AKIA", CANARY, None)
-    assert opened["bucket"] == "b"
+    assert opened["bucket"] == "media"
     assert opened["endpoint_url"] == "http://127.0.0.1:9000"
     assert opened["region"] == "eu-central-1"
     assert opened["virtual_hosted"] is False
@@ -148,10 +148,14 @@ class TestUrls:
     @pytest.mark.parametrize(
         ("extra", "storage", "base"),
         [
-            ({"region_name": "eu-central-1"}, {}, "https://b.s3.eu-central-1.amazonaws.com/"),
-            ({}, {"region": "us-east-1", "url_style": "path"}, "https://s3.us-east-1.amazonaws.com/b/"),
-            ({}, {"url_style": "s3"}, "s3://b/"),
-            ({"endpoint_url": "http://127.0.0.1:9000"}, {"url_style": "path"}, "http://127.0.0.1:9000/b/"),
+            ({"region_name": "eu-central-1"}, {}, "https://media.s3.eu-central-1.amazonaws.com/"),
+            ({}, {"region": "us-east-1", "url_style": "path"}, "https://s3.us-east-1.amazonaws.com/media/"),
+            ({}, {"url_style": "s3"}, "s3://media/"),
+            (
+                {"endpoint_url": "http://127.0.0.1:9000"},
+                {"url_style": "path"},
+                "http://127.0.0.1:9000/media/",
+            ),
         ],
     )
     def test_region_and_endpoint_are_the_connections(self, connect, extra, storage, base):
@@ -164,7 +168,7 @@ class TestUrls:
 
 class TestWrongConnection:
     def test_a_missing_one_is_never_replaced_by_the_machines_credentials(self, opened):
-        hook = ObjectStoreHook(Storage(provider="s3", connection_id="absent", bucket="b"))
+        hook = ObjectStoreHook(Storage(provider="s3", connection_id="absent", bucket="media"))
         for call in (hook.get_conn, hook.urls):
             with pytest.raises(ConfigError) as caught:
                 call()

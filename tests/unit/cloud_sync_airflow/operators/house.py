@@ -105,7 +105,7 @@ class House:
     @property
     def settings(self) -> dict[str, Any]:
         target = {"connection_id": "encord_cameras", "dataset": "Cameras", "encord_integration": "S3"}
-        storage: dict[str, Any] = {"provider": "s3", "connection_id": "aws_cameras", "bucket": "b"}
+        storage: dict[str, Any] = {"provider": "s3", "connection_id": "aws_cameras", "bucket": "media"}
         storage |= {"prefix": "in/", "listing_shards": self.listing_shards} | self.storage
         options = {"retry": {"first_wait": "0s"}} | self.options
         integration = an_integration(storage=storage, target=target, **options)

@@ -139,7 +139,7 @@ class TestTasks:
     @pytest.mark.parametrize(
         "form",
         [
-            (upload_dag, "check", {"manifest_text": '{"images": [{"objectUrl": "s3://b/in/1.jpg"}]}'}),
+            (upload_dag, "check", {"manifest_text": '{"images": [{"objectUrl": "s3://media/in/1.jpg"}]}'}),
             (retry_dag, "choose", {"run_id": "night 1"}),
         ],
     )

@@ -24,7 +24,7 @@ from tests.unit.registration.fakes import FakeEncord, write_manifest
 INTEGRATION = Integration.model_validate(
     {
         "name": "streets",
-        "storage": {"provider": "s3", "connection_id": "aws", "bucket": "b"},
+        "storage": {"provider": "s3", "connection_id": "aws", "bucket": "media"},
         "target": {"connection_id": "encord_streets", "dataset": "Streets"},
     }
 )
@@ -55,7 +55,7 @@ def folder(task, context):
     folder = task.run_folder(context)
     task.freeze_integration(folder, INTEGRATION)
     write_target(folder, Target("dataset-1", "Streets", "folder-1", True, "credential-1", "Credential"))
-    entry = write_manifest(folder, 0, "s3://b/1.jpg", "s3://b/bad.jpg")
+    entry = write_manifest(folder, 0, "s3://media/1.jpg", "s3://media/bad.jpg")
     write_index(folder, ManifestIndex((entry,), shards=1))
     return folder
 
@@ -81,11 +81,11 @@ def test_a_shard_without_manifests_needs_no_connection(task, context, monkeypatc
 
 
 def test_only_the_manifests_of_its_shard_are_sent(task, context, folder, encord):
-    entries = [write_manifest(folder, number, f"s3://b/{number}.jpg") for number in range(5)]
+    entries = [write_manifest(folder, number, f"s3://media/{number}.jpg") for number in range(5)]
     write_index(folder, ManifestIndex(tuple(entries), shards=2))
     task.shard = 1
     assert task.execute(context) == {"manifests": 2, "done": 2, "failed": 0, "cancelled": 0}
-    assert sorted(item.url for item in encord.items.values()) == ["s3://b/1.jpg", "s3://b/3.jpg"]
+    assert sorted(item.url for item in encord.items.values()) == ["s3://media/1.jpg", "s3://media/3.jpg"]
 
 
 def test_a_pending_job_is_waited_for_in_the_triggerer(task, context, folder, encord):
@@ -106,7 +106,7 @@ def test_a_pending_job_is_waited_for_in_the_triggerer(task, context, folder, enc
 
 
 def test_it_waits_for_each_manifest_in_turn(task, context, folder, encord):
-    entries = [write_manifest(folder, number, f"s3://b/{number}.jpg") for number in range(2)]
+    entries = [write_manifest(folder, number, f"s3://media/{number}.jpg") for number in range(2)]
     write_index(folder, ManifestIndex(tuple(entries), shards=1))
     encord.polls_until_done = 1
     assert deferred(task, context).trigger.job_id == "job-1"
@@ -117,19 +117,19 @@ def test_it_waits_for_each_manifest_in_turn(task, context, folder, encord):
 
 
 def test_a_manifest_that_encord_will_not_take_does_not_hold_up_the_next(task, context, folder, encord):
-    entries = [write_manifest(folder, number, f"s3://b/{number}.jpg") for number in range(3)]
+    entries = [write_manifest(folder, number, f"s3://media/{number}.jpg") for number in range(3)]
     write_index(folder, ManifestIndex(tuple(entries), shards=1))
     encord.raises["start"] = [ManifestRefusedError("too large.")]
     assert task.execute(context) == {"manifests": 3, "done": 2, "failed": 1, "cancelled": 0}
     assert read_outcome(folder, 0).job_errors == ("too large.",)
-    assert sorted(item.url for item in encord.items.values()) == ["s3://b/1.jpg", "s3://b/2.jpg"]
+    assert sorted(item.url for item in encord.items.values()) == ["s3://media/1.jpg", "s3://media/2.jpg"]
 
 
 @pytest.mark.parametrize(
     "error", [ConfigError("no right"), EncordRefusedError("no folder"), EncordError("busy", transient=True)]
 )
 def test_a_refusal_that_concerns_everything_ends_the_task_at_once(task, context, folder, encord, error):
-    entries = [write_manifest(folder, number, f"s3://b/{number}.jpg") for number in range(2)]
+    entries = [write_manifest(folder, number, f"s3://media/{number}.jpg") for number in range(2)]
     write_index(folder, ManifestIndex(tuple(entries), shards=1))
     encord.raises["start"] = [error]
     with pytest.raises(type(error)):
@@ -167,7 +167,7 @@ def test_pauses_without_an_end_fail_the_task(task, context, folder, encord):
 
 
 def test_a_manifest_that_was_taken_ends_a_row_of_pauses(task, context, folder, encord):
-    entries = [write_manifest(folder, number, f"s3://b/{number}.jpg") for number in range(2)]
+    entries = [write_manifest(folder, number, f"s3://media/{number}.jpg") for number in range(2)]
     write_index(folder, ManifestIndex(tuple(entries), shards=1))
     encord.raises["start"] = [PAUSE]
     with pytest.raises(TaskDeferred):
@@ -187,7 +187,7 @@ def test_a_manifest_that_was_taken_ends_a_row_of_pauses(task, context, folder, e
 
 
 def test_a_run_in_which_all_fails_for_one_cause_stops_for_good(task, context, folder, encord):
-    entries = [write_manifest(folder, number, f"s3://b/bad-{number}.jpg") for number in range(9)]
+    entries = [write_manifest(folder, number, f"s3://media/bad-{number}.jpg") for number in range(9)]
     write_index(folder, ManifestIndex(tuple(entries), shards=1))
     with pytest.raises(EncordError, match="3 of the first 3 items failed for one cause") as caught:
         task.execute(context)
@@ -198,7 +198,7 @@ def test_a_run_in_which_all_fails_for_one_cause_stops_for_good(task, context, fo
 def test_the_integration_says_when_to_stop(task, context, folder, encord):
     off = {"upload": {"stop_after_manifests": 0}}
     task.freeze_integration(folder, Integration.model_validate(INTEGRATION.model_dump() | off))
-    entries = [write_manifest(folder, number, f"s3://b/bad-{number}.jpg") for number in range(9)]
+    entries = [write_manifest(folder, number, f"s3://media/bad-{number}.jpg") for number in range(9)]
     write_index(folder, ManifestIndex(tuple(entries), shards=1))
     assert task.execute(context)["done"] == 9
 

@@ -33,7 +33,7 @@ from tests.unit.failures.fakes import JPEG
 FORM = {name: param.value for name, param in retry_params({}, "").items()}
 ALIAS = AssetAlias("datasets")
 RUNS = "_retries"
-B = "https://b.s3.eu-central-1.amazonaws.com/"
+B = "https://media.s3.eu-central-1.amazonaws.com/"
 
 
 class Retry:
@@ -171,7 +171,7 @@ def test_what_was_registered_since_is_left_out(night):
 
 
 def test_a_list_of_urls_in_any_form_finds_what_was_sent(night, listed):
-    path = listed("s3://b/in/1.jpg\n")
+    path = listed("s3://media/in/1.jpg\n")
     assert Retry(night, failures_path=path).run()["registered"] == 1
     assert sent_last(night) == [{"objectUrl": f"{B}in/1.jpg", "title": "Picture 1"}]
 
@@ -268,7 +268,9 @@ def test_a_row_of_a_group_stands_for_the_whole_group(house, listed):
 def test_failures_of_an_upload_are_registered_as_the_sync_writes_them(night):
     night.options = {**night.options, "failures": {"fail_at_share": "100%"}}
     night.encord.refuses = {"out/a.jpg": 1}
-    manifest = {"images": [{"objectUrl": "s3://b/out/a.jpg", "title": "A"}, {"objectUrl": f"{B}in/2.jpg"}]}
+    manifest = {
+        "images": [{"objectUrl": "s3://media/out/a.jpg", "title": "A"}, {"objectUrl": f"{B}in/2.jpg"}]
+    }
     Upload(night, run_id="upload 7", manifest_text=json.dumps(manifest)).run()
     assert Retry(night, run_id="upload 7").run()["registered"] == 1
     assert sent_last(night) == [{"objectUrl": f"{B}out/a.jpg", "title": "A"}]
@@ -388,6 +390,6 @@ class TestRefused:
         assert retry.json("report.json")["why"] == "nothing was sent: the failure list has no rows."
 
     def test_urls_that_begin_otherwise_than_the_registered_ones(self, night, monkeypatch):
-        monkeypatch.setattr(ObjectStoreHook, "urls", lambda _: ObjectUrls("s3", "b", UrlStyle.S3))
+        monkeypatch.setattr(ObjectStoreHook, "urls", lambda _: ObjectUrls("s3", "media", UrlStyle.S3))
         with pytest.raises(ConfigError, match="Encord would register all of them a second time"):
             Retry(night, run_id="night 1").run()

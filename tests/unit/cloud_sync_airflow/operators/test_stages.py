@@ -32,6 +32,7 @@ from cloud_sync_airflow.operators.list import ListOperator, narrowed
 from cloud_sync_airflow.operators.list_shard import ListShardOperator
 from cloud_sync_airflow.operators.plan import PlanOperator
 from cloud_sync_airflow.operators.register import RegisterOperator
+from cloud_sync_airflow.operators.settle import SettleOperator
 from tests.unit.cloud_sync_airflow.operators.house import (
     CANARIES,
     S3_SECRET,
@@ -214,6 +215,20 @@ def test_a_full_pass_sends_what_is_known(house):
 
 def test_a_narrower_prefix_lists_less(house):
     assert house.run("manual 1", prefix="in/1")["registered"] == 1
+
+
+@pytest.mark.parametrize(("narrower", "prefix"), [(None, "in/"), ("in/camz/", "in/camz/")])
+def test_a_listing_of_nothing_is_said_with_what_to_check(house, caplog, monkeypatch, narrower, prefix):
+    caplog.set_level(logging.INFO)
+    for operator in (PlanOperator, SettleOperator):  # Airflow's own loggers are not those of pytest
+        monkeypatch.setattr(operator, "log", logging.getLogger("task"))
+    house.bucket = Bucket({"out/a.jpg": JPEG})
+    assert house.run("night 1", prefix=narrower)["verdict"] == "ok"
+    said = f"othing was listed: the bucket media holds no objects whose keys begin with {prefix!r}. Check"
+    [warning] = [record.getMessage() for record in caplog.records if record.module == "plan"][-1:]
+    assert warning.startswith(f"N{said}")
+    assert warning.endswith("and where the connection aws_cameras leads (account, endpoint, region).")
+    assert f"ok: n{said}" in caplog.text
 
 
 def test_the_run_keeps_the_settings_it_began_with(house):
@@ -482,7 +497,7 @@ class TestSecrets:
         [
             from_obstore(
                 RuntimeError(
-                    f"GET https://b.s3/in/?X-Amz-Signature={SIGNATURE}&X-Amz-Security-Token={S3_TOKEN}"
+                    f"GET https://media.s3/in/?X-Amz-Signature={SIGNATURE}&X-Amz-Security-Token={S3_TOKEN}"
                 ),
                 "bucket b",
             ),

@@ -54,6 +54,17 @@ def removed(house: House, run_id: str) -> list[tuple[str, int]]:
     return [(row["action"], row["items"]) for row in rows if row["reason"] == "removed"]
 
 
+def test_an_emptied_bucket_takes_nothing_away_by_default(house):
+    house.options = {}
+    house.bucket = Bucket({})
+    assert house.run("night-2")["verdict"] == "ok"
+    assert removed(house, "night-2") == [("report", 5)]
+    house.bucket = Bucket({"in/0.jpg": JPEG})
+    house.run("night-3")
+    reasons = {row["reason"]: row["items"] for row in report(house, "night-3")["planned"]}
+    assert reasons == {"registered": 1, "removed": 4}
+
+
 def test_by_default_it_is_reported_in_each_run(house):
     house.options = {}
     take_away(house, "in/0.jpg")

@@ -28,8 +28,8 @@ from cloud_sync_airflow.operators.settle_given import REMEDIES_OF_UPLOADS, Settl
 from cloud_sync_airflow.upload_params import upload_params
 from tests.unit.cloud_sync_airflow.operators.house import CANARIES, House, state_folder
 from tests.unit.failures.fakes import JPEG
-from tests.unit.manifest.samples import B
 
+B = "https://media.s3.eu-central-1.amazonaws.com/"
 FORM = {name: param.value for name, param in upload_params({}, "").items()}
 ALIAS = AssetAlias("datasets")
 
@@ -355,7 +355,7 @@ class TestFailures:
         house.options = MANY_MAY_FAIL
         house.bucket.contents.objects |= {"in/bad-healthy.jpg": JPEG}
         keys = ["in/1.jpg", "in/bad.jpg", "in/bad-gone.jpg", "in/bad-healthy.jpg"]
-        run = upload(house, *keys, "s3://b/in/bad.jpg")
+        run = upload(house, *keys, "s3://media/in/bad.jpg")
         assert run.run() == {
             "verdict": "ok_with_quarantine",
             "registered": 1,
@@ -366,7 +366,7 @@ class TestFailures:
         classes = {row["object_url"].removeprefix(B): row["failure_class"] for row in run.failures()}
         assert classes == {
             "in/bad.jpg": "corrupt",
-            "s3://b/in/bad.jpg": "corrupt",
+            "s3://media/in/bad.jpg": "corrupt",
             "in/bad-gone.jpg": "missing",
             "in/bad-healthy.jpg": "transient",
         }

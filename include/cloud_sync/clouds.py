@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 OTC_DOMAIN: Final = "otc.t-systems.com"
 OTC_DOMAINS: Final[Mapping[str, str]] = {
@@ -13,6 +14,29 @@ OTC_DOMAINS: Final[Mapping[str, str]] = {
     "eu-ch2": f"sc.{OTC_DOMAIN}",
 }
 """The regions of Open Telekom Cloud, each with its domain: the Swiss one stands apart."""
+
+AWS_DOMAIN: Final = "amazonaws.com"
+AWS_DOMAINS: Final[Mapping[str, str]] = {
+    "cn-": "amazonaws.com.cn",
+    "eusc-": "amazonaws.eu",
+    "us-iso-": "c2s.ic.gov",
+    "us-isob-": "sc2s.sgov.gov",
+    "us-isof-": "csp.hci.ic.gov",
+    "eu-isoe-": "cloud.adc-e.uk",
+}
+"""The parts of AWS that stand apart: what their regions begin with, and their domain."""
+
+
+def aws_domain(region: str) -> str:
+    """Return the domain of a region of AWS."""
+    return next((found for start, found in AWS_DOMAINS.items() if region.startswith(start)), AWS_DOMAIN)
+
+
+def is_aws(url: str) -> bool:
+    """Tell whether an endpoint is one of AWS: also one of a private network, dual-stack or FIPS."""
+    host = urlsplit(url).hostname or ""
+    return host.endswith(tuple(f".{domain}" for domain in (AWS_DOMAIN, *AWS_DOMAINS.values())))
+
 
 MRAP_ARN: Final = re.compile(r"arn:aws[a-z-]*:s3::\d{12}:accesspoint/[A-Za-z0-9.-]+\.mrap")
 MRAP_FORM: Final = "arn:aws:s3::<account>:accesspoint/<alias>.mrap"

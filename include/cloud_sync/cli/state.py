@@ -100,12 +100,10 @@ def _s3_store(bucket: str) -> Any:
 
     try:
         session = boto3.Session()
-        endpoint_url, addressing = configured(session, None)
+        endpoint_url, in_host = configured(session, None)
     except BotoCoreError as error:
         raise from_botocore(error, f"bucket {bucket}") from None
-    return s3_store(
-        bucket, session=session, endpoint_url=endpoint_url, virtual_hosted=addressing == "virtual"
-    )
+    return s3_store(bucket, session=session, endpoint_url=endpoint_url, virtual_hosted=in_host)
 
 
 def _gcs_store(bucket: str) -> Any:

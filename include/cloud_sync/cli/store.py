@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
+from cloud_sync.clouds import is_aws
 from cloud_sync.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -98,22 +98,23 @@ def _open_s3(storage: Storage, access: Access) -> OpenStorage:
     from cloud_sync.objects.urls import UrlStyle
 
     region = storage.region or access.region
-    session, endpoint_url, addressing = _aws(storage, access)
+    session, endpoint_url, in_host = _aws(storage, access)
     region = region or session.region_name
     style = UrlStyle(storage.url_style)
-    if region is None and endpoint_url is None and style in {UrlStyle.VIRTUAL_HOSTED, UrlStyle.PATH}:
+    is_of_aws = endpoint_url is None or is_aws(endpoint_url)
+    if region is None and is_of_aws and style in {UrlStyle.VIRTUAL_HOSTED, UrlStyle.PATH}:
         raise ConfigError(
             f"the region of the bucket is unknown, and {style} URLs contain it.",
             where=f"bucket {storage.bucket}",
             remedy="Add --region, or set a region in the profile or in AWS_DEFAULT_REGION.",
         )
-    return _opened_s3(storage, session, endpoint_url, region, virtual_hosted=addressing == "virtual")
+    return _opened_s3(storage, session, endpoint_url, region, virtual_hosted=in_host)
 
 
 def _open_otc(storage: Storage, access: Access) -> OpenStorage:
     from cloud_sync.objects.otc import is_otc, otc_endpoint
 
-    session, endpoint_url, addressing = _aws(storage, access)
+    session, endpoint_url, in_host = _aws(storage, access)
     region = storage.region or access.region or session.region_name
     if region is None and endpoint_url is None:
         raise ConfigError(
@@ -122,7 +123,7 @@ def _open_otc(storage: Storage, access: Access) -> OpenStorage:
             remedy="Add --region eu-de, or set a region in the profile or in AWS_DEFAULT_REGION.",
         )
     endpoint_url = endpoint_url or otc_endpoint(region or "")
-    virtual_hosted = addressing == "virtual" or is_otc(endpoint_url)
+    virtual_hosted = in_host or is_otc(endpoint_url)
     return _opened_s3(storage, session, endpoint_url, region, virtual_hosted=virtual_hosted)
 
 
@@ -131,10 +132,12 @@ def _opened_s3(
 ) -> OpenStorage:
     from cloud_sync.objects.stores import open_s3
 
+    # Encord may not reach the endpoint of a private network, and URLs stay the same without it.
+    own_url = None if endpoint_url is None or is_aws(endpoint_url) else endpoint_url
     try:
-        urls = _urls(storage, endpoint_url, region)
+        urls = _urls(storage, own_url, region)
     except ConfigError as error:
-        if endpoint_url is not None:
+        if own_url is not None:
             error.remedy = "Change --endpoint-url, or write URLs in the style path (url_style, --url-style)."
         raise
     store = open_s3(
@@ -231,8 +234,8 @@ def _urls(storage: Storage, endpoint_url: str | None = None, region: str | None 
     )
 
 
-def _aws(storage: Storage, access: Access) -> tuple[Any, str | None, str | None]:
-    """Return a session, the endpoint and how the bucket is addressed."""
+def _aws(storage: Storage, access: Access) -> tuple[Any, str | None, bool]:
+    """Return a session, the endpoint and whether it wants the bucket in its host."""
     import boto3
     from botocore.exceptions import BotoCoreError
 
@@ -242,16 +245,16 @@ def _aws(storage: Storage, access: Access) -> tuple[Any, str | None, str | None]
         session = boto3.Session(
             profile_name=access.profile, region_name=storage.region or access.region or None
         )
-        endpoint_url, addressing = configured(session, access.endpoint_url)
+        endpoint_url, in_host = configured(session, access.endpoint_url)
     except BotoCoreError as error:
         raise from_botocore(error, f"bucket {storage.bucket}") from None
     except ValueError as error:
         raise ConfigError(f"{error}.", where="--endpoint-url", remedy="Write https://host:port.") from None
-    return session, endpoint_url, addressing
+    return session, endpoint_url, in_host
 
 
-def configured(session: Any, endpoint_url: str | None) -> tuple[str | None, str | None]:
-    """Return the endpoint, None for AWS itself, and how the bucket is addressed.
+def configured(session: Any, endpoint_url: str | None) -> tuple[str | None, bool]:
+    """Return the endpoint to ask, None for the usual one of AWS, and whether it wants the bucket in its host.
 
     botocore knows from where both may come: AWS_ENDPOINT_URL, profiles, sections of services. A client that
     signs nothing tells, without looking for credentials.
@@ -259,12 +262,18 @@ def configured(session: Any, endpoint_url: str | None) -> tuple[str | None, str 
     from botocore import UNSIGNED
     from botocore.config import Config
 
-    region, config = session.region_name or "us-east-1", Config(signature_version=UNSIGNED)
-    client = session.client("s3", endpoint_url=endpoint_url, region_name=region, config=config)
-    host = urlsplit(client.meta.endpoint_url).hostname or ""
-    is_aws = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-    addressing = (client.meta.config.s3 or {}).get("addressing_style")
-    return (None if is_aws else client.meta.endpoint_url), addressing
+    region = session.region_name or "us-east-1"
+
+    def client(url: str | None, **options: Any) -> Any:
+        config = Config(signature_version=UNSIGNED, **options)
+        return session.client("s3", endpoint_url=url, region_name=region, config=config).meta
+
+    found = client(endpoint_url)
+    addressing = (found.config.s3 or {}).get("addressing_style")
+    if not is_aws(found.endpoint_url):
+        return found.endpoint_url, addressing == "virtual"
+    usual = client(None, ignore_configured_endpoint_urls=True).endpoint_url
+    return (None if found.endpoint_url == usual else found.endpoint_url), addressing != "path"
 
 
 OPENERS: Final[Mapping[str, Callable[[Storage, Access], OpenStorage]]] = {

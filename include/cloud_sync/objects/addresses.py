@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from cloud_sync.clouds import MRAP_ARN
+from cloud_sync.clouds import AWS_DOMAIN, AWS_DOMAINS, MRAP_ARN
 from cloud_sync.errors import ConfigError
 from cloud_sync.safe_url import without_secrets
 
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 AWS_HOST = re.compile(
-    r"(?:(?P<bucket>.+)\.)?s3(?:-accelerate)?(?:[.-]dualstack)?"
-    r"(?:[.-](?P<region>[a-z]{2,}(?:-[a-z]+)+-\d+))?\.amazonaws\.com(?:\.cn)?"
+    r"(?:(?P<bucket>.+)\.)?s3(?:-accelerate|-fips|-external-1)?(?:[.-]dualstack)?"
+    r"(?:[.-](?P<region>[a-z]{2,}(?:-[a-z]+)+-\d+))?\."
+    rf"(?:{'|'.join(map(re.escape, (AWS_DOMAIN, *AWS_DOMAINS.values())))})"
 )
+MRAP_HOST = re.compile(rf"([a-z0-9.-]+\.mrap)\.accesspoint\.s3-global\.{re.escape(AWS_DOMAIN)}")
+USUAL_PORT = {"http": ":80", "https": ":443"}
 GOOGLE_HOST = re.compile(r"(?:(?P<bucket>.+)\.)?storage\.googleapis\.com|storage\.cloud\.google\.com")
 OTC_HOST = re.compile(r"(?:(?P<bucket>.+)\.)?obs\.[a-z0-9-]+(?:\.sc)?\.otc\.t-systems\.com")
 
@@ -56,9 +59,9 @@ def parse_object_url(url: str, provider: str, endpoint_url: str | None = None) -
     """Read a URL in any form that a provider's objects have.
 
     - `s3`: virtual-hosted, path, `s3://` (in any case), the legacy forms without a region or with
-      `s3-<region>`, dual-stack and accelerated hosts, and the ARN of a Multi-Region Access Point followed by
-      the object's name. In the HTTP forms of AWS a bare `+` is a space, as S3 itself reads it and as its
-      console writes it.
+      `s3-<region>`, dual-stack, FIPS and accelerated hosts, and the ARN of a Multi-Region Access Point
+      followed by the object's name; the host of such a point names the bucket `<alias>.mrap`. In the HTTP
+      forms of AWS a bare `+` is a space, as S3 itself reads it and as its console writes it.
     - `gcs`: `gs://`, and the hosts storage.cloud.google.com and storage.googleapis.com.
     - `azure`: what lies below the account's URL, which is `endpoint_url`.
     - `otc`: virtual-hosted and path, of any region.
@@ -114,7 +117,8 @@ def key_in_bucket(
         ConfigError: It is a URL of another bucket or store, or none that can be read.
     """
     address = find_address(url, provider, endpoint_url)
-    if address is None or address.bucket not in {bucket, mrap_arn}:
+    names = {bucket, mrap_arn, mrap_arn.rpartition("/")[2] if mrap_arn else bucket}
+    if address is None or address.bucket not in names:
         raise not_readable(url, f"is none of the bucket {bucket}", provider)
     return address.key
 
@@ -193,8 +197,7 @@ def _otc(url: str, endpoint_url: str | None) -> Found:
 
 def _is_elsewhere(endpoint_url: str, hosts: re.Pattern[str]) -> bool:
     """Tell whether an endpoint is none of a cloud's own places, whose URLs have more forms."""
-    host, _, _ = endpoint_url.partition("://")[2].partition("/")
-    return hosts.fullmatch(host.lower()) is None
+    return hosts.fullmatch(_split(endpoint_url)[1]) is None
 
 
 def _arn(url: str) -> Found:
@@ -213,21 +216,34 @@ def _scheme(url: str, wanted: str) -> Found:
 
 
 def _aws(url: str) -> Found:
-    found = _hosted(url, AWS_HOST)
+    found = _hosted(url, AWS_HOST) or _access_point(url)
     return (found[0], found[1].replace("+", "%20")) if found else None
+
+
+def _access_point(url: str) -> Found:
+    scheme, host, path = _split(url)
+    match = MRAP_HOST.fullmatch(host)
+    return (match[1], path) if match and scheme in USUAL_PORT else None
 
 
 def _hosted(url: str, hosts: re.Pattern[str]) -> Found:
     """Read a URL of a cloud's own hosts, whose group `bucket` is the bucket in front of them, if any."""
-    scheme, _, rest = url.partition("://")
-    host, _, path = rest.partition("/")
-    match = hosts.fullmatch(host.lower())
-    if match is None or scheme.lower() not in {"http", "https"}:
+    scheme, host, path = _split(url)
+    match = hosts.fullmatch(host)
+    if match is None or scheme not in USUAL_PORT:
         return None
     if bucket := match["bucket"]:
         return bucket, path
     bucket, _, path = path.partition("/")
     return bucket, path
+
+
+def _split(url: str) -> tuple[str, str, str]:
+    """Return scheme and host in lower case, without the port that the scheme has anyway, and the path."""
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    scheme = scheme.lower()
+    return scheme, host.lower().removesuffix(USUAL_PORT.get(scheme, "")), path
 
 
 def _endpoint(url: str, endpoint_url: str) -> Found:

@@ -15,9 +15,9 @@ from urllib.parse import quote
 import pyarrow.compute as pc
 
 from cloud_sync.objects.azure_errors import NO_CONTAINER, from_answer
-from cloud_sync.objects.azure_pages import read_page
+from cloud_sync.objects.azure_pages import is_torn, read_page
 from cloud_sync.objects.azure_signing import AzureSign, proof_of
-from cloud_sync.objects.errors import MISSING_OBJECT, ObjectStoreError, made
+from cloud_sync.objects.errors import MISSING_OBJECT, ObjectStoreError, made, torn
 from cloud_sync.objects.model import Page, StoredObject
 from cloud_sync.objects.rows import strings
 from cloud_sync.objects.wire import connected, proxy_for, trusted_certificates
@@ -130,9 +130,14 @@ class AzureObjectStore(WiredStore):
         query |= {"delimiter": delimiter} if delimiter else {}
         query |= {"marker": marker} if marker else {}
 
+        where = f"{self.where}, prefix {prefix!r}"
+
         def ask(deadline: float) -> bytes:
             url, headers = self._sign.listing(query)
-            return self._wire.whole(url, headers, deadline=deadline, where=self.where)
+            body = self._wire.whole(url, headers, deadline=deadline, where=self.where)
+            if is_torn(body):
+                raise torn("listing", where)
+            return body
 
         try:
             body = self._make(ask, self.where)
@@ -146,7 +151,7 @@ class AzureObjectStore(WiredStore):
             page = self._reader.submit(read_page, body).result()
             check_goes_on(page, marker)
         except ValueError as error:
-            raise _unreadable("listing", error, f"{self.where}, prefix {prefix!r}") from None
+            raise _unreadable("listing", error, where) from None
         return page
 
     def _opened_wire(self) -> Wire:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from cloud_sync.objects.errors import (
     MISSING_OBJECT,
     OVERLOADED,
+    PASSING_STATUS,
     SERVER_ERROR,
     XML_CODE,
     Meaning,
@@ -78,6 +80,12 @@ NO_TOKEN_SERVICE: Final = Meaning(
     "It is tried again; check the tenant of the connection and the network.",
     transient=True,
 )
+NO_MANAGED_IDENTITY: Final = Meaning(
+    "unreachable",
+    "the service that gives a managed identity its tokens does not answer.",
+    "It is tried again; outside of Azure give the connection a key, SAS token or client secret.",
+    transient=True,
+)
 BAD_KEY: Final = refused_credentials("the account key is not written in base64.", "Copy it whole.")
 UNKNOWN_CREDENTIAL: Final = refused_credentials(
     "the credential is of no kind that Azure knows.",
@@ -129,6 +137,10 @@ MEANING_OF_DETAIL: Final = (
 )
 """What the details of a refusal of credentials hold."""
 
+NO_ANSWER_OF_IMDS: Final = "no response from the IMDS endpoint"
+PASSING: Final = re.compile(r"\b(?:temporarily_unavailable|server_error|AADSTS(?:90006|90012|90033|90055))\b")
+"""What Entra ID says while it fails for now: it cannot reach a part of its own, or is overloaded."""
+
 MEANING_OF_STATUS: Mapping[int, Meaning] = {
     401: REFUSED,
     403: NOT_ALLOWED,
@@ -166,4 +178,9 @@ def from_credential(error: Exception, where: str) -> ObjectStoreError:
 
     if isinstance(error, (ServiceRequestError, ServiceResponseError, OSError)):
         return made(NO_TOKEN_SERVICE, where)
+    text, status = str(error), getattr(error, "status_code", None)
+    if PASSING.search(text) or (status is not None and of_status(status, PASSING_STATUS).transient):
+        return made(NO_TOKEN_SERVICE, where)
+    if NO_ANSWER_OF_IMDS in text:
+        return made(NO_MANAGED_IDENTITY, where)
     return made(NO_CREDENTIALS, where)

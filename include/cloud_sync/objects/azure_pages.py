@@ -46,6 +46,11 @@ LARGEST = (31, 23, 59, 60)
 """Of day, hour, minute and second; a leap second counts as the one behind it."""
 
 
+def is_torn(body: bytes) -> bool:
+    """Tell whether a page begins as it should, and ends in the middle."""
+    return not body or (ROOT in body[:ROOT_WITHIN] and not body.rstrip().endswith(END))
+
+
 def read_page(body: bytes) -> Page:
     """Read one page. Blobs that stand for a folder are left out.
 

@@ -112,6 +112,12 @@ UNKNOWN_HOST = Meaning(
     "It is tried again; check the endpoint or account of the connection.",
     transient=True,
 )
+NO_TOKEN_SERVICE = Meaning(
+    "unreachable",
+    "the service that gives or renews the credentials did not answer as it should.",
+    "It is tried again; if it stays so, check the credentials of the connection and the network.",
+    transient=True,
+)
 UNKNOWN = Meaning("other", "the store refused the request.", "Look at the store's access log.")
 
 
@@ -170,7 +176,10 @@ MEANING_OF_CODE: Mapping[str, Meaning] = {
     "Throttling": OVERLOADED,
     "ThrottlingException": OVERLOADED,
     "TooManyRequests": OVERLOADED,
+    "RequestLimitExceeded": OVERLOADED,
+    "RequestThrottled": OVERLOADED,
     "RequestTimeout": SERVER_ERROR,
+    "IDPCommunicationError": NO_TOKEN_SERVICE,
 }
 
 MEANING_OF_STATUS: Mapping[int, Meaning] = {
@@ -183,6 +192,13 @@ MEANING_OF_STATUS: Mapping[int, Meaning] = {
     429: OVERLOADED,
     503: OVERLOADED,
 }
+
+PASSING_STATUS: Mapping[int, Meaning] = {408: NO_TOKEN_SERVICE, 429: NO_TOKEN_SERVICE}
+"""Of services for credentials; server errors pass, too."""
+METADATA_STATUS = re.compile(r"\bresponse (\d{3})\b")
+MACHINE_ROLES = frozenset(("iam-role", "container-role"))
+RENEWAL_FAILED = "Credential refresh failed"
+"""What botocore says of credentials that it was to obtain or renew."""
 
 STATUS_OF_CLASS: Mapping[str, int] = {
     "FileNotFoundError": 404,
@@ -234,6 +250,17 @@ def no_connection(where: str, *, is_unknown_host: bool = False) -> ObjectStoreEr
     return made(UNKNOWN_HOST if is_unknown_host else NO_CONNECTION, where)
 
 
+def torn(what: str, where: str) -> ObjectStoreError:
+    """Return the error of an answer that begins as it should and ends in the middle."""
+    return ObjectStoreError(
+        f"the store's {what} ends in the middle.",
+        reason="unreachable",
+        where=where,
+        remedy="It is tried again; if it stays so, look at what stands between here and the store.",
+        transient=True,
+    )
+
+
 def from_botocore(error: Exception, where: str) -> ObjectStoreError:
     """Translate an error of botocore."""
     response: Mapping[str, Any] | None = getattr(error, "response", None)
@@ -254,7 +281,9 @@ def from_botocore(error: Exception, where: str) -> ObjectStoreError:
 def _without_answer(error: Exception, where: str) -> ObjectStoreError:
     """Translate an error of botocore that came before any answer of the store."""
     name = type(error).__name__
-    if "Credential" in name or "SSO" in name or "Token" in name or name == "ProfileNotFound":
+    if _is_passing_failure_of_credentials(error):
+        meaning = NO_TOKEN_SERVICE
+    elif any(part in name for part in ("Credential", "Metadata", "SSO", "Token", "ProfileNotFound")):
         meaning = refused_credentials(
             f"no credentials could be obtained ({name}).",
             "Check the login, role or profile of the connection.",
@@ -264,6 +293,25 @@ def _without_answer(error: Exception, where: str) -> ObjectStoreError:
     else:
         meaning = UNKNOWN
     return made(meaning, where)
+
+
+def _is_passing_failure_of_credentials(error: Exception) -> bool:
+    """Tell whether a machine's metadata service, or the renewal of credentials, failed for now.
+
+    A definite refusal does not pass, nor does what a command or a profile on this machine says.
+    """
+    details: Mapping[str, Any] = getattr(error, "kwargs", {})
+    said = str(details.get("error_msg", ""))
+    match type(error).__name__:
+        case "MetadataRetrievalError":
+            pass
+        case "CredentialRetrievalError":
+            if details.get("provider") not in MACHINE_ROLES and not said.startswith(RENEWAL_FAILED):
+                return False
+        case _:
+            return False
+    status = METADATA_STATUS.search(said)
+    return status is None or of_status(int(status[1]), PASSING_STATUS).transient
 
 
 def _translated(

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
-from cloud_sync.objects.errors import ObjectStoreError, made
+from cloud_sync.objects.errors import ObjectStoreError, made, torn
 from cloud_sync.objects.gcs_errors import NO_BUCKET, READ_ONLY, UNAUTHORISED, from_gcs, from_google_auth
 from cloud_sync.objects.gcs_pages import ITEM_FIELDS, PAGE_FIELDS, TornAnswer, read_object, read_page
 from cloud_sync.objects.model import Page
@@ -226,13 +226,7 @@ def _read(body: bytes, read: Callable[[bytes], T], what: str, where: str) -> T:
     try:
         return read(body)
     except TornAnswer:
-        raise ObjectStoreError(
-            f"the store's {what} ends in the middle.",
-            reason="unreachable",
-            where=where,
-            remedy="It is tried again; if it stays so, look at what stands between here and the store.",
-            transient=True,
-        ) from None
+        raise torn(what, where) from None
     except ValueError as error:
         raise ObjectStoreError(
             f"the store's {what} cannot be read: {error}.",

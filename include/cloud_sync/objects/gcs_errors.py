@@ -10,6 +10,7 @@ import msgspec
 from cloud_sync.objects.errors import (
     MISSING_OBJECT,
     NO_CONNECTION,
+    NO_TOKEN_SERVICE,
     OVERLOADED,
     SERVER_ERROR,
     UNKNOWN,
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 PERMISSION: Final = re.compile(r"\bstorage\.\w+\.\w+\b")
 WORD: Final = re.compile(r"\w{1,50}", re.ASCII)
 READ_ONLY: Final = "https://www.googleapis.com/auth/devstorage.read_only"
+
+PASSING: Final = re.compile(
+    r"""['"]code['"]\s*:\s*(?:5\d\d|408|429)\b|\b(?:Status: |Error )(?:5\d\d|408|429)\b"""
+    r"|\b(?:temporarily_unavailable|server_error|internal_failure|UNAVAILABLE|RESOURCE_EXHAUSTED)\b"
+)
+"""What the answer of a service for credentials holds while it fails for now, as JSON or as a page."""
 
 GRANT: Final = (
     "Give the connection's service account storage.objects.list and storage.objects.get on the bucket "
@@ -153,6 +160,8 @@ def from_google_auth(error: Exception, where: str) -> ObjectStoreError:
     # Where a metadata server or token endpoint cannot be reached, that is only the cause of the error.
     if error.retryable or isinstance(error, TransportError) or isinstance(error.__cause__, TransportError):
         return made(NO_CONNECTION, where)
+    if PASSING.search(" ".join(map(str, error.args))):
+        return made(NO_TOKEN_SERVICE, where)
     if isinstance(error, InvalidOperation):  # anonymous credentials cannot be renewed
         return made(ANONYMOUS, where)
     if isinstance(error, DefaultCredentialsError):

@@ -6,7 +6,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from cloud_sync.clouds import MRAP_ARN, MRAP_FORM
+from cloud_sync.clouds import MRAP_ARN, MRAP_FORM, aws_domain
 from cloud_sync.errors import ConfigError
 from cloud_sync.objects.otc import otc_endpoint
 
@@ -90,8 +90,7 @@ def _region(urls: ObjectUrls) -> str:
 
 
 def _aws_endpoint(region: str) -> str:
-    suffix = ".cn" if region.startswith("cn-") else ""
-    return f"https://s3.{region}.amazonaws.com{suffix}"
+    return f"https://s3.{region}.{aws_domain(region)}"
 
 
 def _is_ip_address(host_and_path: str) -> bool:

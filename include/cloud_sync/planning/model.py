@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from cloud_sync.errors import StorageError
 from cloud_sync.numbers import agreeing, counted
 from cloud_sync.run_folder import FileRef, RunFolder
 from cloud_sync.run_folder.files import DamagedFileError, Files
@@ -86,6 +87,16 @@ class ObjectReader(Protocol):
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         """Return up to `length` bytes from offset `start`."""
+
+
+def is_of_one_object(error: StorageError) -> bool:
+    """Tell whether a store's error says something of the object that was read.
+
+    One that passes, a refusal of whoever asks, and a bucket that is not there hold for all objects: what is
+    in them is then not known, and a plan would take every one of them for bad.
+    """
+    is_of_all = error.transient or getattr(error, "is_general", False)
+    return not is_of_all and getattr(error, "reason", None) != "no_bucket"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import pyarrow as pa
 from cloud_sync.errors import StorageError
 from cloud_sync.ledger_sql import parquet, sql_text
 from cloud_sync.media.dicom import UnreadableHeader, read_place
-from cloud_sync.planning.model import ObjectReader
+from cloud_sync.planning.model import ObjectReader, is_of_one_object
 
 if TYPE_CHECKING:
     import duckdb
@@ -70,7 +70,7 @@ def load_headers(
         is_whole_listing: Whether files that are not listed are gone, and may be forgotten.
 
     Raises:
-        StorageError: The store failed for a passing reason; what was read until then is kept.
+        StorageError: The store failed, or refused whoever asks; what was read until then is kept.
     """
     engine.execute(f"CREATE TEMP TABLE found ({_columns()})")
     if cache.exists(HEADERS_NAME):
@@ -116,7 +116,7 @@ def _read(reader: ObjectReader, key: str, etag: str, size_bytes: int) -> dict[st
     except UnreadableHeader as finding:
         return row | {"problem": str(finding)}
     except StorageError as error:
-        if error.transient:
+        if not is_of_one_object(error):
             raise
         # The next run asks again: permissions and lost objects come back.
         return row | {"problem": f"cannot be read: {error.message.rstrip('.')}", "is_lasting": False}

@@ -12,7 +12,7 @@ import msgspec
 from cloud_sync.encord_limits import MAX_CLIENT_METADATA_BYTES
 from cloud_sync.errors import StorageError
 from cloud_sync.planning.metadata import BadMetadata, Description
-from cloud_sync.planning.model import ObjectReader
+from cloud_sync.planning.model import ObjectReader, is_of_one_object
 
 MAX_SIDECAR_BYTES: Final = MAX_CLIENT_METADATA_BYTES + 1_000_000
 """White space and video metadata come on top of the client metadata; a larger file is not read."""
@@ -42,7 +42,7 @@ def read_sidecars(
     One that was not listed and is not there is None.
 
     Raises:
-        StorageError: The store failed for a passing reason.
+        StorageError: The store failed, or refused whoever asks.
     """
     part: list[WantedSidecar] = []
     part_bytes = 0
@@ -68,7 +68,7 @@ def _read(reader: ObjectReader, wanted: WantedSidecar) -> Description | BadMetad
     except BadMetadata as error:
         return BadMetadata(f"{name} {error}")
     except StorageError as error:
-        if error.transient:
+        if not is_of_one_object(error):
             raise
         if wanted.size_bytes is None and getattr(error, "reason", None) == "missing":
             return None

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from cloud_sync.clouds import AWS_DOMAIN, aws_domain
 from cloud_sync.objects.errors import ObjectStoreError, from_botocore
 from cloud_sync.objects.otc import is_otc
 from cloud_sync.run_folder.address import BucketAddress
@@ -65,11 +66,14 @@ def s3_store(
     from obstore.store import S3Store
 
     virtual_hosted = virtual_hosted or (endpoint_url is not None and is_otc(endpoint_url))
+    # A store of one's own may know no regions, but a signature always names one.
+    region = region or session.region_name or "us-east-1"
+    if endpoint_url is None and aws_domain(region) != AWS_DOMAIN:  # obstore knows no other
+        endpoint_url, virtual_hosted = f"https://s3.{region}.{aws_domain(region)}", True
     in_host = virtual_hosted or endpoint_url is None
     options: dict[str, Any] = {
         "virtual_hosted_style_request": in_host,
-        # A store of one's own may know no regions, but a signature always names one.
-        "region": region or session.region_name or "us-east-1",
+        "region": region,
         "credential_provider": _boto3_credentials(session, f"s3://{bucket}"),
     }
     if endpoint_url:

@@ -51,7 +51,7 @@ class GcsAccess:
         # A key file that is not there or no key, a broken JSON, no machine credentials.
         except (AirflowException, GoogleAuthError, ValueError, OSError) as error:
             raise no_credentials(error, self.storage.connection_id, REMEDY) from None
-        return open_gcs(self.storage.bucket, credentials=credentials, endpoint_url=self._api_url)
+        return open_gcs(self.storage.bucket, credentials=credentials, endpoint_url=api_url(self._hook))
 
     @cached_property
     def _hook(self) -> GoogleBaseHook:
@@ -59,11 +59,11 @@ class GcsAccess:
 
         return GoogleBaseHook(gcp_conn_id=self.storage.connection_id)
 
-    @property
-    def _api_url(self) -> str | None:
-        """Where the API is; None for Google's usual place. Object URLs do not depend on it."""
-        for variable in ENDPOINT_VARIABLES:
-            if address := os.environ.get(variable):
-                return address if "://" in address else f"http://{address}"
-        universe = self._hook.get_client_options().universe_domain
-        return f"https://storage.{universe}" if universe else None
+
+def api_url(hook: GoogleBaseHook) -> str | None:
+    """Return where the API is; None for Google's usual place. Object URLs do not depend on it."""
+    for variable in ENDPOINT_VARIABLES:
+        if address := os.environ.get(variable):
+            return address if "://" in address else f"http://{address}"
+    universe = hook.get_client_options().universe_domain
+    return f"https://storage.{universe}" if universe else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from airflow.sdk import BaseHook
 
 from cloud_sync.errors import ConfigError
 from cloud_sync_airflow.hooks.connections import checked_connection
+from cloud_sync_airflow.hooks.google_storage import api_url
 from cloud_sync_airflow.hooks.storage_access import no_credentials
 
 if TYPE_CHECKING:
@@ -87,13 +87,14 @@ def _gcs_store(bucket: str, connection_id: str) -> Any:
 
     from cloud_sync.run_folder.stores import gcs_store
 
+    hook = GoogleBaseHook(gcp_conn_id=connection_id)
     try:
-        credentials = GoogleBaseHook(gcp_conn_id=connection_id).get_credentials()
+        credentials = hook.get_credentials()
     # A key file that is not there or no key, a broken JSON, no credentials of the machine.
     except (AirflowException, GoogleAuthError, ValueError, OSError) as error:
         remedy = "Check the key file, key JSON or impersonation chain of the connection."
         raise no_credentials(error, connection_id, remedy) from None
-    return gcs_store(bucket, credentials=credentials, endpoint_url=os.environ.get("STORAGE_EMULATOR_HOST"))
+    return gcs_store(bucket, credentials=credentials, endpoint_url=api_url(hook))
 
 
 def _azure_store(container: str, connection_id: str) -> Any:

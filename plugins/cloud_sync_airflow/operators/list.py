@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from cloud_sync.errors import FormError
 from cloud_sync.numbers import counted
-from cloud_sync_airflow.operators.stage import StageOperator
+from cloud_sync_airflow.operators.stage import FROZEN_NAME, URLS_NAME, StageOperator
 from cloud_sync_airflow.params import RunOptions, check_names
 
 if TYPE_CHECKING:
@@ -50,18 +52,23 @@ class ListOperator(BeginOperator):
 
         folder = self.run_folder(context)
         integration, prefix, store = self.begin(context, folder)
-        listing = list_objects(store, prefix, folder, attempt=attempt_of(context))
+        listing = list_objects(store, prefix, folder, attempt=attempt_of(context, folder))
         self.log.info("Listed %s, under %s/%s", in_words(listing), integration.storage.bucket, prefix)
         return listing.index.to_json()
 
 
-def attempt_of(context: Context) -> str:
+def attempt_of(context: Context, folder: RunFolder) -> str:
     """Return what the tries of a task have in common until a person clears something in its run.
 
     A task that is tried again goes on with the listing that it has begun. A person who clears the run wants
-    to see what has come since.
+    to see what has come since. A run that was deleted and made again under its old name is another one, and
+    so is a try that finds another bucket in the settings: its files may not follow those of the first.
     """
-    return f"cleared {context['dag_run'].clear_number or 0} times"
+    run = context["dag_run"]
+    begun = run.start_date.isoformat() if run.start_date else "at no known time"
+    listed = [folder.read_json(FROZEN_NAME)["storage"], folder.read_json(URLS_NAME)]
+    of = sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
+    return f"cleared {run.clear_number or 0} times, begun {begun}, of {of}"
 
 
 def in_words(listing: Listing) -> str:

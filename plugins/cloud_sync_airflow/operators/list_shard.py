@@ -35,6 +35,6 @@ class ListShardOperator(StageOperator):
         folder = self.run_folder(context)
         self._folders = read_shard(folder, self.shard)[1].label
         store = open_store(self.frozen_integration(folder))
-        listing = list_shard(store, folder, self.shard, attempt=attempt_of(context))
+        listing = list_shard(store, folder, self.shard, attempt=attempt_of(context, folder))
         self.log.info("Listed %s, in shard %s: %s", in_words(listing), self.shard, self._folders)
         return listing.index.to_json()

@@ -59,6 +59,40 @@ def test_the_scheme_says_the_provider(source, expected):
     assert parse_source(source) == expected
 
 
+class TestAws:
+    @pytest.fixture(autouse=True)
+    def _credentials(self, opened, monkeypatch):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://bucket.vpce-1a2b3c.s3.us-east-1.vpce.amazonaws.com",
+            "https://s3-fips.us-east-1.amazonaws.com",
+            "https://s3.dualstack.us-east-1.amazonaws.com",
+        ],
+    )
+    @pytest.mark.parametrize("is_option", [True, False])
+    def test_an_endpoint_of_aws_is_asked_and_stands_in_no_url(self, opened, monkeypatch, url, is_option):
+        if not is_option:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        access = Access(region="us-east-1", endpoint_url=url if is_option else None)
+        assert opened_storage("s3", access=access).urls.base == "https://media.s3.us-east-1.amazonaws.com/"
+        assert (opened["endpoint_url"], opened["virtual_hosted"]) == (url, True)
+
+    def test_the_usual_endpoint_follows_from_the_region(self, opened):
+        base = opened_storage("s3", region="eusc-de-east-1").urls.base
+        assert base == "https://media.s3.eusc-de-east-1.amazonaws.eu/"
+        assert opened["endpoint_url"] is None
+
+    def test_a_store_of_ones_own(self, opened):
+        access = Access(endpoint_url="http://127.0.0.1:9000")
+        base = opened_storage("s3", access=access, url_style="path").urls.base
+        assert base == "http://127.0.0.1:9000/media/"
+        assert (opened["endpoint_url"], opened["virtual_hosted"]) == ("http://127.0.0.1:9000", False)
+
+
 class TestGoogle:
     def test_the_default_credentials(self, opened, monkeypatch, tmp_path):
         path = tmp_path / "key.json"

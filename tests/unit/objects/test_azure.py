@@ -168,6 +168,18 @@ def test_an_answer_that_is_no_listing_is_a_failure_by_name():
     assert str(caught.value).startswith("container media, prefix 'raw/': ")
 
 
+@pytest.mark.parametrize("length", [0, 120, -30])
+def test_half_a_page_is_asked_for_again(length: int):
+    container = Container()
+    container.body = page_xml([blob_xml(StoredObject("a", 5, AT, "0x8D"))])[:length]
+
+    with pytest.raises(ObjectStoreError, match="listing ends in the middle") as caught:
+        store_of(container).page("raw/")
+    assert (caught.value.reason, caught.value.transient) == ("unreachable", True)
+    assert str(caught.value).startswith("container media, prefix 'raw/': ")
+    assert len(container.asked) == ATTEMPTS
+
+
 def test_of_a_listing_only_the_container_can_be_missing():
     container = Container()
     container.failures = [ObjectStoreError("gone.", reason="missing")]

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError, ServiceResponseError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from azure.identity import CredentialUnavailableError
 
 from cloud_sync.objects.azure_errors import MEANING_OF_CODE, from_answer, from_credential
 
@@ -87,6 +93,12 @@ def test_the_stores_wish_to_be_left_alone_is_kept(headers: dict[str, str], secon
     assert from_answer(503, headers, b"", WHERE).retry_after_s == seconds
 
 
+def answered(status: int) -> HttpResponseError:
+    error = HttpResponseError(SECRET)
+    error.status_code = status
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "reason", "transient"),
     [
@@ -95,6 +107,12 @@ def test_the_stores_wish_to_be_left_alone_is_kept(headers: dict[str, str], secon
         (ServiceRequestError(SECRET), "unreachable", True),
         (ServiceResponseError(SECRET), "unreachable", True),
         (ConnectionError(SECRET), "unreachable", True),
+        (answered(503), "unreachable", True),
+        (answered(429), "unreachable", True),
+        (answered(400), "forbidden", False),
+        (CredentialUnavailableError(f"no response from the IMDS endpoint. {SECRET}"), "unreachable", True),
+        (ClientAuthenticationError(f"AADSTS90033: {SECRET}"), "unreachable", True),
+        (ClientAuthenticationError(f"AADSTS7000222: {SECRET}"), "forbidden", False),
     ],
 )
 def test_a_credential_that_gives_no_token(error: Exception, reason: str, transient: bool):

@@ -96,6 +96,16 @@ def caused(error: Exception, cause: Exception) -> Exception:
             caused(exceptions.RefreshError(SECRET), exceptions.TransportError(SECRET)),
             "unreachable", True, "cannot be reached",
         ),
+        (
+            exceptions.RefreshError("Unable to acquire impersonated credentials", '{"error": {"code": 503}}'),
+            "unreachable", True, "renews the credentials",
+        ),
+        (
+            exceptions.RefreshError("Unable to acquire impersonated credentials", '{"error": {"code": 403}}'),
+            "forbidden", False, "Token Creator",
+        ),
+        (exceptions.RefreshError(f"metadata service. Status: 503 {SECRET}"), "unreachable", True, "renews"),
+        (exceptions.OAuthError("<title>Error 502 (Server Error)", SECRET), "unreachable", True, "renews"),
         (exceptions.TransportError(SECRET), "unreachable", True, "cannot be reached"),
         (exceptions.DefaultCredentialsError(SECRET), "forbidden", False, "no credentials"),
         (exceptions.InvalidOperation(SECRET), "forbidden", False, "came without credentials"),

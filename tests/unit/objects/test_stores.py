@@ -11,7 +11,9 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.exceptions import (
     ClientError,
+    CredentialRetrievalError,
     EndpointConnectionError,
+    MetadataRetrievalError,
     NoCredentialsError,
     ReadTimeoutError,
 )
@@ -51,6 +53,8 @@ def client_error(code: str, status: int, **headers: str) -> ClientError:
         ("TooManyRequests", 429, "unreachable", True),
         ("InternalError", 500, "unreachable", True),
         ("BadGateway", 502, "unreachable", True),
+        ("RequestLimitExceeded", 400, "unreachable", True),
+        ("IDPCommunicationError", 400, "unreachable", True),
     ],
 )
 def test_all_clients_tell_the_same(code: str, status: int, reason: str, transient: bool):
@@ -123,12 +127,32 @@ def test_the_stores_wish_to_be_left_alone_is_kept():
     assert from_answer(429, {"Retry-After": "7"}, b"", "x").retry_after_s == 7
 
 
+def not_renewed(provider: str, said: str) -> CredentialRetrievalError:
+    return CredentialRetrievalError(provider=provider, error_msg=said)
+
+
 @pytest.mark.parametrize(
     ("error", "reason", "transient"),
     [
         (EndpointConnectionError(endpoint_url=f"http://host?{SECRET_QUERY}"), "unreachable", True),
         (ReadTimeoutError(endpoint_url=f"http://host?{SECRET_QUERY}"), "unreachable", True),
         (NoCredentialsError(), "forbidden", False),
+        (
+            MetadataRetrievalError(error_msg=f"Received non 200 response 500 {SECRET_QUERY}"),
+            "unreachable",
+            True,
+        ),
+        (MetadataRetrievalError(error_msg="Received non 200 response 404 from"), "forbidden", False),
+        (MetadataRetrievalError(error_msg="Received error: timed out"), "unreachable", True),
+        (
+            not_renewed("iam-role", "Credential refresh failed, response did not contain: x"),
+            "unreachable",
+            True,
+        ),
+        (not_renewed("assume-role", "Credential refresh failed, no access_key"), "unreachable", True),
+        (not_renewed("container-role", "Received non 200 response 429 from"), "unreachable", True),
+        (not_renewed("container-role", "Received non 200 response 403 from"), "forbidden", False),
+        (not_renewed("custom-process", f"exit 1: {SECRET_QUERY}"), "forbidden", False),
         (ValueError(SECRET_QUERY), "other", False),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
+from botocore.loaders import Loader
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,11 +76,23 @@ def test_each_style_is_written_as_documented(urls: ObjectUrls, expected: str):
     ("provider", "region", "base"),
     [
         ("s3", "cn-north-1", "https://media.s3.cn-north-1.amazonaws.com.cn/"),
+        ("s3", "us-gov-west-1", "https://media.s3.us-gov-west-1.amazonaws.com/"),
+        ("s3", "eusc-de-east-1", "https://media.s3.eusc-de-east-1.amazonaws.eu/"),
         ("otc", "eu-ch2", "https://media.obs.eu-ch2.sc.otc.t-systems.com/"),
     ],
 )
 def test_some_regions_have_a_domain_of_their_own(provider: str, region: str, base: str):
     assert ObjectUrls(provider, "media", region=region).base == base
+
+
+def test_the_domains_of_aws_are_those_that_its_own_library_has():
+    partitions = Loader().load_data("partitions")["partitions"]
+    for partition in partitions:
+        for region in partition["regions"]:
+            if not region.endswith("-global"):
+                urls = ObjectUrls("s3", "media", region=region)
+                assert urls.base == f"https://media.s3.{region}.{partition['outputs']['dnsSuffix']}/"
+                assert urls.key_of(urls.build("a b")) == "a b"
 
 
 @pytest.mark.parametrize("urls", EVERY_STYLE, ids=lambda urls: urls.base)
@@ -158,6 +171,15 @@ def test_a_url_over_the_limit_is_refused_with_its_key():
         "https://media.s3-eu-west-2.amazonaws.com/raw/a.jpg",
         "https://s3-eu-west-2.amazonaws.com/media/raw/a.jpg",
         "https://MEDIA.S3.amazonaws.com/raw/a.jpg",
+        "https://s3-external-1.amazonaws.com/media/raw/a.jpg",
+        "https://media.s3-external-1.amazonaws.com/raw/a.jpg",
+        "https://media.s3-fips.us-east-1.amazonaws.com/raw/a.jpg",
+        "https://s3-fips.dualstack.us-east-1.amazonaws.com/media/raw/a.jpg",
+        "https://media.s3-accelerate.dualstack.amazonaws.com/raw/a.jpg",
+        "https://media.s3.eu-west-2.amazonaws.com:443/raw/a.jpg",
+        "http://media.s3.eu-west-2.amazonaws.com:80/raw/a.jpg",
+        "https://media.s3.eusc-de-east-1.amazonaws.eu/raw/a.jpg",
+        "https://media.s3.us-iso-east-1.c2s.ic.gov/raw/a.jpg",
     ],
 )
 def test_every_documented_form_of_s3_is_read(url: str):
@@ -230,6 +252,15 @@ def test_the_access_point_is_the_bucket():
     assert parse_object_url(f"{ARN}/raw/a.jpg", "s3") == ObjectAddress("s3", ARN, "raw/a.jpg")
 
 
+def test_the_host_of_an_access_point_is_read_where_its_arn_is_known():
+    alias = ARN.rpartition("/")[2]
+    url = f"https://{alias}.accesspoint.s3-global.amazonaws.com/raw/a.jpg"
+    assert parse_object_url(url, "s3") == ObjectAddress("s3", alias, "raw/a.jpg")
+    assert ObjectUrls("s3", "media", UrlStyle.MRAP, mrap_arn=ARN).key_of(url) == "raw/a.jpg"
+    with pytest.raises(ConfigError, match="none of the bucket media"):
+        ObjectUrls("s3", "media", region="eu-west-2").key_of(url)
+
+
 @pytest.mark.parametrize(
     ("url", "bucket"),
     [
@@ -261,6 +292,7 @@ def test_a_bare_plus_is_a_space_where_s3_reads_it_so():
         ("s3://media/a\u00a0b.jpg", "whitespace"),
         ("https://example.com/media/a.jpg", "no known form"),
         ("https://media.s3.evil.com/a.jpg", "no known form"),
+        ("https://media.s3.eu-west-2.amazonaws.com:80/a.jpg", "no known form"),
         ("https://s3.amazonaws.com.evil.com/media/a.jpg", "no known form"),
         ("ftp://media.s3.amazonaws.com/a.jpg", "no known form"),
         ("media/a.jpg", "no known form"),

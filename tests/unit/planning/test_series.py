@@ -203,6 +203,13 @@ class TestUnreadable:
         }
         assert house.series == [["c.dcm"]]
 
+    @pytest.mark.parametrize("refusal", ["connection", "no_bucket"])
+    def test_a_refusal_of_whoever_asks_says_nothing_of_the_file(self, tmp_path, refusal):
+        house = House(tmp_path, {"a.dcm": dicom_file(), "b.dcm": refusal})
+        with pytest.raises(ObjectStoreError) as caught:
+            house.plan()
+        assert (caught.value.is_general, caught.value.reason) in {(True, "forbidden"), (False, "no_bucket")}
+
     def test_what_lies_in_the_file_is_known_the_next_night_but_not_what_lies_in_the_store(self, tmp_path):
         house = House(tmp_path, {"a.dcm": b"%PDF-1.7", "d.dcm": "forbidden"})
         first = house.plan()

@@ -79,6 +79,14 @@ def test_each_answer_belongs_to_its_sidecar():
     assert answers[51] == "sidecar gone cannot be read: refused"
 
 
+@pytest.mark.parametrize("refusal", ["connection", "no_bucket"])
+@pytest.mark.parametrize("size_bytes", [10, None])
+def test_a_refusal_of_whoever_asks_says_nothing_of_the_sidecar(refusal, size_bytes):
+    store = FakeStore({"a": b"{}", "b": refusal})
+    with pytest.raises(ObjectStoreError):
+        read(store, WantedSidecar("a", 2), WantedSidecar("b", size_bytes))
+
+
 def test_a_sidecar_that_is_too_large_is_not_read():
     store = FakeStore({"a": b"{}"})
     [answer] = read(store, WantedSidecar("a", MAX_SIDECAR_BYTES + 1))

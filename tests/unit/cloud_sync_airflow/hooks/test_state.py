@@ -70,6 +70,24 @@ def test_gcs(configured, opened, monkeypatch):
     assert (opened["bucket"], opened["credentials"]) == ("b", "of state")
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "url"),
+    [
+        ("STORAGE_EMULATOR_HOST", "127.0.0.1:4443", "http://127.0.0.1:4443"),
+        ("API_ENDPOINT_OVERRIDE", "https://storage.example", "https://storage.example"),
+        ("GOOGLE_CLOUD_UNIVERSE_DOMAIN", "example.goog", "https://storage.example.goog"),
+    ],
+)
+def test_google_is_where_it_is_for_the_objects(configured, opened, monkeypatch, variable, value, url):
+    from airflow.providers.google.common.hooks.base_google import GoogleBaseHook
+
+    monkeypatch.setattr(GoogleBaseHook, "get_credentials", lambda hook: "some")
+    monkeypatch.setenv(variable, value)
+    configured("gs://b/p", {"conn_type": "google_cloud_platform"})
+    settings.state_folder()
+    assert opened["endpoint_url"] == url
+
+
 def test_a_google_connection_without_credentials(configured, monkeypatch):
     extra = {"key_path": "/no/such/file.json"}
     configured("gs://b/p", {"conn_type": "google_cloud_platform", "extra": extra})

@@ -85,6 +85,7 @@ class House:
     bucket: Bucket
     encord: Encord
     options: dict[str, Any] = field(default_factory=dict)
+    storage: dict[str, Any] = field(default_factory=dict)
     listing_shards: int = 1
     xcoms: list[Any] = field(default_factory=list)
 
@@ -105,7 +106,7 @@ class House:
     def settings(self) -> dict[str, Any]:
         target = {"connection_id": "encord_cameras", "dataset": "Cameras", "encord_integration": "S3"}
         storage: dict[str, Any] = {"provider": "s3", "connection_id": "aws_cameras", "bucket": "media"}
-        storage |= {"prefix": "in/", "listing_shards": self.listing_shards}
+        storage |= {"prefix": "in/", "listing_shards": self.listing_shards} | self.storage
         options = {"retry": {"first_wait": "0s"}} | self.options
         integration = an_integration(storage=storage, target=target, **options)
         return {"integration": integration.model_dump(mode="json")}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -327,6 +329,24 @@ class TestTries:
         assert keys == sorted(keys)
         assert keys[0] == "in/camera-0/!new.jpg"
         assert len(keys) == 28
+
+    def test_a_run_that_was_made_again_under_its_name_lists_anew(self, died):
+        assert len(self.keys(died, start_date=datetime(2026, 11, 23, 2, tzinfo=UTC))) == 28
+
+
+@pytest.mark.parametrize("change", [{"bucket": "another"}, {"connection_id": "aws_other"}])
+def test_a_try_with_another_bucket_in_the_settings_lists_anew(house, monkeypatch, change):
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_OTHER", os.environ["AIRFLOW_CONN_AWS_CAMERAS"])
+    monkeypatch.setitem(list_objects.__kwdefaults__, "part_rows", 4)
+    house.bucket = Bucket({f"in/{n}.jpg": JPEG for n in range(9)})
+    house.bucket.page_size = 3
+    house.bucket.failures, house.bucket.down_after = [ObjectStoreError("no.", reason="forbidden")], 2
+    context = house.context("night 1")
+    with pytest.raises(ObjectStoreError):
+        house.list(context)
+    house.bucket = Bucket({f"in/{n}.jpg": JPEG for n in range(8, 12)})
+    house.storage = change
+    assert house.list(context)["counts"]["objects"] == 4
 
 
 def test_when_everything_fails_the_run_fails_after_its_report_is_written(house):

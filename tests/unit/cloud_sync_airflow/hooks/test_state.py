@@ -71,18 +71,18 @@ def test_gcs(configured, opened, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "url"),
+    ("setting", "url"),
     [
-        ("STORAGE_EMULATOR_HOST", "127.0.0.1:4443", "http://127.0.0.1:4443"),
-        ("API_ENDPOINT_OVERRIDE", "https://storage.example", "https://storage.example"),
-        ("GOOGLE_CLOUD_UNIVERSE_DOMAIN", "example.goog", "https://storage.example.goog"),
+        ("STORAGE_EMULATOR_HOST=127.0.0.1:4443", "http://127.0.0.1:4443"),
+        ("API_ENDPOINT_OVERRIDE=https://storage.example", "https://storage.example"),
+        ("GOOGLE_CLOUD_UNIVERSE_DOMAIN=example.goog", "https://storage.example.goog"),
     ],
 )
-def test_google_is_where_it_is_for_the_objects(configured, opened, monkeypatch, variable, value, url):
+def test_google_is_where_it_is_for_the_objects(configured, opened, monkeypatch, setting, url):
     from airflow.providers.google.common.hooks.base_google import GoogleBaseHook
 
     monkeypatch.setattr(GoogleBaseHook, "get_credentials", lambda hook: "some")
-    monkeypatch.setenv(variable, value)
+    monkeypatch.setenv(*setting.split("="))
     configured("gs://b/p", {"conn_type": "google_cloud_platform"})
     settings.state_folder()
     assert opened["endpoint_url"] == url

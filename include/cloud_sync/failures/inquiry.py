@@ -55,6 +55,9 @@ class ObjectReader(Protocol):
     def read_tail(self, key: str, length: int) -> bytes:
         """Return the last `length` bytes."""
 
+    def is_listed(self, key: str) -> bool:
+        """Tell whether the store lists an object."""
+
 
 class BudgetSpent(Exception):  # noqa: N818 (no error: what was allowed has been used)
     """There is no request left."""
@@ -112,6 +115,9 @@ class _Counted:
 
     def read_tail(self, key: str, length: int) -> bytes:
         return self._made(lambda: self._reader.read_tail(key, length))
+
+    def is_listed(self, key: str) -> bool:
+        return self._made(lambda: self._reader.is_listed(key))
 
     def _made(self, request: Callable[[], T]) -> T:
         refusals = 0
@@ -208,7 +214,10 @@ class Inquiry:
 
 
 def gather(reader: ObjectReader, key: str | None) -> Evidence:
-    """Ask the store about one object: one small request, two if its end tells whether it is whole."""
+    """Ask the store about one object: one small request.
+
+    Two if its end tells whether it is whole, or if it is refused.
+    """
     if key is None:
         return Evidence(refusal="other")
     try:
@@ -217,14 +226,22 @@ def gather(reader: ObjectReader, key: str | None) -> Evidence:
         whole = not has_end_mark(mime) or is_whole(mime, _tail(reader, key, size_bytes, start))
     except StorageError as error:
         refusal = _refusal_of(error)
-        if refusal == "missing":  # no more can be said of it
-            return Evidence(refusal=refusal)
+        if refusal == "missing" or (refusal == "forbidden" and _is_gone(reader, key)):
+            return Evidence(refusal="missing")  # no more can be said of it
         return Evidence(refusal=refusal, detail=error.message, remedy=error.remedy or "")
     return Evidence(size_bytes=size_bytes, mime=mime, whole=whole)
 
 
 def _refusal_of(error: StorageError) -> str:
     return "connection" if getattr(error, "is_general", False) else getattr(error, "reason", "other")
+
+
+def _is_gone(reader: ObjectReader, key: str) -> bool:
+    """Tell whether an object that is refused is not there: a store may not say so to whom it refuses it."""
+    try:
+        return not reader.is_listed(key)
+    except StorageError:
+        return False
 
 
 def _tail(reader: ObjectReader, key: str, size_bytes: int, start: bytes) -> bytes:

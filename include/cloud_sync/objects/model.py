@@ -113,6 +113,9 @@ class ObjectStore(Protocol):
     def head(self, key: str) -> StoredObject:
         """Return what the store says of an object without reading it."""
 
+    def is_listed(self, key: str) -> bool:
+        """Tell whether an object is there, by a listing."""
+
     def check_access(self, prefix: str = "") -> None:
         """Make one cheap request that tells a missing bucket and refused credentials apart.
 

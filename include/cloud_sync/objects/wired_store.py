@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, TypeVar
 
 from cloud_sync.objects.attempts import Attempts
+from cloud_sync.objects.presence import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,10 @@ class WiredStore(ABC):
         return self._read(
             key, lambda wire, deadline, where: wire.tail(key, length, deadline=deadline, where=where)
         ).data
+
+    def is_listed(self, key: str) -> bool:
+        """Tell whether an object is there, by a listing."""
+        return is_there(self.page, key)
 
     def check_access(self, prefix: str = "") -> None:
         """Make one cheap request that tells a missing bucket, refused credentials and a wrong region apart.

@@ -133,6 +133,7 @@ def test_every_key_can_be_read(backend: Backend):
         assert store.read_start(key, 100) == (length, content)
         assert store.read_tail(key, 3) == content[-3:]
         assert store.read_tail(key, 100) == content
+        assert store.is_listed(key)
 
 
 @pytest.mark.parametrize("key", ["empty.jpg", "raw//empty.jpg"])

@@ -36,7 +36,7 @@ def refused(reason: str, **more: int) -> Evidence:
 
 @dataclass
 class FakeStore:
-    """Objects by key; a text instead of bytes is the reason of a refusal.
+    """Objects by key; a text instead of bytes is the reason of a refusal, `hidden` that of one that is gone.
 
     Attributes:
         most_at_once: How many requests ran at one time at most.
@@ -60,12 +60,17 @@ class FakeStore:
             self._running -= 1
         content = self.objects.get(key, "missing")
         if isinstance(content, str):
-            raise refusal(content)
+            raise refusal("forbidden" if content == "hidden" else content)
         return content
 
     def head(self, key: str) -> StoredObject:
         size = len(self._content("head", key))
         return StoredObject(key, self.sizes.get(key, size), LONG_AGO, "etag")
+
+    def is_listed(self, key: str) -> bool:
+        with self._lock:
+            self.calls.append(("listed", key))
+        return self.objects.get(key, "hidden") != "hidden"
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         return self._content("range", key)[start : start + length]

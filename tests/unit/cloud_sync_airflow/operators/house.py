@@ -67,6 +67,9 @@ class Bucket(Listed):
     def read_tail(self, key: str, length: int) -> bytes:
         return self.contents.read_tail(key, length)
 
+    def is_listed(self, key: str) -> bool:
+        return self.contents.is_listed(key)
+
 
 class Encord(FakeEncord):
     """Encord with one dataset, whose backing folder is `folder-1`."""

@@ -78,7 +78,7 @@ def test_gcs(configured, opened, monkeypatch):
         ("GOOGLE_CLOUD_UNIVERSE_DOMAIN", "example.goog", "https://storage.example.goog"),
     ],
 )
-def test_google_is_where_it_is_for_the_objects(configured, opened, monkeypatch, variable, value, url):
+def test_google_is_where_it_is_for_the_objects(configured, opened, monkeypatch, *, variable, value, url):
     from airflow.providers.google.common.hooks.base_google import GoogleBaseHook
 
     monkeypatch.setattr(GoogleBaseHook, "get_credentials", lambda hook: "some")

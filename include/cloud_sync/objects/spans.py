@@ -2,8 +2,8 @@
 
 A store answers a page of 1,000 keys in 50 to 100 ms and gives pages one after another, so a listing is fast
 only when many ranges are listed at once. The folders of the bucket are the natural borders: they are
-discovered level by level with a delimiter, until there are enough of them, and a flat bucket pays two
-requests for the attempt.
+discovered level by level with a delimiter, until there are enough of them. What is seen on the way is not
+listed again, unless it is too much: a flat bucket pays six requests for the attempt, or none if it is small.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import pairwise
+from itertools import pairwise, repeat
 from os.path import commonprefix
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -36,6 +36,9 @@ DELIMITER = "/"
 LAST_CHARACTER = "\U0010ffff"
 FIRST_LOOK = 100
 """Entries asked for when a folder is first looked into: enough to see whether it holds folders."""
+LOOSE_PAGES = 5
+"""So many full pages of mostly objects are read in search of folders behind them, at one level in all; in
+each folder at least one."""
 MAX_LEVELS = 12
 FOLDER: Final = -1
 """Stands for the page of an entry that is a folder."""
@@ -107,13 +110,14 @@ def find_units(
     """
     enough = enough or 2 * pages_in_flight
     discovery = Discovery(store, tally, window)
-    found = discovery.look_into(prefix)
+    found = discovery.look_into(prefix, LOOSE_PAGES)
     with ThreadPoolExecutor(pages_in_flight, thread_name_prefix="discover") as pool:
         for _ in range(MAX_LEVELS):
             names = _to_look_into(found, enough, window)
             if not names:
                 break
-            below = dict(zip(names, pool.map(discovery.look_into, names), strict=True))
+            loose_pages = repeat(max(1, LOOSE_PAGES // len(names)))
+            below = dict(zip(names, pool.map(discovery.look_into, names, loose_pages), strict=True))
             found = [part for unit in found for part in _replaced(unit, below)]
     if tally.out_of_order and window.in_order and not window.is_whole:
         raise OutOfOrderError
@@ -167,8 +171,14 @@ class Discovery:
         self._window = window
         self._begins_at_key = store.has_start_after and window.in_order
 
-    def look_into(self, prefix: str) -> list[Unit | Folders]:
-        """Return the folders and objects of one level; of one with mostly objects, the whole as one range."""
+    def look_into(self, prefix: str, loose_pages: int = 1) -> list[Unit | Folders]:
+        """Return the folders and objects of one level; of one with mostly objects, the whole as one range.
+
+        Args:
+            prefix: What all of them begin with.
+            loose_pages: How many full pages of mostly objects may come up before the level counts as one of
+                mostly objects.
+        """
         after, begun = self._beginning(prefix)
         level = [_Entries(no_rows(), strings([begun]))] if begun else []
         page = self._page(prefix, FIRST_LOOK, after)
@@ -176,7 +186,9 @@ class Discovery:
         is_first = True
         while (token := page.next_token) and not self._is_past(page):
             if not is_first and len(page.prefixes) < page.rows.num_rows:
-                return [Span(prefix)]
+                loose_pages -= 1
+                if not loose_pages:
+                    return [Span(prefix)]
             page, is_first = self._page(prefix, None, after, token), False
             level.append(_entries_of(page, begun))
         return self._inside(_units_of(level, self._tally))

@@ -19,7 +19,7 @@ from cloud_sync.objects.errors import ObjectStoreError
 from cloud_sync.objects.listing import Listing, list_objects
 from cloud_sync.objects.model import StoredObject
 from cloud_sync.objects.rows import LISTING_SCHEMA
-from cloud_sync.objects.spans import SPANS_PER_FLIGHT, Known, Span, find_units
+from cloud_sync.objects.spans import LOOSE_PAGES, SPANS_PER_FLIGHT, Known, Span, find_units
 from cloud_sync.objects.tally import Tally
 from cloud_sync.pace import Pace
 from cloud_sync.run_folder import RunFolder, sha256_of
@@ -266,7 +266,29 @@ def test_a_flat_bucket_pays_little_for_the_search_for_folders(tmp_path: Path):
     listing = run(store, "", tmp_path)
 
     assert listing.objects == 20_000
-    assert store.requests == 2 + 20
+    assert store.requests == 1 + LOOSE_PAGES + 20
+
+
+@pytest.mark.parametrize("has_start_after", [True, False])
+@pytest.mark.parametrize("loose", [300, 1500, 3900])
+def test_loose_objects_before_the_folders_do_not_hide_them(loose: int, has_start_after: bool, tmp_path: Path):
+    sizes = {f"raw/IMG_{number:05d}.jpg": 5 for number in range(loose)}
+    sizes |= {f"raw/cam{folder:03d}/{number}.jpg": 5 for folder in range(200) for number in range(4)}
+    store = FakeStore(sizes, has_start_after=has_start_after)
+
+    assert len(find_units(cast("ObjectStore", store), "raw/", 8, Tally())) > 8
+    assert rows(tmp_path, run(store, "raw/", tmp_path)) == store.listed("raw/")
+
+
+def test_a_folder_among_many_is_not_searched_for_long(tmp_path: Path):
+    store = FakeStore(
+        {f"raw/{folder}/{number:04d}.jpg": 5 for folder in range(9) for number in range(400)}, 100
+    )
+
+    units = find_units(cast("ObjectStore", store), "raw/", 32, Tally())
+
+    assert store.requests == 1 + 9 * 2
+    assert units == [Span(f"raw/{folder}/") for folder in range(9)]
 
 
 @pytest.mark.parametrize("has_start_after", [True, False])

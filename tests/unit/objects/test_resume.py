@@ -25,12 +25,21 @@ from .fake_store import FakeStore, as_paths, as_utf16
 from .listings import BUCKETS, KEYS, Died, DyingStore, list_to_the_end, rows_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cloud_sync.objects.model import ObjectStore
 
 DEATHS = st.lists(st.integers(1, 30), max_size=4)
 FLAT = {f"raw/{number:04d}.jpg": 5 for number in range(100)}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_search() -> Iterator[None]:
+    """Have the search for folders read one full page, so that the other pages are those of listings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cloud_sync.objects.spans.LOOSE_PAGES", 1)
+        yield
 
 
 def index_of(root: Path | str) -> dict[str, Any]:

@@ -293,6 +293,7 @@ class TestTries:
     @pytest.fixture
     def died(self, house, monkeypatch, shards):
         """A run of which a task died that had listed a part, and what came into the bucket since."""
+        monkeypatch.setattr("cloud_sync.objects.spans.LOOSE_PAGES", 1)
         for function in (list_objects, list_shard):
             monkeypatch.setitem(function.__kwdefaults__, "part_rows", 4)
         house.listing_shards = shards
@@ -337,6 +338,7 @@ class TestTries:
 @pytest.mark.parametrize("change", [{"bucket": "another"}, {"connection_id": "aws_other"}])
 def test_a_try_with_another_bucket_in_the_settings_lists_anew(house, monkeypatch, change):
     monkeypatch.setenv("AIRFLOW_CONN_AWS_OTHER", os.environ["AIRFLOW_CONN_AWS_CAMERAS"])
+    monkeypatch.setattr("cloud_sync.objects.spans.LOOSE_PAGES", 1)
     monkeypatch.setitem(list_objects.__kwdefaults__, "part_rows", 4)
     house.bucket = Bucket({f"in/{n}.jpg": JPEG for n in range(9)})
     house.bucket.page_size = 3

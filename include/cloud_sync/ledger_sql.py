@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -275,7 +275,7 @@ def write_version(
         if released is not None:
             load_releases(engine, released)
             queries = [releases.with_releases(query) for query in queries]
-        _write_in_turn(engine, queries, target)
+        write_in_turn(engine, queries, target, compression="zstd")
     finally:
         discard(sent)
     return _counts(engine, target)
@@ -294,26 +294,41 @@ def _by_ranges(engine: duckdb.DuckDBPyConnection, sent: Path) -> list[str]:
         engine: Has `known`, `items` and the small tables.
         sent: A file for what the run tells of each object; it is not held in memory.
     """
-    _write_in_turn(engine, [SENT], sent)
+    write_in_turn(engine, [SENT], sent, compression="zstd")
     view(engine, "sent", sent)
     engine.execute(SENT_GROUPS)
     ranges = pairwise([None, *_range_starts(engine), None])
     return [NEXT_OF_RANGE.format(here=_within(*one)) for one in ranges]
 
 
-def _write_in_turn(engine: duckdb.DuckDBPyConnection, queries: Iterable[str], target: Path) -> None:
-    """Write the rows of several queries into one file, in less memory than DuckDB's COPY.
+def write_in_turn(
+    engine: duckdb.DuckDBPyConnection, queries: Iterable[str], target: Path, **options: Any
+) -> None:
+    """Write the rows of several queries into one Parquet file, in less memory than DuckDB's COPY.
 
     That holds rows to keep their order: those of all queries, and more than it has beside a large join.
+
+    Args:
+        engine: The engine.
+        queries: At least one, all with the columns of the first. Each is asked for when the one before has
+            been written.
+        target: The file.
+        options: Of the writer.
     """
     import pyarrow.parquet as pq
 
-    readers = (engine.sql(query).to_arrow_reader(ROWS_PER_GROUP) for query in queries)
-    first = next(readers)
-    with pq.ParquetWriter(target, first.schema, compression="zstd") as writer:
-        for reader in chain([first], readers):
-            for batch in reader:
-                writer.write_batch(batch)
+    writer = None
+    # Neither a writer whose disk is full nor a reader that is not read to its end lets go of its file.
+    with target.open("wb") as file:
+        try:
+            for query in queries:
+                with engine.sql(query).to_arrow_reader(ROWS_PER_GROUP) as batches:
+                    writer = writer or pq.ParquetWriter(file, batches.schema, **options)
+                    for batch in batches:
+                        writer.write_batch(batch)
+        finally:
+            if writer is not None:
+                writer.close()
 
 
 def _within(start: str | None, end: str | None) -> str:

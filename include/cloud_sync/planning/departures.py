@@ -136,8 +136,8 @@ def find_absent(engine: duckdb.DuckDBPyConnection, *, scope: str) -> None:
     engine.execute(ABSENT, [scope])
 
 
-def load_gone(engine: duckdb.DuckDBPyConnection, changes: Changes) -> bool:
-    """Make the table `gone` of the items that are registered and have no file left; tell if there are any.
+def load_gone(engine: duckdb.DuckDBPyConnection, changes: Changes) -> None:
+    """Make the table `gone` of the items that are registered and have no file left.
 
     Args:
         engine: Has `known` and `absent`.
@@ -149,6 +149,10 @@ def load_gone(engine: duckdb.DuckDBPyConnection, changes: Changes) -> bool:
     engine.execute(PARTIAL)
     engine.execute(GONE)
     engine.execute("DROP TABLE absent")
+
+
+def is_any_gone(engine: duckdb.DuckDBPyConnection) -> bool:
+    """Tell if `gone` has any row."""
     return bool(engine.execute("SELECT count(*) > 0 FROM gone").fetchall()[0][0])
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from cloud_sync.integration import Integration
 from cloud_sync.ledger import LedgerVersion
-from cloud_sync.ledger_sql import EMPTY_VERSION, parquet, sql_engine, sql_text
+from cloud_sync.ledger_sql import EMPTY_VERSION, parquet, sql_engine, sql_text, write_in_turn
 from cloud_sync.patterns import patterns_to_regex
 from cloud_sync.planning import decisions, departures, leaving
 from cloud_sync.planning.describe import Describer, describes_single_files
@@ -37,12 +37,10 @@ from cloud_sync.run_folder import FileRef, RunFolder
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow.parquet as pq
 
 EXAMPLES = 3
 # Keys and etags, each of which is there once, would fill a larger dictionary in vain.
 COPY_OPTIONS = "FORMAT parquet, COMPRESSION snappy, DICTIONARY_SIZE_LIMIT 1000"
-ROWS_PER_GROUP = 100_000
 PARQUET_OPTIONS: dict[str, Any] = {
     "compression": "snappy",
     "use_dictionary": ["item_type", "action", "reason", "detail"],
@@ -182,51 +180,33 @@ def _write_plan(
     groupings: Sequence[Grouping],
 ) -> bool:
     """Write `plan.parquet`, in which moves are not told yet; tell if any item is gone."""
+    with (
+        folder.writing(PLAN_NAME) as path,
+        closing(_plan_queries(engine, folder, request, groupings)) as queries,
+    ):
+        write_in_turn(engine, queries, path, **PARQUET_OPTIONS)
+    return departures.is_any_gone(engine)
+
+
+def _plan_queries(
+    engine: duckdb.DuckDBPyConnection,
+    folder: RunFolder,
+    request: Request,
+    groupings: Sequence[Grouping],
+) -> Generator[str]:
+    """Yield the queries of the plan's rows. Each holds only until the next is asked for."""
     engine.execute(departures.NONE_ABSENT)
-    with folder.writing(PLAN_NAME) as path, PlanWriter(engine, path) as plan:
-        if groupings:
-            with _decidable(engine, folder, request, groupings):
-                plan.add(decisions.plan_sql(has_groups=True))
-        else:
-            engine.execute(f"CREATE TEMP VIEW selected AS {decisions.SELECTED}")
-            engine.execute(f"CREATE TEMP VIEW decidable AS {decisions.SINGLE_OBJECTS}")
-            for _ in key_ranges(engine, request.listing_parts):
-                plan.add(decisions.plan_sql(has_groups=False))
-                departures.find_absent(engine, scope=request.listed_prefix)
-        is_gone = departures.load_gone(engine, request.integration.changes)
-        if is_gone:
-            plan.add(departures.GONE_ROWS)
-    return is_gone
-
-
-class PlanWriter:
-    """Writes what several queries return into one Parquet file."""
-
-    def __init__(self, engine: duckdb.DuckDBPyConnection, path: Path) -> None:
-        self._engine = engine
-        self._path = path
-        self._open = ExitStack()
-        self._writer: pq.ParquetWriter | None = None
-
-    def __enter__(self) -> Self:
-        """Begin; the file is there after the first query."""
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Write the end of the file."""
-        self._open.close()
-
-    def add(self, query: str) -> None:
-        """Add the rows of a query, which has the columns of the one before."""
-        import pyarrow.parquet as pq
-
-        batches = self._engine.sql(query).to_arrow_reader(ROWS_PER_GROUP)
-        if self._writer is None:
-            self._writer = self._open.enter_context(
-                pq.ParquetWriter(self._path, batches.schema, **PARQUET_OPTIONS)
-            )
-        for batch in batches:
-            self._writer.write_batch(batch)
+    if groupings:
+        with _decidable(engine, folder, request, groupings):
+            yield decisions.plan_sql(has_groups=True)
+    else:
+        engine.execute(f"CREATE TEMP VIEW selected AS {decisions.SELECTED}")
+        engine.execute(f"CREATE TEMP VIEW decidable AS {decisions.SINGLE_OBJECTS}")
+        for _ in key_ranges(engine, request.listing_parts):
+            yield decisions.plan_sql(has_groups=False)
+            departures.find_absent(engine, scope=request.listed_prefix)
+    departures.load_gone(engine, request.integration.changes)
+    yield departures.GONE_ROWS
 
 
 @contextmanager

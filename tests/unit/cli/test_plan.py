@@ -157,6 +157,7 @@ def test_json():
         "objects": 2,
         "items": 2,
         "total_bytes": 2010,
+        "missing": 0,
         "examples": ["raw/a.mp4", "raw/b.mp4"],
     }
 

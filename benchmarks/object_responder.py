@@ -3,7 +3,8 @@
     python -m benchmarks.object_responder --port 9000 --delay-ms 20
 
 `missing/` and `forbidden/` are refused, `empty/` has no bytes, `text/` holds text, `cut/` an image without
-its end, everything else a whole image. Ranges are answered as AWS does. Signatures are not looked at.
+its end, everything else a whole image. Ranges are answered as AWS does. A listing has the one key that its
+prefix is, unless that is missing. Signatures are not looked at.
 `GET /count` gives how many requests there were.
 """
 
@@ -13,7 +14,7 @@ import argparse
 import re
 import urllib.request
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from benchmarks.responder import running, serve, target_of, whole
 
@@ -27,6 +28,15 @@ JPEG: Final = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + b"x" * (SIZE_BYTES - 13) + b
 CONTENTS: Final = {"empty": b"", "text": b"Dear all,\n" * (SIZE_BYTES // 10), "cut": JPEG[:-2] + b"xx"}
 REFUSALS: Final = {"missing": ("404 Not Found", "NoSuchKey"), "forbidden": ("403 Forbidden", "AccessDenied")}
 RANGE: Final = re.compile(rb"\r\nrange: *bytes=(\d*)-(\d*)", re.IGNORECASE)
+LISTING: Final = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n'
+    '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><EncodingType>url</EncodingType>'
+    "<IsTruncated>false</IsTruncated>{body}</ListBucketResult>"
+)
+LISTED: Final = (
+    "<Contents><Key>{key}</Key><LastModified>2026-11-01T08:00:00.000Z</LastModified>"
+    "<ETag>&quot;0123456789abcdef0123456789abcdef&quot;</ETag><Size>100000</Size></Contents>"
+)
 ALWAYS: Final = 'Last-Modified: Sun, 01 Nov 2026 08:00:00 GMT\r\nETag: "0123456789abcdef0123456789abcdef"\r\n'
 
 
@@ -59,6 +69,12 @@ def _refusal(status: str, code: str) -> Parts:
     return whole(body.encode(), status=status)
 
 
+def listing(key: str) -> Parts:
+    """Return the whole HTTP answer to a request for a page of the keys that begin with a key."""
+    body = LISTED.format(key=quote(key)) if not key.startswith("missing/") else ""
+    return whole(LISTING.format(body=body).encode())
+
+
 class Objects:
     """Answers requests for objects, and counts them."""
 
@@ -67,10 +83,13 @@ class Objects:
 
     def answer(self, request: bytes) -> Parts:
         """Return the answer to one request."""
-        path = unquote(urlsplit(target_of(request)).path)
+        target = urlsplit(target_of(request))
+        path, query = unquote(target.path), dict(parse_qsl(target.query))
         if path == "/count":
             return whole(str(self.requests).encode())
         self.requests += 1
+        if "list-type" in query:
+            return listing(query["prefix"])
         found = RANGE.search(request)
         # /<bucket>/<key>
         return answer(path.split("/", 2)[-1], (found[1], found[2]) if found else None)

@@ -19,7 +19,7 @@ S3_INTERNAL_PORTS = 8
 # SeaweedFS reaches its admin part, the last of these, at its port and 10,000.
 GRPC_OFFSET = 10_000
 # Ports for tests, and those by that offset, are below the range from which the kernel gives clients theirs.
-FREE_PORTS_FROM, FREE_PORTS_TO = 11_000, 22_000
+FREE_PORTS_FROM, FREE_PORTS_TO = 11_000, 21_000
 
 
 def _setting(default: float, meaning: str) -> int:

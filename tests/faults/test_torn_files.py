@@ -35,10 +35,10 @@ LEDGER_FILES = ("current.json", "v*.parquet")
 
 
 def tear(folder, pattern, source):
-    """Cut a file off at a random point, and return its path."""
+    """Cut a file off at a random point before its last line's end, and return its path."""
     path = folder.path(source.choice(folder.names(pattern)))
     content = path.read_bytes()
-    path.write_bytes(content[: source.randrange(len(content))])
+    path.write_bytes(content[: source.randrange(len(content.removesuffix(b"\n")))])
     return path
 
 

@@ -32,6 +32,11 @@ def aws_domain(region: str) -> str:
     return next((found for start, found in AWS_DOMAINS.items() if region.startswith(start)), AWS_DOMAIN)
 
 
+def aws_endpoint(region: str) -> str:
+    """Return the address of S3 in a region of AWS."""
+    return f"https://s3.{region}.{aws_domain(region)}"
+
+
 def is_aws(url: str) -> bool:
     """Tell whether an endpoint is one of AWS: also one of a private network, dual-stack or FIPS."""
     host = urlsplit(url).hostname or ""

@@ -6,7 +6,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from cloud_sync.clouds import MRAP_ARN, MRAP_FORM, aws_domain
+from cloud_sync.clouds import MRAP_ARN, MRAP_FORM, aws_endpoint
 from cloud_sync.errors import ConfigError
 from cloud_sync.objects.otc import otc_endpoint
 
@@ -89,10 +89,6 @@ def _region(urls: ObjectUrls) -> str:
     return urls.region
 
 
-def _aws_endpoint(region: str) -> str:
-    return f"https://s3.{region}.{aws_domain(region)}"
-
-
 def _is_ip_address(host_and_path: str) -> bool:
     host = urlsplit(f"//{host_and_path}").hostname or ""
     try:
@@ -102,7 +98,7 @@ def _is_ip_address(host_and_path: str) -> bool:
     return True
 
 
-ENDPOINT_OF_REGION: Mapping[str, Callable[[str], str]] = {"s3": _aws_endpoint, "otc": otc_endpoint}
+ENDPOINT_OF_REGION: Mapping[str, Callable[[str], str]] = {"s3": aws_endpoint, "otc": otc_endpoint}
 """Where a cloud's own stores are."""
 
 BASE_BUILDERS: Mapping[tuple[str, str], Callable[[ObjectUrls], str]] = {

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from cloud_sync.clouds import AWS_DOMAIN, aws_domain
+from cloud_sync.clouds import AWS_DOMAIN, aws_domain, aws_endpoint
 from cloud_sync.objects.errors import ObjectStoreError, from_botocore
 from cloud_sync.objects.otc import is_otc
 from cloud_sync.run_folder.address import BucketAddress
@@ -69,7 +69,7 @@ def s3_store(
     # A store of one's own may know no regions, but a signature always names one.
     region = region or session.region_name or "us-east-1"
     if endpoint_url is None and aws_domain(region) != AWS_DOMAIN:  # obstore knows no other
-        endpoint_url, virtual_hosted = f"https://s3.{region}.{aws_domain(region)}", True
+        endpoint_url, virtual_hosted = aws_endpoint(region), True
     in_host = virtual_hosted or endpoint_url is None
     options: dict[str, Any] = {
         "virtual_hosted_style_request": in_host,

@@ -69,11 +69,12 @@ def list_plan_build(endpoint_url: str, folder: str, ledger: str | None = None) -
 def write_known_ledger(endpoint_url: str, folder: str, ledger: str, new: int) -> None:
     """Write a ledger of the bucket as it was: without some that are new, with as many that are gone."""
     from cloud_sync.ledger import Ledger
-    from cloud_sync.ledger_sql import copy_version, parquet, sql_engine
+    from cloud_sync.ledger_sql import copy_version
     from cloud_sync.objects.listing import list_objects
     from cloud_sync.objects.model import read_listing
     from cloud_sync.objects.stores import open_s3
     from cloud_sync.run_folder import RunFolder
+    from cloud_sync.sql_engine import parquet, sql_engine
 
     run, now = RunFolder(folder), datetime.now(UTC)
     store = open_s3(BUCKET, endpoint_url=endpoint_url, access_key_id="bench", secret_access_key="bench")  # noqa: S106

@@ -22,6 +22,7 @@ from cloud_sync.errors import ConfigError, StorageError
 from cloud_sync.run_folder import FileRef, RunFolder
 from cloud_sync.run_folder.files import DamagedFileError, Files, Tag
 from cloud_sync.run_folder.folder import Draft, is_named_after
+from cloud_sync.sql_engine import copy, sql_engine, view
 
 POINTER_NAME = "current.json"
 LOCK_NAME = "commit.lock"
@@ -254,10 +255,10 @@ class Ledger:
         version = self.before(run_id)
         if version is None:
             return {}
-        with sql.sql_engine(self.files.scratch()) as engine:
+        with sql_engine(self.files.scratch()) as engine:
             engine.execute("CREATE TEMP TABLE wanted AS SELECT unnest($1::VARCHAR[]) AS url", [list(urls)])
             sql.view_known(engine, version.path)
-            sql.view(engine, "items", items_path)
+            view(engine, "items", items_path)
             rows = engine.execute(sql.HISTORIES).fetchall()
         return {url: FailureHistory(*history) for url, *history in rows}
 
@@ -266,9 +267,9 @@ class Ledger:
         version = self.current()
         if version is None:
             return {}
-        with sql.sql_engine(self.files.scratch()) as engine:
+        with sql_engine(self.files.scratch()) as engine:
             engine.execute("CREATE TEMP TABLE wanted AS SELECT unnest($1::VARCHAR[]) AS key", [list(keys)])
-            sql.view(engine, "known", version.path)
+            view(engine, "known", version.path)
             rows = engine.execute("SELECT key, state FROM known SEMI JOIN wanted USING (key)").fetchall()
         return {key: LedgerState(state) for key, state in rows}
 
@@ -320,7 +321,7 @@ class Ledger:
         version, seen = self._current()
         base, released = self._before(run_id, version), version.releases if version else None
         number = base.number + 1 if base else 1
-        with self._new_version(number) as draft, sql.sql_engine(self.files.scratch()) as engine:
+        with self._new_version(number) as draft, sql_engine(self.files.scratch()) as engine:
             sql.load(engine, manifests, failures)
             engine.execute("SET VARIABLE run_counts = $1", [0 if stopped else 1])
             before = base.path if base else None
@@ -347,7 +348,7 @@ class Ledger:
         version = self.current()
         if version is None:
             return
-        with sql.sql_engine(self.files.scratch()) as engine:
+        with sql_engine(self.files.scratch()) as engine:
             sql.view_known(engine, version.path)
             found = engine.execute(releases.QUARANTINED)
             while rows := found.fetchmany(ROWS_AT_ONCE):
@@ -386,8 +387,8 @@ class Ledger:
         version, seen = self._current()
         if version is None:
             return 0
-        with sql.sql_engine(self.files.scratch()) as engine:
-            sql.view(engine, "known", version.path)
+        with sql_engine(self.files.scratch()) as engine:
+            view(engine, "known", version.path)
             engine.execute(releases.CHOSEN, wanted)
             count = int(engine.execute("SELECT count(*) FROM chosen").fetchall()[0][0])
             if not count:
@@ -396,7 +397,7 @@ class Ledger:
             with self.files.writing_by_content("released", ".parquet") as remembered:
                 times = {"now": now, "oldest": now - releases.KEPT}
                 engine.execute(f"CREATE TEMP TABLE remembered AS {releases.REMEMBERED}", times)
-                sql.copy(engine, "FROM remembered", remembered.path)
+                copy(engine, "FROM remembered", remembered.path)
             with self._new_version(version.number) as draft:
                 counts = sql.copy_version(engine, releases.RELEASED_VERSION, draft.path)
         pointer = self.files.read_json(POINTER_NAME)
@@ -419,7 +420,7 @@ class Ledger:
             if version is None:
                 return 0
             with (
-                sql.sql_engine(self.files.scratch()) as engine,
+                sql_engine(self.files.scratch()) as engine,
                 self._new_version(version.number) as draft,
             ):
                 sql.view_known(engine, version.path)

@@ -2,62 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cloud_sync import releases
-from cloud_sync.errors import StorageError
 from cloud_sync.manifest.items import GROUPED_TYPES
-from cloud_sync.run_folder.files import DamagedFileError
 from cloud_sync.run_folder.refs import discard
+from cloud_sync.sql_engine import copy, keys_within, load_table, parquet, view, write_in_turn
 
 if TYPE_CHECKING:
     import duckdb
 
     from cloud_sync.ledger import Left, SettledFailure, SettledManifest
-
-# DuckDB spills to disk beyond this; a million objects fit.
-MEMORY_LIMIT = "200MB"
-# One thread writes the same rows in the same order every time, and spends less CPU than two.
-THREADS = 1
-
-
-@contextmanager
-def sql_engine(temporary_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB of bounded memory that spills into a folder beside its data.
-
-    Raises:
-        DamagedFileError: A Parquet file is none, or torn.
-        StorageError: The disk is full, or a file cannot be read.
-    """
-    import duckdb
-
-    temporary_folder.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect() as engine:
-        engine.execute("SET TimeZone = 'UTC'")
-        engine.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        engine.execute(f"SET threads = {THREADS}")
-        engine.execute("SET VARIABLE spill = $1", [str(temporary_folder / ".spill")])
-        engine.execute("SET temp_directory = getvariable('spill')")
-        try:
-            yield engine
-        except duckdb.InvalidInputException as error:
-            raise DamagedFileError(
-                f"a file cannot be read: {str(error).splitlines()[0]}.",
-                where=str(temporary_folder),
-                remedy="Clear the run from its first task, so that the file is written again.",
-            ) from error
-        except duckdb.IOException as error:
-            raise StorageError(
-                f"cannot be used: {str(error).splitlines()[0]}.",
-                where=str(temporary_folder),
-                remedy="Check the disk and the permissions of the state folder.",
-                transient=True,
-            ) from error
 
 
 def load(
@@ -80,18 +39,6 @@ def load(
     )
 
 
-def load_table(
-    engine: duckdb.DuckDBPyConnection, name: str, columns: str, rows: list[dict[str, Any]]
-) -> None:
-    import pyarrow as pa
-
-    engine.execute(f"CREATE TEMP TABLE {name} ({columns})")
-    if rows:
-        engine.register("arrow_rows", pa.Table.from_pylist(rows))
-        engine.execute(f"INSERT INTO {name} BY NAME SELECT * FROM arrow_rows")  # noqa: S608 (fixed names)
-        engine.unregister("arrow_rows")
-
-
 EMPTY_VERSION = """
     CREATE TEMP VIEW known AS SELECT * FROM (VALUES (
         NULL::VARCHAR, NULL::VARCHAR, NULL::BIGINT, NULL::VARCHAR, NULL::TIMESTAMPTZ, NULL::VARCHAR,
@@ -104,12 +51,12 @@ EMPTY_VERSION = """
 """
 
 # Versions of older releases do not say in how many runs an object failed, nor why and what to do about it.
-KNOWN = """
-    CREATE TEMP VIEW known AS
+WITH_ALL_COLUMNS = """
     FROM {version}
     UNION ALL BY NAME
     SELECT NULL::INTEGER AS failed_runs, NULL::VARCHAR AS reason, NULL::VARCHAR AS remedy WHERE false
 """
+KNOWN = f"CREATE TEMP VIEW known AS {WITH_ALL_COLUMNS}"
 
 GROUPED = tuple(sorted(GROUPED_TYPES))
 
@@ -209,7 +156,6 @@ NEXT_OF_RANGE = """
 # To sort all rows instead would cost more than the rest of a commit, and more memory than there is.
 ROWS_PER_RANGE = 500_000
 RANGES_AT_MOST = 64
-ROWS_PER_GROUP = 122_880
 KEYS_PER_RANGE = 100
 # The same keys every time, spread as all of them are.
 SAMPLE = "SELECT key FROM known WHERE hash(key) % $1 = 0 ORDER BY key"
@@ -228,9 +174,7 @@ VERSION_WITH_REMOVED = f"""
 # What left in a run is not what the run began from any more; so what it sent is registered anew.
 KNOWN_WITH_REMOVED = f"""
     CREATE TEMP VIEW known AS
-    WITH known AS (
-        FROM {{version}} UNION ALL BY NAME SELECT NULL::INTEGER AS failed_runs WHERE false
-    )
+    WITH known AS ({WITH_ALL_COLUMNS})
     {VERSION_WITH_REMOVED}
 """
 REMOVED_OF_LIST = f"SELECT count(*) FROM known SEMI JOIN going USING (key) WHERE {_HAS_LEFT}"  # noqa: S608
@@ -298,44 +242,7 @@ def _by_ranges(engine: duckdb.DuckDBPyConnection, sent: Path) -> list[str]:
     view(engine, "sent", sent)
     engine.execute(SENT_GROUPS)
     ranges = pairwise([None, *_range_starts(engine), None])
-    return [NEXT_OF_RANGE.format(here=_within(*one)) for one in ranges]
-
-
-def write_in_turn(
-    engine: duckdb.DuckDBPyConnection, queries: Iterable[str], target: Path, **options: Any
-) -> None:
-    """Write the rows of several queries into one Parquet file, in less memory than DuckDB's COPY.
-
-    That holds rows to keep their order: those of all queries, and more than it has beside a large join.
-
-    Args:
-        engine: The engine.
-        queries: At least one, all with the columns of the first. Each is asked for when the one before has
-            been written.
-        target: The file.
-        options: Of the writer.
-    """
-    import pyarrow.parquet as pq
-
-    writer = None
-    # Neither a writer whose disk is full nor a reader that is not read to its end lets go of its file.
-    with target.open("wb") as file:
-        try:
-            for query in queries:
-                with engine.sql(query).to_arrow_reader(ROWS_PER_GROUP) as batches:
-                    writer = writer or pq.ParquetWriter(file, batches.schema, **options)
-                    for batch in batches:
-                        writer.write_batch(batch)
-        finally:
-            if writer is not None:
-                writer.close()
-
-
-def _within(start: str | None, end: str | None) -> str:
-    conditions = [] if start is None else [f"key >= {sql_text(start)}"]
-    if end is not None:
-        conditions.append(f"key < {sql_text(end)}")
-    return " AND ".join(conditions) or "true"
+    return [NEXT_OF_RANGE.format(here=keys_within(*one)) for one in ranges]
 
 
 def _range_starts(engine: duckdb.DuckDBPyConnection) -> list[str]:
@@ -361,10 +268,6 @@ def _counts(engine: duckdb.DuckDBPyConnection, target: Path) -> dict[str, int]:
         f"SELECT state, count(*) FROM {parquet([target])} GROUP BY state ORDER BY state"  # noqa: S608
     ).fetchall()
     return dict(rows)
-
-
-def copy(engine: duckdb.DuckDBPyConnection, query: str, target: Path) -> None:
-    engine.execute(f"COPY ({query}) TO {sql_text(target)} (FORMAT parquet, COMPRESSION zstd)")
 
 
 def load_releases(engine: duckdb.DuckDBPyConnection, path: Path | None) -> None:
@@ -395,18 +298,3 @@ def view_going(engine: duckdb.DuckDBPyConnection, left: Left) -> None:
     """Make `going`: what has left, and since when."""
     view(engine, "going", left.list_path)
     engine.execute("SET VARIABLE left_at = $1::TIMESTAMPTZ", [left.at])
-
-
-def view(engine: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
-    engine.execute(f"CREATE TEMP VIEW {name} AS FROM {parquet([path])}")
-
-
-def parquet(paths: Sequence[Path]) -> str:
-    """Return the table of Parquet files in SQL. A folder named `a=b` on the way is no column of it."""
-    files = ", ".join(sql_text(path) for path in paths)
-    return f"read_parquet([{files}], hive_partitioning = false)"
-
-
-def sql_text(value: Path | str) -> str:
-    """Quote a value as an SQL string, for the places where DuckDB takes no parameter."""
-    return "'" + str(value).replace("'", "''") + "'"

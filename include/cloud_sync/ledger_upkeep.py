@@ -14,6 +14,7 @@ from cloud_sync import ledger_sql as sql
 from cloud_sync.errors import ConfigError, StorageError
 from cloud_sync.ledger import LOCK_NAME, Ledger, LedgerVersion
 from cloud_sync.run_folder.files import Tag
+from cloud_sync.sql_engine import parquet, sql_engine, sql_text
 
 ROWS_AT_ONCE: Final = 1000
 
@@ -132,7 +133,7 @@ def rebuild(
         StorageError: The ledger's place cannot be read or written; or a run has settled since `seen`, so that
             the dataset holds more than was read of it.
     """
-    with ledger.files.locked(LOCK_NAME), sql.sql_engine(ledger.files.scratch()) as engine:
+    with ledger.files.locked(LOCK_NAME), sql_engine(ledger.files.scratch()) as engine:
         before, tag = ledger.salvage()
         if tag != seen:
             raise StorageError(
@@ -171,10 +172,10 @@ def compare(
         scratch: A folder for temporary files.
         prefix: How the integration's keys begin: only what lies under it is compared.
     """
-    with sql.sql_engine(scratch) as engine:
+    with sql_engine(scratch) as engine:
         _load(engine, ledger, contents_path, listing_parts or [], prefix)
         difference = DIFFERENCE if listing_parts is None else DIFFERENCE_WITH_LISTING
-        query = COMPARED.format(difference=difference, contents=sql.parquet([contents_path]))
+        query = COMPARED.format(difference=difference, contents=parquet([contents_path]))
         found = engine.execute(query)
         while rows := found.fetchmany(ROWS_AT_ONCE):
             yield from (Compared(*row) for row in rows)
@@ -225,15 +226,15 @@ def _load(
     engine.execute("SET VARIABLE prefix = $1", [prefix])
     engine.execute(sql.EMPTY_VERSION) if ledger is None else sql.view_known(engine, ledger.path)
     if listing_parts:
-        engine.execute(f"CREATE TEMP VIEW listing AS FROM {sql.parquet(listing_parts)}")
+        engine.execute(f"CREATE TEMP VIEW listing AS FROM {parquet(listing_parts)}")
     else:
         engine.execute(NO_LISTING)
-    engine.execute(IN_DATASET.format(contents=sql.parquet([contents_path])))
+    engine.execute(IN_DATASET.format(contents=parquet([contents_path])))
 
 
 def _rebuilt(now: datetime) -> str:
     columns = f"FROM known WHERE false UNION ALL BY NAME ({REBUILT})"
-    return columns.replace("$now", sql.sql_text(now.isoformat()))
+    return columns.replace("$now", sql_text(now.isoformat()))
 
 
 def _check_url_base(engine: Any, url_base: str, where: str) -> None:

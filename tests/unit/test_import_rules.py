@@ -56,6 +56,7 @@ ALLOWED = [
     ("cloud_sync.planning.planted_good", "cloud_sync.objects.model"),
     ("cloud_sync.planning.planted_good", "duckdb"),
     ("cloud_sync.ledger_sql", "duckdb"),
+    ("cloud_sync.sql_engine", "duckdb"),
     ("cloud_sync.patterns", "duckdb"),
     ("cloud_sync.run_folder.bucket", "obstore"),
     ("cloud_sync.registration.client", "encord"),

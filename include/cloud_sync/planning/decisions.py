@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from cloud_sync.ledger_sql import GROUPED, sql_text
+from cloud_sync.ledger_sql import GROUPED
 from cloud_sync.planning.grouping import FOLDER, Grouping, by_rule, hits_sql, quiet_before_sql
+from cloud_sync.sql_engine import sql_text
 
 EMPTY_LISTING: Final = """
     CREATE TEMP VIEW listing AS SELECT * FROM (VALUES (

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cloud_sync.ledger_sql import GROUPED
+from cloud_sync.sql_engine import is_any
 
 if TYPE_CHECKING:
     import duckdb
@@ -153,7 +154,7 @@ def load_gone(engine: duckdb.DuckDBPyConnection, changes: Changes) -> None:
 
 def is_any_gone(engine: duckdb.DuckDBPyConnection) -> bool:
     """Tell if `gone` has any row."""
-    return bool(engine.execute("SELECT count(*) > 0 FROM gone").fetchall()[0][0])
+    return is_any(engine, "gone")
 
 
 def find_moves(engine: duckdb.DuckDBPyConnection, plan: str) -> bool:
@@ -164,4 +165,4 @@ def find_moves(engine: duckdb.DuckDBPyConnection, plan: str) -> bool:
         plan: The plan's table in SQL, with the rows of `gone`.
     """
     engine.execute(MOVES.format(plan=plan))
-    return bool(engine.execute("SELECT count(*) > 0 FROM moves").fetchall()[0][0])
+    return is_any(engine, "moves")

@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cloud_sync.integration import Integration
-from cloud_sync.ledger_sql import parquet
 from cloud_sync.manifest.items import GROUPED_TYPES, ItemType
 from cloud_sync.patterns import compiled_regex
 from cloud_sync.planning.grouping import Grouping
@@ -30,6 +29,7 @@ from cloud_sync.planning.metadata import (
 from cloud_sync.planning.metadata_table import MetadataTable
 from cloud_sync.planning.model import METADATA_COLUMNS, METADATA_NAME, REGISTER_NAME, SIDECAR_SUFFIX, Sources
 from cloud_sync.planning.sidecars import WantedSidecar, read_sidecars
+from cloud_sync.sql_engine import is_any, parquet
 from cloud_sync.titles import cut, fields_of_key, render
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Describer:
         ):
             for batch in reading.sql(firsts).to_arrow_reader(ITEMS_AT_ONCE):
                 self._write_batch(engine, writer, pool, batch)
-        return bool(engine.execute("SELECT count(*) > 0 FROM problems").fetchall()[0][0])
+        return is_any(engine, "problems")
 
     def _write_batch(
         self,

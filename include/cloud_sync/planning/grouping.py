@@ -12,8 +12,8 @@ from typing import Final
 
 from cloud_sync.integration import GroupRule, Integration
 from cloud_sync.integration.groups import QUIET_BY_DEFAULT
-from cloud_sync.ledger_sql import sql_text
 from cloud_sync.patterns import compiled_regex, names_by_number, patterns_to_regex
+from cloud_sync.sql_engine import sql_text
 
 ROOT_FOLDER: Final = "."
 """The text of the group of a bucket's root, which has no folder."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloud_sync.ledger_sql import GROUPED
 from cloud_sync.planning.model import CHANGED_REASON, REMOVED_REASON, UNLINK_ACTION
+from cloud_sync.sql_engine import is_any
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,7 +32,7 @@ PLAN_WITHOUT_PARTS: Final = """
     FROM {plan} AS planned LEFT JOIN parts USING (key)
 """
 
-IS_ANY: Final = f"SELECT count(*) > 0 FROM {{plan}} WHERE action = '{UNLINK_ACTION}' OR {REPLACED}"
+LEAVING: Final = f"{{plan}} WHERE action = '{UNLINK_ACTION}' OR {REPLACED}"
 
 UNLINK: Final = f"""
     SELECT item_type, item_key, position, key, url, '{REMOVED_REASON}' AS reason
@@ -54,7 +55,7 @@ def find_parts(engine: duckdb.DuckDBPyConnection, plan: str) -> bool:
         plan: The plan's table in SQL.
     """
     engine.execute(PARTS.format(plan=plan))
-    return bool(engine.execute("SELECT count(*) > 0 FROM parts").fetchall()[0][0])
+    return is_any(engine, "parts")
 
 
 def is_any_leaving(engine: duckdb.DuckDBPyConnection, plan: str) -> bool:
@@ -64,4 +65,4 @@ def is_any_leaving(engine: duckdb.DuckDBPyConnection, plan: str) -> bool:
         engine: An engine.
         plan: The plan's table in SQL, after all that holds items back.
     """
-    return bool(engine.execute(IS_ANY.format(plan=plan)).fetchall()[0][0])
+    return is_any(engine, LEAVING.format(plan=plan))

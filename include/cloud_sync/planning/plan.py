@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloud_sync.integration import Integration
 from cloud_sync.ledger import LedgerVersion
-from cloud_sync.ledger_sql import EMPTY_VERSION, parquet, sql_engine, sql_text, write_in_turn
+from cloud_sync.ledger_sql import EMPTY_VERSION
 from cloud_sync.patterns import patterns_to_regex
 from cloud_sync.planning import decisions, departures, leaving
 from cloud_sync.planning.describe import Describer, describes_single_files
@@ -34,6 +34,7 @@ from cloud_sync.planning.natural import natural_key
 from cloud_sync.planning.ranges import key_ranges, view_whole
 from cloud_sync.planning.series import load_headers
 from cloud_sync.run_folder import FileRef, RunFolder
+from cloud_sync.sql_engine import is_any, parquet, sql_engine, sql_text, write_in_turn
 
 if TYPE_CHECKING:
     import duckdb
@@ -168,9 +169,8 @@ def _groupings(engine: duckdb.DuckDBPyConnection, integration: Integration) -> t
     if integration.groups or not groupings:
         return groupings
     extensions = "|".join(re.escape(extension) for extension in integration.types.dicom)
-    query = "SELECT count(*) > 0 FROM listing WHERE regexp_matches(key, $1)"
-    has_dicom = engine.execute(query, [rf"\.(?i:{extensions})$"]).fetchall()[0][0]
-    return groupings if has_dicom else ()
+    pattern = sql_text(rf"\.(?i:{extensions})$")
+    return groupings if is_any(engine, f"listing WHERE regexp_matches(key, {pattern})") else ()
 
 
 def _write_plan(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from cloud_sync.ledger_sql import sql_text
+from cloud_sync.sql_engine import keys_within, sql_list
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ OBJECTS_PER_RANGE: Final = 500_000
 
 # The row groups of a listing with their first keys. Ranges may begin anywhere, so an inexact minimum does.
 ROW_GROUPS: Final = """
-    SELECT stats_min_value, row_group_num_rows FROM parquet_metadata([{files}])
+    SELECT stats_min_value, row_group_num_rows FROM parquet_metadata({files})
     WHERE path_in_schema = 'key' AND stats_min_value IS NOT NULL
     ORDER BY stats_min_value
 """
@@ -29,7 +29,7 @@ ROW_GROUPS: Final = """
 
 def view_whole(engine: duckdb.DuckDBPyConnection) -> None:
     """Make the views `listing_here` and `known_here` of all of `listing` and `known`."""
-    _view(engine, "true")
+    _view(engine, keys_within(None, None))
 
 
 def key_ranges(engine: duckdb.DuckDBPyConnection, listing_parts: Sequence[Path]) -> Iterator[None]:
@@ -43,14 +43,7 @@ def key_ranges(engine: duckdb.DuckDBPyConnection, listing_parts: Sequence[Path])
         listing_parts: The files of the listing.
     """
     for start, end in pairwise([None, *_starts(engine, listing_parts), None]):
-        conditions = []
-        if start is not None:
-            engine.execute("SET VARIABLE range_start = $1", [start])
-            conditions.append("key >= getvariable('range_start')")
-        if end is not None:
-            engine.execute("SET VARIABLE range_end = $1", [end])
-            conditions.append("key < getvariable('range_end')")
-        _view(engine, " AND ".join(conditions) or "true")
+        _view(engine, keys_within(start, end))
         yield
     view_whole(engine)
 
@@ -64,9 +57,8 @@ def _starts(engine: duckdb.DuckDBPyConnection, listing_parts: Sequence[Path]) ->
     """Yield the keys at which a range begins, but for the first."""
     if not listing_parts:
         return
-    files = ", ".join(sql_text(path) for path in listing_parts)
     objects = 0
-    for first_key, rows in engine.execute(ROW_GROUPS.format(files=files)).fetchall():
+    for first_key, rows in engine.execute(ROW_GROUPS.format(files=sql_list(listing_parts))).fetchall():
         if objects >= OBJECTS_PER_RANGE:
             yield first_key
             objects = 0

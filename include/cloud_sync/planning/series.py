@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from cloud_sync.errors import StorageError
-from cloud_sync.ledger_sql import parquet, sql_text
 from cloud_sync.media.dicom import UnreadableHeader, read_place
 from cloud_sync.planning.model import ObjectReader, is_of_one_object
+from cloud_sync.sql_engine import parquet, sql_text
 
 if TYPE_CHECKING:
     import duckdb

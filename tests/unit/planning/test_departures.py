@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from cloud_sync.ledger import Ledger, LedgerState, LedgerVersion, SettledFailure, SettledManifest
 from cloud_sync.planning.model import UNLINK_NAME, PlanRow
-from cloud_sync.planning.plan import Plan, make_plan
+from cloud_sync.planning.plan import Plan
 from cloud_sync.run_folder import RunFolder
+from tests.unit.planning import plans
 from tests.unit.tables import (
     LONG_AGO,
     URL_BASE,
     Group,
-    an_integration,
     an_object,
     write_items,
-    write_listing,
 )
 
 UNLINK = {"changes": {"removed": "unlink"}, "approval": {"removed_count": 10}}
@@ -42,15 +42,8 @@ def ledger_of(folder: RunFolder, *objects, failed: tuple[str, ...] = ()) -> Ledg
     )
 
 
-def plan_of(folder: RunFolder, ledger: LedgerVersion, *objects, narrowed_to=None, **sections) -> Plan:
-    return make_plan(
-        folder,
-        listing_parts=[write_listing(folder.root / "part.parquet", objects)] if objects else [],
-        integration=an_integration(**sections),
-        ledger=ledger,
-        now=LONG_AGO,
-        narrowed_to=narrowed_to,
-    )
+def plan_of(folder: RunFolder, ledger: LedgerVersion, *objects, **options: Any) -> Plan:
+    return plans.plan_of(folder, *objects, ledger=ledger, **options)
 
 
 def told(folder: RunFolder) -> dict[str, tuple[str, str, str | None]]:

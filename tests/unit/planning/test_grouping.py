@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 
 from cloud_sync.ledger import Ledger, LedgerState, LedgerVersion, SettledFailure, SettledManifest
 from cloud_sync.planning.model import REASONS, read_plan_rows
-from cloud_sync.planning.plan import Plan, make_plan
 from cloud_sync.run_folder import RunFolder
-from tests.unit.tables import LONG_AGO, URL_BASE, an_integration, an_object, write_items, write_listing
+from tests.unit.planning import plans
+from tests.unit.tables import LONG_AGO, URL_BASE, an_object, write_items
 
 NOW = LONG_AGO + timedelta(days=1)
 BY_FOLDER = {"type": "image_group", "by": "folder"}
@@ -27,19 +28,7 @@ def folder(tmp_path) -> RunFolder:
     return RunFolder(tmp_path / "run")
 
 
-def plan_of(
-    folder: RunFolder, *objects: Any, ledger=None, full_pass=False, narrowed_to=None, **sections
-) -> Plan:
-    folder.root.mkdir(parents=True, exist_ok=True)
-    return make_plan(
-        folder,
-        listing_parts=[write_listing(folder.root / "part.parquet", objects)],
-        integration=an_integration(**sections),
-        ledger=ledger,
-        now=NOW,
-        full_pass=full_pass,
-        narrowed_to=narrowed_to,
-    )
+plan_of = partial(plans.plan_of, now=NOW)
 
 
 def rows_of(folder: RunFolder, name: str = "plan.parquet") -> list[dict[str, Any]]:

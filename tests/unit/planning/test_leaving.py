@@ -10,11 +10,12 @@ import pytest
 
 from cloud_sync.ledger import LedgerVersion
 from cloud_sync.planning.model import UNLINK_NAME, PlanRow, Sources
-from cloud_sync.planning.plan import Plan, make_plan
+from cloud_sync.planning.plan import Plan
 from cloud_sync.run_folder import RunFolder
 from tests.unit.failures.fakes import FakeStore
+from tests.unit.planning import plans
 from tests.unit.planning.test_departures import BY_FOLDER, content_of, folder, ledger_of, sent, told
-from tests.unit.tables import LONG_AGO, URL_BASE, Group, an_integration, an_object, write_listing
+from tests.unit.tables import LONG_AGO, URL_BASE, Group, an_object
 
 __all__ = ["folder"]
 
@@ -31,14 +32,7 @@ REGISTER, REPORT = ("register", "changed"), ("report", "changed")
 def plan_of(
     folder: RunFolder, ledger: LedgerVersion, *objects, sections: Any = AGAIN, **options: Any
 ) -> Plan:
-    return make_plan(
-        folder,
-        listing_parts=[write_listing(folder.root / "part.parquet", objects)],
-        integration=an_integration(**sections),
-        ledger=ledger,
-        now=NOW,
-        **options,
-    )
+    return plans.plan_of(folder, *objects, ledger=ledger, now=NOW, **sections, **options)
 
 
 def changed(key: str, **changes: Any) -> dict[str, Any]:

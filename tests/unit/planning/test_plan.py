@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
+from functools import partial
 
 import duckdb
 import pyarrow.parquet as pq
@@ -11,8 +12,9 @@ import pytest
 
 from cloud_sync.ledger import Ledger, LedgerState, LedgerVersion, SettledFailure, SettledManifest
 from cloud_sync.planning.model import ASKED_FOR, GIVEN, REASONS, read_plan_rows
-from cloud_sync.planning.plan import Plan, make_plan
+from cloud_sync.planning.plan import make_plan
 from cloud_sync.run_folder import RunFolder
+from tests.unit.planning import plans
 from tests.unit.tables import LONG_AGO, URL_BASE, an_integration, an_object, write_items, write_listing
 
 NOW = LONG_AGO + timedelta(days=1)
@@ -39,17 +41,7 @@ def known(tmp_path) -> LedgerVersion:
     )
 
 
-def plan_of(folder: RunFolder, *objects, ledger=None, full_pass=False, **sections) -> Plan:
-    folder.root.mkdir(parents=True, exist_ok=True)
-    parts = [write_listing(folder.root / "part.parquet", objects)] if objects else []
-    return make_plan(
-        folder,
-        listing_parts=parts,
-        integration=an_integration(**sections),
-        ledger=ledger,
-        now=NOW,
-        full_pass=full_pass,
-    )
+plan_of = partial(plans.plan_of, now=NOW)
 
 
 def decisions(folder: RunFolder) -> dict[str, tuple[str, str]]:
